@@ -1,0 +1,1 @@
+"""The declaration: configuration → spec → derivations → artefacts → resources → outputs."""
