@@ -70,12 +70,14 @@ def parse(text: str) -> dict[str, str]:
         raise SheetError(f"not a sheet: the first line is not {HEADER!r}")
     sections: dict[str, str] = {}
     name = None
-    for line in body.splitlines(keepends=True) if "\n" in body else [body] * bool(body):
+    for line in body.split("\n"):
         if line.startswith(_SECTION):
-            name = line.removeprefix(_SECTION).rstrip("\n")
+            name = line.removeprefix(_SECTION)
             sections[name] = ""
-        elif name is None:
+        elif name is not None:
+            sections[name] += line + "\n"
+        elif line:
             raise SheetError("not a sheet: text before the first section")
-        else:
-            sections[name] += line
+    if name is not None:
+        sections[name] = sections[name].removesuffix("\n")
     return sections
