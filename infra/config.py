@@ -1,0 +1,44 @@
+"""The one reader of Pulumi's configuration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pulumi
+
+from infra import spec
+
+ROOT = Path(__file__).parent.parent
+"""The project's folder; relative files in a stack file are below it."""
+
+
+def load() -> spec.HostStack:
+    """The spec of the current stack.
+
+    Raises:
+        pulumi.RunError: everything that is wrong in the stack file, as one report.
+    """
+    try:
+        return spec.parse(_values(), file=f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
+    except spec.ConfigError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def _values() -> dict[str, object]:
+    """The stack's own values without their namespace; groups and lists are decoded, plain words stay as they are."""
+    prefix = f"{spec.NAMESPACE}:"
+    return {
+        key.removeprefix(prefix): _decoded(text)
+        for key, text in pulumi.runtime.get_config_env().items()
+        if key.startswith(prefix)
+    }
+
+
+def _decoded(text: str) -> object:
+    if not text.startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text  # a word that only looks like a group, such as a key's first brace: the spec will say so

@@ -1,0 +1,147 @@
+"""From the spec to everything that will exist: derivations, sheets, the generation and its live map. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infra import render, sheet, store
+from infra.patches import Patch
+from infra.profiles import PROFILES, SPARSE
+from infra.spec import HostStack
+from infra.store import Derivation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that a host stack makes exist, as text; nothing here was contacted or read."""
+
+    build: Derivation
+    build_sheet: str
+    model: Derivation
+    model_sheet: str
+    generation: str
+    """The generation's id, 32 hex digits."""
+    generation_sheet: str
+    live: dict[str, str]
+    """What the host looks like when the generation is in force, item by item (docs/design.md, live map)."""
+    files: dict[str, str]
+    """Every generated file by its name on the host."""
+    app_config: dict[str, str | int]
+
+
+def build_derivation(stack: HostStack, patches: Sequence[Patch], script: str) -> Derivation:
+    """llama-server as a derivation.
+
+    Args:
+        stack: what is declared.
+        patches: the series of the profile, in order.
+        script: the text of infra/host/build.sh, which decides bytes too.
+    """
+    profile = PROFILES[stack.build.profile]
+    return Derivation(
+        "llama-server",
+        {
+            "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
+            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in patches],
+            "script": store.sha256(script),
+            "flags": [*profile.flags, *stack.build.flags],
+            "target": "llama-server",
+            "architecture": stack.host.architecture,
+            "toolchain": profile.toolchain,
+        },
+    )
+
+
+def model_derivation(stack: HostStack) -> Derivation:
+    """The model file as a derivation: its bytes are its identity, its name is part of the path."""
+    return Derivation("model", {"sha256": stack.model.sha256, "file": stack.model.file})
+
+
+def make(stack: HostStack, patches: Sequence[Patch], script: str) -> Plan:
+    """The whole plan of a host stack; arguments as for `build_derivation`."""
+    build, model = build_derivation(stack, patches, script), model_derivation(stack)
+    units = {render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build)}
+    links = {
+        render.LLAMA_SERVER: f"{build.path}/bin/llama-server",
+        stack.model.path: f"{model.path}/{stack.model.file}",
+    }
+    needs = {render.LLAMA_SERVER_UNIT: (build, model)}
+    url = render.local_url(stack.server)
+    gates = {render.LLAMA_SERVER_UNIT: (f"{url}/health", f"{url}/v1/chat/completions", str(stack.server.ready_seconds))}
+    content = {
+        **{f"units/{name}": text for name, text in units.items()},
+        "links": "".join(f"{path}\t{target}\n" for path, target in links.items()),
+        "needs": "".join(f"{unit}\t{need.path}\n" for unit, wanted in needs.items() for need in wanted),
+        "gates": "".join("\t".join([unit, *gate]) + "\n" for unit, gate in gates.items()),
+    }
+    generation = Derivation("generation", dict(content)).key
+    return Plan(
+        build=build,
+        build_sheet=_build_sheet(stack, build, patches),
+        model=model,
+        model_sheet=_model_sheet(stack, model),
+        generation=generation,
+        generation_sheet=sheet.render({"env": sheet.env({"kind": "generation", "id": generation}), **content}),
+        live={
+            "generation": generation,
+            **{f"unit {name}": store.sha256(text) for name, text in units.items()},
+            **{f"service {name}": "active" for name in units},
+            **{f"link {path}": target for path, target in links.items()},
+            **{f"store {need.item}": "intact" for need in (build, model)},
+        },
+        files=units,
+        app_config=render.app_config(stack.server, stack.model),
+    )
+
+
+def _build_sheet(stack: HostStack, build: Derivation, patches: Sequence[Patch]) -> str:
+    profile = PROFILES[stack.build.profile]
+    return sheet.render(
+        {
+            "env": sheet.env(
+                {
+                    "kind": "build",
+                    "name": build.name,
+                    "key": build.key,
+                    "commit": stack.source.commit,
+                    "tree": stack.source.tree,
+                    "number": stack.source.number,
+                    "mirrors": stack.source.mirrors,
+                    "target": "llama-server",
+                    "flags": [*profile.flags, *stack.build.flags],
+                    "packages": packages(stack),
+                    "jobs": stack.build.jobs,
+                    "sparse": SPARSE,
+                    "substituters": stack.substituters,
+                }
+            ),
+            "series": "".join(f"{patch.name}\n" for patch in patches),
+            **{f"patches/{patch.name}": patch.text for patch in patches},
+        }
+    )
+
+
+def _model_sheet(stack: HostStack, model: Derivation) -> str:
+    return sheet.render(
+        {
+            "env": sheet.env(
+                {
+                    "kind": "model",
+                    "name": model.name,
+                    "key": model.key,
+                    "file": stack.model.file,
+                    "size": stack.model.size,
+                    "sha256": stack.model.sha256,
+                    "mirrors": [stack.model.url, *stack.model.mirrors],
+                    "adopt": stack.model.path,
+                }
+            )
+        }
+    )
+
+
+def packages(stack: HostStack) -> tuple[str, ...]:
+    """The apt packages of the build: the stack's own list, or the profile's."""
+    own = stack.build.packages
+    return own if own is not None else PROFILES[stack.build.profile].packages

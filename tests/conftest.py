@@ -1,0 +1,45 @@
+"""What every test can use: golden files named as the text is deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+from syrupy.location import PyTestLocation
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+    from syrupy.types import SnapshotIndex
+
+Golden = Callable[[str, str], None]
+
+
+class NamedAsDeployed(SingleFileSnapshotExtension):
+    """`__snapshots__/<the name given>`, as text, with no decoration: the file is what the host gets."""
+
+    _write_mode = WriteMode.TEXT
+    file_extension = ""
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        """One folder for all golden files beside the test."""
+        return str(Path(test_location.filepath).parent / "__snapshots__")
+
+    @classmethod
+    def get_location(cls, *, test_location: PyTestLocation, index: SnapshotIndex) -> str:
+        """The golden file's path."""
+        return str(Path(cls.dirname(test_location=test_location)) / str(index))
+
+
+@pytest.fixture
+def golden(snapshot: SnapshotAssertion) -> Golden:
+    """`golden(name, text)`: the text is byte for byte the reviewed file; `make golden` writes it anew."""
+    files = snapshot.with_defaults(extension_class=NamedAsDeployed)
+
+    def check(name: str, text: str) -> None:
+        assert files(name=name) == text
+
+    return check

@@ -1,0 +1,121 @@
+"""What a stack makes exist, reviewed as whole files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infra import patches, plan, sheet, spec
+from infra.profiles import PROFILES
+
+Golden = Callable[[str, str], None]
+SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
+
+
+def made(stack: spec.HostStack) -> plan.Plan:
+    series = PROFILES[stack.build.profile].series
+    return plan.make(stack, patches.load(series, tag=stack.source.tag), SCRIPT)
+
+
+def pretty(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_generated_files(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+    """If this fails, the board gets other files than the ones that were reviewed."""
+    for name, text in made(stack).files.items():
+        golden(f"{stack_name}/{name}", text)
+
+
+def test_sheets(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+    """If this fails, the host is asked for something else than what was reviewed."""
+    all_made = made(stack)
+    golden(f"{stack_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
+    golden(f"{stack_name}/model.sheet", all_made.model_sheet)
+    golden(f"{stack_name}/generation.sheet", all_made.generation_sheet)
+
+
+def test_derivations(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+    """If this fails, a change that costs a rebuild went unseen in review."""
+    all_made = made(stack)
+    derivations = {d.item: dict(d.inputs) for d in (all_made.build, all_made.model)}
+    golden(f"{stack_name}/derivations.json", pretty(derivations))
+    golden(f"{stack_name}/live.json", pretty(all_made.live))
+
+
+def test_series_travels_whole(stack: spec.HostStack) -> None:
+    """If this fails, the board builds without one of the patches."""
+    sections = sheet.parse(made(stack).build_sheet)
+    names = sections["series"].splitlines()
+    loaded = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    assert [sections[f"patches/{name}"] for name in names] == [patch.text for patch in loaded]
+
+
+def set_at(values: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    group, _, name = path.partition(".")
+    return {**values, group: {**values[group], name: value}}
+
+
+REBUILDS = {
+    "source.commit": "0" * 40,
+    "source.tree": "1" * 40,
+    "source.tag": "b5051",
+    "build.flags": ["-DGGML_CUDA_FORCE_MMQ=ON"],
+    "build.profile": "cpu",
+    "host.architecture": "x86_64",
+}
+KEEPS = {
+    "source.mirrors": ["git https://example.org/llama.cpp"],
+    "build.jobs": 1,
+    "build.packages": ["gcc-8"],
+    "server.port": 8081,
+    "host.address": "192.168.1.7",
+    "model.sha256": "2" * 64,
+}
+
+
+@pytest.mark.parametrize("path", [*REBUILDS, *KEEPS])
+def test_what_costs_a_rebuild(values: dict[str, Any], path: str) -> None:
+    """If this fails, a harmless change costs an hour of compiling, or a real one is served by an old binary."""
+    changed = set_at(values, path, (REBUILDS | KEEPS)[path])
+    patch = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
+    keys = [plan.build_derivation(spec.parse(one, file="x"), [patch], SCRIPT).key for one in (values, changed)]
+    assert (keys[0] != keys[1]) == (path in REBUILDS)
+
+
+def test_patches_and_script_cost_a_rebuild(values: dict[str, Any]) -> None:
+    """If this fails, a changed patch or build script is served by an old binary."""
+    stack = spec.parse(values, file="x")
+    first = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
+    second = patches.Patch(name="0002-y.patch", sha256="4" * 64, text="", description="", applies_to=("b5050",))
+    variants = [([first, second], SCRIPT), ([second, first], SCRIPT), ([first], SCRIPT), ([first, second], "other")]
+    assert len({plan.build_derivation(stack, series, script).key for series, script in variants}) == len(variants)
+
+
+SERVER_ONLY = {"server.context": 4096, "server.extraArgs": ["--slots"], "server.readySeconds": 60}
+
+
+@pytest.mark.parametrize("path", SERVER_ONLY)
+def test_a_server_setting_changes_the_generation_alone(values: dict[str, Any], path: str) -> None:
+    """If this fails, a changed server flag is not activated, or rebuilds the server."""
+    before, after = (
+        made(spec.parse(values, file="x")),
+        made(spec.parse(set_at(values, path, SERVER_ONLY[path]), file="x")),
+    )
+    assert (before.build, before.model) == (after.build, after.model)
+    assert before.generation != after.generation
+
+
+def test_live_map_matches_the_sheet(stack: spec.HostStack) -> None:
+    """If this fails, `refresh` reports drift on a board that is as declared."""
+    all_made = made(stack)
+    sections = sheet.parse(all_made.generation_sheet)
+    links = dict(line.split("\t") for line in sections["links"].splitlines())
+    assert {f"link {path}": target for path, target in links.items()}.items() <= all_made.live.items()
+    stores = {line.split("\t")[1].rpartition("/")[2] for line in sections["needs"].splitlines()}
+    assert {f"store {item}" for item in stores} == {name for name in all_made.live if name.startswith("store ")}
+    assert re.fullmatch("[0-9a-f]{32}", all_made.live["generation"])

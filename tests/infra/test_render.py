@@ -1,0 +1,119 @@
+"""Generated text is quoted for its reader, whatever the values are."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra import render, spec
+
+KNOWN_TO_SYSTEMD_237 = {
+    *("Description", "After", "Type", "User", "SupplementaryGroups", "ExecStart", "Restart", "RestartSec"),
+    *("CacheDirectory", "Environment", "WantedBy"),
+    *("NoNewPrivileges", "PrivateTmp", "ProtectSystem", "ProtectHome", "LockPersonality", "RestrictRealtime"),
+    *("RestrictAddressFamilies", "UMask"),
+}
+"""Directives in systemd 237's manual pages systemd.unit(5), .service(5), .exec(5); CacheDirectory came in 235."""
+
+
+def units(stack: spec.HostStack) -> dict[str, str]:
+    return {render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build)}
+
+
+def test_directives_are_known_to_the_board(stack: spec.HostStack) -> None:
+    """If this fails, JetPack's systemd ignores a line that was relied on."""
+    for text in units(stack).values():
+        joined = text.replace("\\\n", "")
+        names = {line.partition("=")[0] for line in joined.splitlines() if line and not line.startswith("[")}
+        assert names <= KNOWN_TO_SYSTEMD_237
+
+
+def test_systemd_accepts_the_units(stack: spec.HostStack, tmp_path: Any) -> None:
+    """If this fails, the unit does not load on the board."""
+    for name, text in units(stack).items():
+        # the binary and the account are the board's; here any that exist will do
+        here = text.replace(render.LLAMA_SERVER, "/bin/true").replace(f"User={stack.server.user}", "User=root")
+        (tmp_path / name).write_text(here)
+        checked = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        ("plain", "plain"),
+        ("", '""'),
+        ("two words", '"two words"'),
+        ("100%", "100%%"),
+        ("$HOME", "$$HOME"),
+        ('say "hi"', '"say \\"hi\\""'),
+        ("it's", '"it\'s"'),
+        ("back\\slash", '"back\\\\slash"'),
+        ("a;b", '"a;b"'),
+        ("Grüße", "Grüße"),
+    ],
+)
+def test_systemd_word(word: str, written: str) -> None:
+    """If this fails, an odd path or model name becomes another command line."""
+    assert render.systemd_word(word) == written
+
+
+def systemd_reads(text: str) -> list[str]:
+    """Split a command line as systemd does (systemd.syntax(7)), for quoted words, `%%` and `$$`."""
+    words, word, quoted, started = [], "", False, False
+    characters = iter(text)
+    for character in characters:
+        if character == "\\":
+            word += next(characters)
+        elif character == '"':
+            quoted, started = not quoted, True
+        elif character == " " and not quoted:
+            words.append(word)
+            word, started = "", False
+        elif character in "%$":
+            assert next(characters) == character
+            word += character
+        else:
+            word += character
+            started = True
+    return [*words, word] if started or word else words
+
+
+printable = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20)
+
+
+@given(st.lists(printable, min_size=1, max_size=4))
+def test_words_survive_systemd(words: list[str]) -> None:
+    """If this fails, two arguments run together or one is cut in two."""
+    assert systemd_reads(" ".join(render.systemd_word(word) for word in words)) == words
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://localhost:8080"),
+        ("0.0.0.0", "http://localhost:8080"),
+        ("192.168.1.7", "http://192.168.1.7:8080"),
+        ("fd00::7", "http://[fd00::7]:8080"),
+    ],
+)
+def test_local_url(values: dict[str, Any], host: str, url: str) -> None:
+    """If this fails, the gate and the service ask at an address where nobody listens."""
+    values["server"]["host"] = host
+    assert render.local_url(spec.parse(values, file="x").server) == url
+
+
+def test_flags_of_the_command(values: dict[str, Any]) -> None:
+    """If this fails, a setting does not reach llama-server."""
+    values["server"] |= {"contextShift": True, "slots": 3, "extraArgs": ["--slots", "-ub", "256"]}
+    stack = spec.parse(values, file="x")
+    command = render.llama_server_command(stack.server, stack.model)
+    assert "--no-context-shift" not in command
+    assert command[command.index("-np") + 1] == "3"
+    assert command[-3:] == ("--slots", "-ub", "256")

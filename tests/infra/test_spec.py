@@ -1,0 +1,128 @@
+"""Configuration is read once, and complains once, about everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import spec
+
+
+def problems(values: dict[str, Any]) -> dict[str, spec.Problem]:
+    with pytest.raises(spec.ConfigError) as caught:
+        spec.parse(values, file="stacks/Pulumi.test.yaml")
+    return {problem.key: problem for problem in caught.value.problems}
+
+
+def test_committed_stacks_are_valid(stack: spec.HostStack) -> None:
+    """If this fails, a fresh clone cannot even be previewed."""
+    assert stack.kind == "host"
+
+
+def test_jetson_is_the_original_recipe(values: dict[str, Any]) -> None:
+    """If this fails, the Nano silently gets other values than the recipe that was measured."""
+    stack = spec.parse(values, file="x")
+    server, model = stack.server, stack.model
+    assert stack.source.commit.startswith("23106f9")
+    assert model.path == "/opt/llama-models/qwen2.5-1.5b-instruct-q4_k_m.gguf"
+    assert "Qwen/Qwen2.5-1.5B-Instruct-GGUF" in model.url
+    assert (server.user, server.host, server.port) == ("manu", "127.0.0.1", 8080)
+    assert (server.gpu_layers, server.context, server.threads) == (999, 2048, 4)
+    assert (server.restart, server.restart_sec) == ("on-failure", 5)
+
+
+def test_everything_wrong_is_said_at_once(values: dict[str, Any]) -> None:
+    """If this fails, a user mends one key a run instead of all of them."""
+    values["host"] |= {"port": "ssh", "adress": "typo", "user": "Manu X"}
+    del values["host"]["address"], values["model"]["sha256"]
+    values["source"]["mirrors"] = ["https://example.org/llama.cpp"]
+    values["build"]["jobs"] = 0
+    values["privateKey"] = 7
+    values["mode1"] = {}
+    found = problems(values)
+    assert set(found) == {
+        "pollex:host.port",
+        "pollex:host.adress",
+        "pollex:host.user",
+        "pollex:host.address",
+        "pollex:model.sha256",
+        "pollex:source.mirrors.0",
+        "pollex:build.jobs",
+        "pollex:privateKey",
+        "pollex:mode1",
+    }
+    assert found["pollex:host.adress"].remedy == "is not a setting; did you mean address?"
+    assert found["pollex:host.port"].value == '"ssh"'
+    assert found["pollex:model.sha256"].value == "missing"
+    assert "64 hex digits" in found["pollex:model.sha256"].remedy
+    assert found["pollex:privateKey"].value == "***"
+
+
+def test_report_reads_well(values: dict[str, Any]) -> None:
+    """If this fails, the report no longer says where, what and what to do."""
+    values["host"]["port"] = 70000
+    del values["model"]["sha256"]
+    with pytest.raises(spec.ConfigError) as caught:
+        spec.parse(values, file="stacks/Pulumi.jetson.yaml")
+    assert str(caught.value) == (
+        "stacks/Pulumi.jetson.yaml has 2 problems\n"
+        "  pollex:host.port     70000    should be less than or equal to 65535: its SSH port\n"
+        "  pollex:model.sha256  missing  the file's SHA-256, 64 hex digits\n"
+        "every setting: docs/reference/config.md · nothing was contacted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("host", "hostKey", "ssh-ed25519"),
+        ("host", "address", ""),
+        ("host", "address", "board\nProxyCommand=x"),
+        ("host", "sudo", False),
+        ("host", "architecture", "armv7l"),
+        ("source", "commit", "23106f9"),
+        ("source", "tag", "latest"),
+        ("source", "mirrors", []),
+        ("source", "mirrors", ["git"]),
+        ("model", "path", "llama-models/x.gguf"),
+        ("model", "path", "/opt/../etc/passwd"),
+        ("model", "path", "/opt/models/"),
+        ("model", "size", 0),
+        ("model", "size", 1.5),
+        ("model", "size", True),
+        ("model", "url", "ftp://example.org/x"),
+        ("model", "url", "https:// x"),
+        ("server", "threads", 0),
+        ("server", "restart", "sometimes"),
+        ("server", "extraArgs", ["-x\n--y"]),
+        ("build", "profile", "cuda11"),
+        ("build", "flags", ["GGML_CUDA=ON"]),
+    ],
+)
+def test_one_wrong_value_is_named(values: dict[str, Any], group: str, name: str, value: object) -> None:
+    """If this fails, a wrong value reaches the board, or the report blames another key."""
+    values[group][name] = value
+    (key,) = problems(values)
+    assert key.startswith(f"pollex:{group}.{name}")
+
+
+def test_a_host_key_must_be_pinned(values: dict[str, Any]) -> None:
+    """If this fails, anybody on the network can pose as the board."""
+    del values["host"]["hostKeyFile"]
+    assert "ssh-keyscan" in problems(values)["pollex:host.hostKey"].remedy
+
+
+def test_secrets_do_not_show(values: dict[str, Any]) -> None:
+    """If this fails, a private key stands in a log."""
+    values["privateKey"] = "-----BEGIN KEY-----"
+    assert "BEGIN" not in repr(spec.parse(values, file="x"))
+
+
+def test_reference_is_current() -> None:
+    """If this fails, docs/reference/config.md lacks or misstates a setting: run `make docs`."""
+    from infra import reference  # noqa: PLC0415 - only this test needs it
+
+    page = Path(__file__).parents[2] / spec.REFERENCE
+    assert page.read_text() == reference.page()
