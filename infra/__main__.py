@@ -1,11 +1,8 @@
-"""The Pulumi program: what a stack declares is chosen by its kind."""
+"""The Pulumi program."""
 
 import pulumi
 
-from infra import config, jetson
+from infra import config, program
 
-DECLARE = {"host": jetson.declare}
-
-stack = config.load()
-for name, value in DECLARE[stack.kind](stack).items():
+for name, value in program.declare(config.load()).items():
     pulumi.export(name, value)

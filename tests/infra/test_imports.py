@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 INFRA = Path(__file__).parents[2] / "infra"
-EDGES = {"config", "remote", "resources", "provider", "jetson", "__main__"}
+EDGES = {"config", "remote", "resources", "provider", "jetson", "program", "graph", "__main__"}
 """What may import pulumi (docs/design.md)."""
 
 CORE = sorted(

@@ -1,0 +1,212 @@
+"""What a change means to its reviewer: plans, generated files and keys, against another revision.
+
+    python -m infra.review render FILE FOLDER   everything that a stack file generates, into a folder; pure
+    python -m infra.review diff BASE            what differs between BASE and this tree, for every stack, as Markdown
+    python -m infra.review plan                 the resource plan of every stack, from empty state
+
+Neither needs a board, a network or a stack's secrets. `make preview` runs the last two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from infra import patches, plan, spec
+from infra.profiles import PROFILES
+
+ROOT = Path(__file__).parent.parent
+
+
+def stack_files(tree: Path) -> list[Path]:
+    """The stack files of a tree, by name."""
+    return sorted((tree / "stacks").glob("Pulumi.*.yaml"))
+
+
+def stack_name(file: Path) -> str:
+    """`jetson` for `Pulumi.jetson.yaml`."""
+    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
+def values(file: Path) -> dict[str, object]:
+    """A stack file's own values without their namespace and without encrypted ones, which only an `up` can read."""
+    config = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
+    prefix = f"{spec.NAMESPACE}:"
+    return {
+        key.removeprefix(prefix): value
+        for key, value in config.items()
+        if key.startswith(prefix) and not (isinstance(value, dict) and set(value) == {"secure"})
+    }
+
+
+def render(file: Path) -> dict[str, str]:
+    """Every text that a stack generates by name, its keys among them.
+
+    Raises:
+        spec.ConfigError: the stack file is wrong.
+        patches.PatchError: the patch series is wrong.
+    """
+    stack = spec.parse(values(file), file=f"stacks/{file.name}")
+    series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    made = plan.make(stack, series, (ROOT / "infra" / "host" / "build.sh").read_text())
+    keys = {"llama-server": made.build.key, "model": made.model.key, "generation": made.generation}
+    return {
+        **made.files,
+        "build.sheet": made.build_sheet,
+        "model.sheet": made.model_sheet,
+        "generation.sheet": made.generation_sheet,
+        "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
+        KEYS: json.dumps(keys, indent=2) + "\n",
+    }
+
+
+KEYS = "keys.json"
+
+
+def render_tree(tree: Path, folder: Path) -> dict[str, str]:
+    """Render every stack of a tree with that tree's own code into `folder`/<stack>; what failed, by stack."""
+    failures = {}
+    for file in stack_files(tree):
+        target = folder / stack_name(file)
+        target.mkdir(parents=True)
+        command = [sys.executable, "-m", "infra.review", "render", str(file), str(target)]
+        environment = {**os.environ, "PYTHONPATH": str(tree)}
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            failures[stack_name(file)] = (done.stderr.strip() or "no output").splitlines()[-1]
+    return failures
+
+
+def diff(base: str) -> Iterator[str]:
+    """Markdown: the generated files and keys of every stack, in this tree against revision `base`."""
+    with tempfile.TemporaryDirectory(prefix="pollex-review-") as temporary:
+        work = Path(temporary)
+        checkout(base, work / "tree")
+        (work / "before").mkdir()
+        (work / "after").mkdir()
+        for label, tree, folder in (("before", work / "tree", work / "before"), ("after", ROOT, work / "after")):
+            for stack, failure in render_tree(tree, folder).items():
+                yield f"**{stack}: could not be rendered {label} the change:** {failure}\n"
+        yield from _keys(work)
+        command = ["git", "diff", "--no-index", "--no-color", "--", "before", "after"]
+        shown = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False).stdout
+        yield f"### Generated files against {base}\n"
+        yield f"```diff\n{shown}```\n" if shown else "No generated file changes.\n"
+
+
+def checkout(revision: str, folder: Path) -> None:
+    """Put a revision's tree into a new folder, without touching the working tree or the index.
+
+    Raises:
+        SystemExit: there is no such revision here.
+    """
+    folder.mkdir()
+    archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=False)
+    if archive.returncode:
+        sys.exit(f"{revision}: {archive.stderr.decode().strip()}; fetch it, or name another with `make preview BASE=…`")
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+
+
+def _keys(work: Path) -> Iterator[str]:
+    """A table of the keys that change, which is what will be made anew."""
+    yield "### Keys\n\n| stack | artefact | before | after | |\n|---|---|---|---|---|"
+    stacks = sorted({folder.name for side in ("before", "after") for folder in (work / side).iterdir()})
+    for stack in stacks:
+        before, after = (_read_keys(work / side / stack / KEYS) for side in ("before", "after"))
+        for name in sorted({*before, *after}):
+            old, new = before.get(name, ""), after.get(name, "")
+            means = "" if old == new else {"generation": "**activated anew**"}.get(name, "**made anew**")
+            yield f"| {stack} | {name} | {old[:12]} | {new[:12]} | {means} |"
+    yield ""
+
+
+def _read_keys(file: Path) -> dict[str, str]:
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def plans() -> Iterator[str]:
+    """Markdown: the engine's plan of every stack from empty state, in a backend of its own.
+
+    Where a provider's plugin cannot be had, the resources come from the program alone, and the text says so.
+    """
+    with tempfile.TemporaryDirectory(prefix="pollex-plan-") as temporary:
+        for file in stack_files(ROOT):
+            stack = stack_name(file)
+            done = _preview(stack, file, Path(temporary))
+            yield f"### Plan of {stack}\n"
+            if done.returncode == 0:
+                yield f"```\n{done.stdout.strip()}\n```\n"
+            elif "no resource plugin" in done.stdout + done.stderr:
+                yield "A provider's plugin cannot be had here: this is the program's own graph, which no engine checked.\n"
+                yield _graph(stack, file)
+            else:
+                yield f"**failed:**\n```\n{(done.stdout + done.stderr).strip()}\n```\n"
+                raise SystemExit(1)
+
+
+def _preview(stack: str, file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`pulumi preview` with a state, a passphrase and a copy of the stack file that nobody else uses."""
+    backend, copy = folder / "state", folder / file.name
+    backend.mkdir(exist_ok=True)
+    content = yaml.safe_load(file.read_text())
+    content.pop("encryptionsalt", None)
+    content["config"] = {f"{spec.NAMESPACE}:{key}": value for key, value in values(file).items()}
+    copy.write_text(yaml.safe_dump(content))
+    environment = {
+        **os.environ,
+        "PULUMI_BACKEND_URL": backend.as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": "preview",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    pulumi = shutil.which("pulumi")
+    if pulumi is None:
+        sys.exit("pulumi is not on PATH: run this through `make preview`, or `. ./activate` first")
+    common = ["--stack", stack, "--config-file", str(copy), "--non-interactive", "--color", "never"]
+    return subprocess.run(
+        [pulumi, "preview", *common], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def _graph(stack: str, file: Path) -> str:
+    command = [sys.executable, "-m", "infra.graph", stack, str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = [
+        f"+ {seen['type']} {seen['name']}" + (f" after {', '.join(seen['dependsOn'])}" if seen["dependsOn"] else "")
+        for seen in json.loads(done.stdout)["resources"]
+    ]
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def _write(file: Path, folder: Path) -> None:
+    for name, text in render(file).items():
+        (folder / name).write_text(text)
+
+
+def main() -> None:
+    """Run one of the three commands."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("render", help="write what a stack file generates into a folder")
+    one.add_argument("file", type=Path)
+    one.add_argument("folder", type=Path)
+    commands.add_parser("diff", help="generated files and keys against a revision").add_argument("base")
+    commands.add_parser("plan", help="the plan of every stack")
+    given = parser.parse_args()
+    if given.command == "render":
+        _write(given.file, given.folder)
+        return
+    for part in diff(given.base) if given.command == "diff" else plans():
+        print(part)
+
+
+if __name__ == "__main__":
+    main()
