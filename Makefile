@@ -2,22 +2,72 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 V := .venv/bin
+BASE ?= $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo origin/main || echo main)
+STACK ?= sandbox
+SHELL_FILES = $(shell git ls-files '*.sh' sandbox/pulumi activate infra/host/pollex-host '*/pulumi-resource-*')
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(V)/.ready: requirements/dev.txt pyproject.toml
-	@$(PYTHON) -m venv .venv
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3-venv, or name one: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed, name it: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "preparing .venv from requirements/dev.txt"
+	@$(PYTHON) -m venv --clear .venv || { echo "no virtual environment: apt-get install python3-venv" >&2; exit 1; }
 	@$(V)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(V)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+.PHONY: toolchain
+toolchain: $(V)/.ready ## prepare pulumi and its plugins, from PATH or from Go modules
+	@$(V)/python -m sandbox.toolchain
+
+.PHONY: sandbox
+sandbox: $(V)/.ready ## boot a stand-in board, declare it, polish a sentence on it
+	@$(V)/python -m sandbox up
+
+.PHONY: sandbox-down
+sandbox-down: $(V)/.ready ## take the stand-in board away again, without a trace
+	@$(V)/python -m sandbox down
+
+.PHONY: preview
+preview: toolchain ## what a change means: plans, generated files and keys against BASE (main)
+	@PATH="$(CURDIR)/.toolchain/bin:$$PATH" $(V)/python -m infra.review plan
+	@$(V)/python -m infra.review diff $(BASE)
+
+.PHONY: unlock
+unlock: toolchain ## mend the state of STACK (sandbox) after a killed run
+	@$(V)/python -m sandbox.unlock $(STACK)
+
+.PHONY: lint
+lint: $(V)/.ready ## ruff, mypy, shellcheck, shfmt
+	@$(V)/ruff check --quiet . && $(V)/ruff format --check --quiet . && $(V)/mypy --no-error-summary
+	@$(V)/shellcheck -s sh $(SHELL_FILES) && $(V)/shfmt -d -i 4 -ln posix $(SHELL_FILES)
+
+.PHONY: test
+test: lint toolchain ## everything: lint, types, unit, snapshot and end-to-end tests
+	@$(V)/pytest
+
+.PHONY: test-quick
+test-quick: lint ## what needs neither root nor a board
+	@$(V)/pytest tests/infra tests/patches tests/host
+
+.PHONY: golden
+golden: $(V)/.ready ## write the golden files anew; review what git shows
+	@$(V)/pytest --quiet --snapshot-update tests/infra
+
+.PHONY: docs
+docs: $(V)/.ready ## write docs/reference anew
+	@$(V)/python -m infra.reference
 
 .PHONY: lock
 lock: $(V)/.ready ## write requirements/dev.txt anew: versions and hashes, no addresses
 	@$(V)/uv pip compile --quiet --group pyproject.toml:dev pyproject.toml --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/dev.txt
 
-.PHONY: lint
-lint: $(V)/.ready ## ruff, mypy, shellcheck, shfmt
-	@$(V)/ruff check . && $(V)/ruff format --check . && $(V)/mypy
+.PHONY: clean
+clean: ## take away what make made here, apart from the caches in ~/.cache/pollex
+	@[ ! -d .sandbox ] || [ ! -x $(V)/python ] || $(V)/python -m sandbox down
+	@rm -rf .venv .toolchain .sandbox build
