@@ -1,0 +1,116 @@
+"""The processes of one stand-in board: power on, poweroff, reboot, power cut."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.machine import CHECKOUT, SandboxError, run
+
+_BOOT = CHECKOUT / "sandbox" / "boot.sh"
+_HIERARCHIES = [Path("/sys/fs/cgroup", name) for name in ("", "systemd", "unified")]
+
+POWEROFF = signal.SIGRTMIN + 4
+"""Asks systemd as PID 1 for an orderly poweroff (systemd(1), SIGNALS)."""
+REBOOT = signal.SIGRTMIN + 5
+"""Asks systemd as PID 1 for an orderly reboot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What runs in the control group `pollex-<index>`, made by `boot.sh`."""
+
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Of the control group, and of the guest towards systemd-nspawn."""
+        return f"pollex-{self.index}"
+
+    def processes(self) -> set[int]:
+        """Every process of the board: boot.sh, systemd-nspawn and the guest's own."""
+        found = set()
+        for hierarchy in _HIERARCHIES:
+            for members in (hierarchy / self.name).rglob("cgroup.procs"):
+                try:
+                    found |= {int(line) for line in members.read_text().split()}
+                except OSError:
+                    continue  # the group went away while we looked
+        return found - {0}
+
+    def init(self) -> int | None:
+        """The guest's PID 1, by this machine's numbering; None while there is none."""
+        for pid in self.processes():
+            try:
+                status = Path(f"/proc/{pid}/status").read_text()
+            except OSError:
+                continue
+            # The line reads NSpid, its number here, its number inside.
+            inside = next((line.split()[2:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+            if inside == ["1"]:
+                return pid
+        return None
+
+    def supervised(self) -> bool:
+        """Whether boot.sh is there to answer a reboot."""
+        return any(str(_BOOT) in _arguments(pid) for pid in self.processes())
+
+    def boot(self, folder: Path, hostname: str) -> None:
+        """Power on; returns at once. The console goes to `console.log` in the board's folder."""
+        run(["sh", _BOOT, folder, str(self.index), hostname])
+
+    def ask(self, what: signal.Signals | int) -> None:
+        """Send the guest's systemd one of the signals above.
+
+        Raises:
+            SandboxError: the board is off.
+        """
+        if (pid := self.init()) is None:
+            raise SandboxError(f"{self.name} is off")
+        os.kill(pid, what)
+
+    def wait_off(self, seconds: float) -> bool:
+        """Wait until no process is left; False after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.processes():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def kill(self) -> None:
+        """Cut the power: no process gets a chance to do anything. Nothing happens when it is off.
+
+        Raises:
+            SandboxError: a process does not die, 20 s after SIGKILL.
+        """
+        deadline = time.monotonic() + 20
+        # Again and again, because what is killed later may have forked meanwhile.
+        while left := self.processes():
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{self.name}: processes {sorted(left)} survive SIGKILL")
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.02)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Take the empty control groups away."""
+        for hierarchy in _HIERARCHIES:
+            group = hierarchy / self.name
+            for folder in sorted((path for path in [group, *group.rglob("*")] if path.is_dir()), reverse=True):
+                folder.rmdir()
+
+
+def _arguments(pid: int) -> list[str]:
+    """A process's command line, empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []

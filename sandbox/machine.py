@@ -1,0 +1,90 @@
+"""What the operator's machine must offer before a stand-in board can exist, and where its caches are."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+_PACKAGES = {
+    "debootstrap": "debootstrap",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "mkfs.ext4": "e2fsprogs",
+    "ssh": "openssh-client",
+    "systemd-nspawn": "systemd-container",
+    "unshare": "util-linux",
+}
+"""Command → Debian package that carries it."""
+
+_INSTEAD = "or use any host with SSH instead: pulumi config set --path 'pollex:host.address' ADDRESS"
+
+
+class SandboxError(RuntimeError):
+    """Something about the sandbox that the reader of the message can mend."""
+
+
+def say(line: str) -> None:
+    """One line of progress on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(command: Sequence[str | Path], *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command of this machine and capture what it says.
+
+    Raises:
+        SandboxError: it failed; the message holds the command line and the last lines it wrote.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)  # noqa: PLW1510 - checked below
+    if check and done.returncode != 0:
+        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise SandboxError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{told}")
+    return done
+
+
+def cache() -> Path:
+    """Where things that several checkouts share are kept: $POLLEX_CACHE, else pollex under the user's cache folder."""
+    if chosen := os.environ.get("POLLEX_CACHE"):
+        return Path(chosen).resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pollex"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes that ask for it too; the kernel lets go if this one dies."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def require() -> None:
+    """See that boards can be made here; install what Debian packages carry.
+
+    Raises:
+        SandboxError: not Linux, not root, or a command is missing that apt-get cannot bring.
+    """
+    if not sys.platform.startswith("linux"):
+        raise SandboxError(f"a stand-in board needs Linux, not {sys.platform}, {_INSTEAD}")
+    if os.geteuid() != 0:
+        raise SandboxError(f"a stand-in board needs root: run this with sudo, {_INSTEAD}")
+    missing = [command for command in _PACKAGES if shutil.which(command) is None]
+    if not missing:
+        return
+    packages = sorted({_PACKAGES[command] for command in missing})
+    if shutil.which("apt-get") is None:
+        raise SandboxError(f"{', '.join(missing)} not found on PATH: install {' '.join(packages)}, {_INSTEAD}")
+    say(f"installing {' '.join(packages)} for the stand-in board")
+    install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+    if run(install, check=False).returncode != 0:
+        run(["apt-get", "update", "-q"])
+        run(install)

@@ -1,0 +1,158 @@
+"""An HTTP server for bytes that are identified elsewhere: the cache's `mirror/` folder, with Range requests.
+
+python -m sandbox.mirror --bind ADDRESS [--port 8470] [--directory DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from sandbox.machine import CHECKOUT, SandboxError, cache
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+PORT = 8470
+"""Stands in the sandbox's stack file."""
+
+
+def directory() -> Path:
+    """Where `sandbox.fetch` puts files and the mirror takes them from."""
+    return cache() / "mirror"
+
+
+class Mirror:
+    """A mirror in this process, for a `with` block.
+
+    >>> with Mirror(folder) as mirror:
+    ...     fetch(mirror.url + "/model.gguf")
+    """
+
+    def __init__(self, folder: Path, address: str = "127.0.0.1", port: int = 0) -> None:
+        """Bind at once, so that `url` is known; port 0 takes a free one.
+
+        Raises:
+            SandboxError: the address is not this machine's, or the port is in use.
+        """
+        self._socket = _listen(address, port)
+        self._server = _server(folder)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self.url = "http://{}:{}".format(*self._socket.getsockname())
+
+    def __enter__(self) -> Self:
+        """Serve; connections made before this waited in the socket's queue."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drop what is being served, and close the port."""
+        self._server.force_exit = self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+def start(address: str, run: Path, port: int = PORT) -> str:
+    """Serve the cache's mirror folder in the background, unless it already is; returns the URL.
+
+    Args:
+        address: to listen on.
+        run: folder for `mirror.pid` and `mirror.log`.
+        port: to listen on.
+
+    Raises:
+        SandboxError: it does not answer; holds its log.
+    """
+    url = f"http://{address}:{port}"
+    directory().mkdir(parents=True, exist_ok=True)
+    if _running(run) is None:
+        command = [sys.executable, "-m", "sandbox.mirror", "--bind", address, "--port", str(port)]
+        with (run / "mirror.log").open("wb") as log:
+            process = subprocess.Popen(
+                command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        (run / "mirror.pid").write_text(f"{process.pid}\n")
+        _wait_for(address, port, process, run / "mirror.log")
+    return url
+
+
+def stop(run: Path) -> None:
+    """End the background mirror, if there is one, and remove its files."""
+    if (pid := _running(run)) is not None:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while _running(run) is not None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if _running(run) is not None:
+            os.kill(pid, signal.SIGKILL)
+    for name in ("mirror.pid", "mirror.log"):
+        (run / name).unlink(missing_ok=True)
+
+
+def _running(run: Path) -> int | None:
+    """The background mirror's process; a number that by now belongs to another program does not count."""
+    try:
+        pid = int((run / "mirror.pid").read_text())
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if b"sandbox.mirror" in arguments else None
+
+
+def _wait_for(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the port answers."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SandboxError(f"the mirror did not start on {address}:{port}\n{log.read_text(errors='replace').strip()}")
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """A bound socket, which also comes back after a restart while old connections linger."""
+    try:
+        return socket.create_server((address, port))
+    except OSError as error:
+        raise SandboxError(f"the mirror cannot listen on {address}:{port}: {error.strerror or error}") from error
+
+
+def _server(folder: Path) -> uvicorn.Server:
+    """Files only, quiet unless something goes wrong."""
+    app = Starlette(routes=[Mount("/", StaticFiles(directory=folder))])
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+
+
+def main() -> None:
+    """Serve until a signal ends it."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.mirror", description="Serve files over HTTP, with resume.")
+    parser.add_argument("--bind", required=True, metavar="ADDRESS")
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--directory", type=Path, default=directory())
+    options = parser.parse_args()
+    try:
+        _server(options.directory).run(sockets=[_listen(options.bind, options.port)])
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+#!/bin/sh
+# rootfs.sh DIR       make DIR a bare Debian as a stand-in board starts from it: systemd, sshd, the login manu
+# rootfs.sh --inputs  print what besides this file decides the contents of DIR, one item a line
+#
+# Packages come from wherever this machine's apt takes the same release from; a machine of another release
+# leaves the choice to debootstrap.
+set -eu
+
+SUITE=bookworm
+LOGIN=manu
+# What a flashed Jetson has as well. Compilers are missing on purpose: `pollex-host prepare` installs them.
+PRESENT=systemd,systemd-sysv,dbus,openssh-server,sudo,curl,ca-certificates,git,patch,python3,iproute2,procps
+# Fetched but not installed, so that installing them on a fresh board needs no download.
+FETCHED='g++ cmake make ninja-build ccache'
+
+# sources — this machine's apt sources of $SUITE as lines of sources.list; none if it runs another release.
+sources() {
+    # shellcheck disable=SC2016 # apt's own placeholders
+    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+        grep -E " $SUITE(-updates|-security)? main\$" | sort -u || :
+}
+
+# acquire_settings — this machine's proxies and download checks, in apt's own syntax.
+acquire_settings() {
+    apt-config dump | grep -E '^Acquire::(https?::|Check-|Retries )' || :
+}
+
+# say WHAT — one line of progress.
+say() {
+    printf 'root file system: %s\n' "$1" >&2
+}
+
+# bootstrap DIR — the packages.
+bootstrap() {
+    mirror=$(sources | awk -v suite="$SUITE" '$3 == suite { print $2; exit }')
+    say "debootstrap $SUITE, about a minute"
+    debootstrap --variant=minbase --include="$PRESENT" "$SUITE" "$1" ${mirror:+"$mirror"} >&2
+    [ -z "$mirror" ] || sources >"$1/etc/apt/sources.list"
+    acquire_settings >"$1/etc/apt/apt.conf.d/90operator"
+    # Machines behind an inspecting proxy trust more than Debian's list.
+    [ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
+        cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/ca-certificates.crt"
+    say 'fetching (not installing) the build tools'
+    chroot "$1" apt-get update -q >&2
+    # shellcheck disable=SC2086 # a list of words
+    chroot "$1" apt-get install -q -y --no-install-recommends --download-only $FETCHED >&2
+}
+
+# quicken DIR — nothing that waits, writes needlessly or competes for apt's locks.
+quicken() {
+    chroot "$1" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+        e2scrub_reap.service fstrim.timer getty.target console-getty.service systemd-firstboot.service
+    chroot "$1" systemctl -q set-default multi-user.target
+    mkdir -p "$1/var/log/journal"
+    # A board is thrown away after a power failure of the machine, so dpkg need not wait for its disk.
+    echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
+}
+
+# admit DIR — who may log in: manu (with sudo) and root, by the one key that each board brings along.
+admit() {
+    chroot "$1" useradd --create-home --shell /bin/bash --password '*' "$LOGIN"
+    echo "$LOGIN ALL=(ALL) NOPASSWD: ALL" >"$1/etc/sudoers.d/$LOGIN"
+    chmod 0440 "$1/etc/sudoers.d/$LOGIN"
+    rm -f "$1"/etc/ssh/ssh_host_*
+    cat >"$1/etc/ssh/sshd_config.d/board.conf" <<CONF
+HostKey /etc/ssh/ssh_host_ed25519_key
+AuthorizedKeysFile /etc/ssh/board_keys .ssh/authorized_keys
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+UseDNS no
+MaxStartups 100
+CONF
+}
+
+case ${1:-} in
+'' | -h | --help)
+    sed -n 's/^# \{0,1\}//; 2,3p' "$0"
+    exit 2
+    ;;
+--inputs)
+    dpkg --print-architecture
+    sources
+    acquire_settings
+    ;;
+*)
+    bootstrap "$1"
+    quicken "$1"
+    admit "$1"
+    ;;
+esac
