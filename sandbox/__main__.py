@@ -1,0 +1,142 @@
+"""`make sandbox`: from a bare machine to a polished sentence, or to the news that nothing had to change.
+
+    python -m sandbox {up,down}
+
+The toolchain, the board and what its mirror serves do not depend on each other and are prepared side by side; then the
+real `pulumi up --stack sandbox` does the rest over SSH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shlex
+import subprocess
+import sys
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from sandbox import cli, fetch, mirror
+from sandbox.board import DEFAULT, HOME, Board
+from sandbox.machine import CHECKOUT, SandboxError, say
+
+STACK = "sandbox"
+PULUMI = CHECKOUT / ".toolchain" / "bin" / "pulumi"
+
+INSTRUCTION = "Correct the spelling and grammar of the text. Answer with the corrected text and nothing else."
+SENTENCE = "She go to the libary yesterday and forgeted her umbrela."
+"""What is polished at the end; the small model mends it at temperature 0."""
+
+
+def prepare() -> None:
+    """Toolchain, board and mirrored files, side by side; each says its own progress.
+
+    Raises:
+        SandboxError: the first one that failed, once the others have come to an end.
+    """
+    with ThreadPoolExecutor() as pool:
+        tasks = [
+            pool.submit(toolchain),
+            pool.submit(cli.up, DEFAULT),
+            *(pool.submit(fetch.fetch, n) for n in fetch.NAMES),
+        ]
+        wait(tasks, return_when=FIRST_EXCEPTION)
+        for task in tasks:
+            task.result()
+
+
+def toolchain() -> None:
+    """Pulumi and its plugins; a process of its own, because it needs nothing of ours.
+
+    Raises:
+        SandboxError: it failed, and has said why.
+    """
+    if subprocess.run([sys.executable, "-m", "sandbox.toolchain"], cwd=CHECKOUT, check=False).returncode:
+        raise SandboxError("the toolchain could not be prepared")
+
+
+def pulumi(*arguments: str) -> None:
+    """Run pulumi for the sandbox's stack, its output shown as it comes.
+
+    Raises:
+        SandboxError: it failed, and has said why.
+    """
+    command = [PULUMI, *arguments, "--stack", STACK, "--non-interactive"]
+    if status := subprocess.run(command, cwd=CHECKOUT, check=False).returncode:
+        hint = "; if a killed run left the state locked: make unlock" if status == 255 else ""  # noqa: PLR2004 - its status for any error
+        raise SandboxError(f"pulumi {arguments[0]} failed{hint}")
+
+
+def outputs() -> dict[str, str]:
+    """The stack's outputs."""
+    command = [PULUMI, "stack", "output", "--json", "--stack", STACK]
+    return dict(json.loads(subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True).stdout))
+
+
+def keep_build(board: Board, item: str) -> None:
+    """Keep a finished build where the mirror serves it, so that the next board need not compile it.
+
+    Args:
+        board: where it was built.
+        item: its name in the store, `<key>-<name>`.
+    """
+    archive = mirror.directory() / "store" / f"{item}.tar.gz"
+    if archive.exists():
+        return
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    export = f"sudo -n pollex-host export {shlex.quote(item)}"
+    content = subprocess.run([*board.ssh(), export], check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
+    (archive.parent / f"{archive.name}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {archive.name}\n")
+    # the hash first: an archive that is there is complete
+    part = archive.with_suffix(".part")
+    part.write_bytes(content)
+    part.rename(archive)
+
+
+def polish(board: Board, url: str, text: str) -> str:
+    """The text as the board's llama-server corrects it, asked on the board itself, where it listens."""
+    messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": text}]
+    request = json.dumps({"messages": messages, "temperature": 0, "max_tokens": 100})
+    command = (
+        f"curl -sS --fail-with-body --max-time 120 -H 'Content-Type: application/json' -d @- {url}/v1/chat/completions"
+    )
+    answer = json.loads(board.run(command, input=request.encode()).stdout)
+    return str(answer["choices"][0]["message"]["content"]).strip()
+
+
+def up() -> None:
+    """Everything from nothing to a polished sentence; whatever is there already is left as it is."""
+    began = time.monotonic()
+    prepare()
+    pulumi("up", "--yes", "--skip-preview", "--suppress-outputs")
+    board, declared = Board(DEFAULT), outputs()
+    keep_build(board, f"{declared['key']}-llama-server")
+    say(f"ready after {time.monotonic() - began:.0f} s; asking {declared['model']} on {board.address}")
+    print(f"  {SENTENCE}\n  {polish(board, declared['url'], SENTENCE)}")
+
+
+def down() -> None:
+    """Take the board away without a trace, and with it the state that speaks of it."""
+    cli.down(DEFAULT)
+    if PULUMI.exists():
+        subprocess.run(
+            [PULUMI, "stack", "rm", STACK, "--force", "--yes", "--preserve-config", "--non-interactive"],
+            cwd=CHECKOUT, check=False, capture_output=True,
+        )  # fmt: skip
+    if HOME.is_dir() and not any(HOME.iterdir()):
+        HOME.rmdir()
+
+
+def main() -> None:
+    """Run `up` or `down`; an error is one message and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("command", choices=["up", "down"], nargs="?", default="up")
+    try:
+        {"up": up, "down": down}[parser.parse_args().command]()
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""The life of one board, in order: built under every interruption, changed, damaged, mended, taken down.
+
+The tests share the board and depend on the ones before: a build costs minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from infra import render
+from sandbox.__main__ import keep_build
+from sandbox.deployment import Deployment, deploy
+from sandbox.engine import Result
+
+pytestmark = pytest.mark.timeout(1800)
+
+BUILD = "pollex-build@"
+SERVER = "llama-server"
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The board and its stack."""
+    with deploy("e2e-life", tmp_path_factory.mktemp("life")) as deployed:
+        yield deployed
+
+
+@pytest.fixture(scope="module")
+def found(life: Deployment) -> str:
+    """What stood on the board before anything was declared."""
+    return life.snapshot()
+
+
+def wait_for(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read the output of a run under way up to the first line that matches; fails when it ends without one."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if re.search(pattern, line):
+            return line
+    pytest.fail(f"no line matches {pattern!r}:\n{''.join(seen)}")
+
+
+def percent(line: str) -> int:
+    """The percentage in a progress line."""
+    match = re.search(r"(\d+)%", line)
+    assert match, line
+    return int(match[1])
+
+
+def building(life: Deployment) -> bool:
+    """Whether the board is compiling, whoever watches."""
+    return life.board.run(f"systemctl is-active '{BUILD}*'", check=False).stdout.strip() in {"active", "activating"}
+
+
+def finished(process: subprocess.Popen[str], seconds: float = 60) -> str:
+    """The rest of a run's output once it has ended."""
+    return process.communicate(timeout=seconds)[0]
+
+
+class TestTheBuildSurvives:
+    """Each interruption comes while the compiler runs; nothing is ever started over."""
+
+    compiling = r"llama-server.*compiling (?!0%)\d+%"
+    reached = 0
+
+    def follow(self, life: Deployment) -> subprocess.Popen[str]:
+        """Start `up` and wait until it shows the build going on from where it was, or later."""
+        process = life.pulumi.popen_up()
+        now = percent(wait_for(process, self.compiling))
+        assert now >= type(self).reached
+        type(self).reached = now
+        return process
+
+    def test_its_ssh_session_is_cut(self, life: Deployment, found: str) -> None:
+        """If this fails, a laptop that loses its network loses the build."""
+        process = self.follow(life)
+        life.board.run("pkill -KILL -u manu sshd || pkill -KILL -f 'sshd: manu'", user="root", check=False)
+        output = finished(process)
+        assert process.returncode != 0, output
+        assert building(life)
+
+    def test_up_is_killed(self, life: Deployment) -> None:
+        """If this fails, a killed `up` loses the build, or leaves a state that nothing unlocks."""
+        process = self.follow(life)
+        os.killpg(process.pid, signal.SIGKILL)
+        finished(process)
+        assert building(life)
+        assert "locked" in life.pulumi.up(check=False).stderr
+        assert "goes on from what the host has" in life.unlock()
+
+    def test_the_reader_of_up_goes_away(self, life: Deployment) -> None:
+        """If this fails, `pulumi up | head` loses the build."""
+        process = self.follow(life)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait(timeout=120)
+        assert building(life)
+        life.unlock()
+
+    def test_up_is_interrupted_twice(self, life: Deployment) -> None:
+        """If this fails, ^C ^C loses the build, or hangs."""
+        process = self.follow(life)
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        finished(process)
+        assert process.returncode != 0
+        assert building(life)
+        life.unlock()
+
+    def test_the_board_reboots(self, life: Deployment) -> None:
+        """If this fails, a reboot starts the build over; this one ends the build and sees it live."""
+        process = self.follow(life)
+        life.board.reboot()
+        output = finished(process, 200)
+        assert process.returncode != 0, output
+        done = life.pulumi.up()
+        assert set(done.steps.values()) <= {"create", "same", "update", "replace"}
+        log = life.board.run(f"cat /opt/pollex/log/{life.pulumi.outputs()['key']}.log").stdout
+        assert "attached" in done.stdout + log or "resum" in log
+        assert life.show("ActiveState", "User") == ["active", "manu"]
+        assert life.polish("Say hello.")
+
+
+def test_a_second_up_changes_nothing(life: Deployment) -> None:
+    """If this fails, every `up` touches a board that is as declared."""
+    before = life.show("MainPID", "ActiveEnterTimestampMonotonic")
+    assert life.pulumi.up().changes == {}
+    assert life.pulumi.up("--refresh").changes == {}
+    assert life.show("MainPID", "ActiveEnterTimestampMonotonic") == before
+
+
+def test_outputs(life: Deployment) -> None:
+    """If this fails, an application cannot take its configuration from the stack, or gets a secret with it."""
+    outputs = life.pulumi.outputs()
+    settings = yaml.safe_load(yaml.safe_dump(outputs["appConfig"]["pollex"]))
+    assert settings == {"port": 8090, "llamacpp_url": "http://localhost:8080", "llamacpp_model": "smollm2:135m"}
+    listed = json.loads(life.board.run(f"curl -sS --fail {settings['llamacpp_url']}/v1/models").stdout)
+    assert [model["id"] for model in listed["data"]] == [settings["llamacpp_model"]]
+    assert outputs["generation"] == life.status()["generation"]
+    assert "PRIVATE KEY" not in json.dumps(outputs)
+
+
+def test_the_binary_says_what_it_is(life: Deployment) -> None:
+    """If this fails, nobody can tell from the board which source it runs."""
+    said = life.board.run(f"{render.LLAMA_SERVER} --version 2>&1").stdout
+    assert re.search(r"4980 \(2099a9d5", said)
+
+
+def test_the_build_is_kept_for_other_boards(life: Deployment) -> None:
+    """If this fails, a second board compiles what the first one has."""
+    keep_build(life.board, f"{life.pulumi.outputs()['key']}-{SERVER}")
+
+
+def test_a_server_flag_restarts_the_unit_alone(life: Deployment) -> None:
+    """If this fails, another context size costs a rebuild, or is never applied."""
+    (before,) = life.show("MainPID")
+    life.values["pollex:server"]["context"] = 1024
+    life.write()
+    assert life.pulumi.up().steps | {"llama": "same"} == {
+        "llama": "same",
+        "host": "same",
+        "tools": "same",
+        "prepare": "same",
+        "llama-server": "same",
+        "model": "same",
+        "generation": "update",
+    }
+    (after,) = life.show("MainPID")
+    assert before != after
+    assert "-c 1024" in life.board.run(f"tr '\\0' ' ' < /proc/{after}/cmdline", user="root").stdout
+
+
+DAMAGE = {
+    "unit llama-server.service": "echo '# edited' >> /etc/systemd/system/llama-server.service",
+    "service llama-server.service": "systemctl stop llama-server.service",
+    "link /usr/local/bin/llama-server": "ln -sfn /bin/true /usr/local/bin/llama-server",
+    "store": "f=$(readlink -f /usr/local/bin/llama-server); chmod u+w $f; printf x >> $f",
+}
+
+
+@pytest.mark.parametrize("item", DAMAGE)
+def test_drift_is_named_and_mended(life: Deployment, item: str) -> None:
+    """If this fails, `refresh` misses what somebody changed on the board, or `up --refresh` does not mend just that."""
+    life.board.run(DAMAGE[item], user="root")
+    name = next(key for key in life.status()["live"] if key.startswith(item))
+    (before,) = life.show("MainPID")
+    shown = life.pulumi.preview("--refresh", "--diff")
+    assert name in shown.stdout
+    assert shown.changes == {"update": 1}
+    assert name in life.pulumi.refresh("--diff").stdout
+    assert life.pulumi.up("--refresh").steps["generation"] == "update"
+    assert life.pulumi.up("--refresh").changes == {}
+    assert life.status()["live"][name] == dict(life.status()["live"])[name]
+    (after,) = life.show("MainPID")
+    # an edited unit file, a stopped unit and a damaged binary need a restart; a link alone does not
+    assert (before == after) == item.startswith("link")
+    assert life.polish("Say hello.")
+
+
+def test_a_foreign_generation_is_seen(life: Deployment) -> None:
+    """If this fails, a rollback done by hand is overlooked by `refresh`, or fought without a word."""
+    declared = life.status()["generation"]
+    life.board.run("sudo pollex-host rollback")
+    assert life.status()["generation"] != declared
+    assert "generation" in life.pulumi.preview("--refresh", "--diff").stdout
+    life.pulumi.up("--refresh")
+    assert life.status()["generation"] == declared
+
+
+def refused(result: Result, *words: str) -> None:
+    """The run failed, and says what the words say."""
+    said = result.stdout + result.stderr
+    assert result.status != 0
+    for word in words:
+        assert word in said
+
+
+def test_an_unhealthy_generation_is_taken_back(life: Deployment) -> None:
+    """If this fails, a wrong server flag takes the polisher down instead of being refused."""
+    before = life.status()["generation"]
+    life.write(server__extraArgs=["--no-such-flag"])
+    refused(life.pulumi.up(check=False), "no-such-flag", "llama-server.service")
+    life.write()
+    assert life.status()["generation"] == before
+    assert life.polish("Say hello.")
+    assert life.pulumi.up("--refresh").changes == {}
+
+
+def test_a_wrong_tree_is_refused(life: Deployment) -> None:
+    """If this fails, bytes that nobody pinned are compiled and run."""
+    wrong = "0" * 40
+    life.write(source__tree=wrong)
+    refused(life.pulumi.up(check=False), wrong, life.values["pollex:source"]["tree"])
+    life.write()
+    assert life.polish("Say hello.")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "corrupted"])
+def test_a_bad_model_is_refused(life: Deployment, damage: str) -> None:
+    """If this fails, half a download takes the polisher down."""
+    (good,) = [file for file in life.served.iterdir() if file.suffix == ".gguf"]
+    content = good.read_bytes()
+    bad = life.served / f"{damage}.gguf"
+    bad.write_bytes(content[:-4096] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1]))
+    url = life.values["pollex:model"]["url"].replace(good.name, bad.name)
+    # another path is another derivation, so that the file is fetched at all
+    life.write(model__url=url, model__path=f"/opt/llama-models/{damage}.gguf")
+    expected = str(len(content)) if damage == "truncated" else life.values["pollex:model"]["sha256"]
+    refused(life.pulumi.up(check=False), bad.name, expected)
+    bad.unlink()
+    life.write()
+    assert life.polish("Say hello.")
+    assert life.pulumi.up("--refresh").changes == {}
+
+
+def test_a_changed_patch_or_flag_rebuilds(life: Deployment) -> None:
+    """If this fails, a changed patch or build flag is served by the old binary."""
+    before = life.pulumi.outputs()["key"]
+    life.values["pollex:build"]["flags"] += ["-DGGML_CPU_AARCH64=OFF"]
+    life.write()
+    done = life.pulumi.up()
+    assert done.steps["llama-server"] in {"update", "replace"}
+    assert done.steps["model"] == "same"
+    assert life.pulumi.outputs()["key"] != before
+    assert life.polish("Say hello.")
+
+
+def test_destroy_leaves_the_board_as_found(life: Deployment, found: str) -> None:
+    """If this fails, `destroy` leaves units or links behind, or does not say what it keeps."""
+    done = life.pulumi.destroy()
+    assert "/opt/pollex" in done.stdout
+    assert life.show("LoadState") == ["not-found"]
+    assert life.snapshot() == found
