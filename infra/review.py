@@ -146,7 +146,7 @@ def plans() -> Iterator[str]:
             if done.returncode == 0:
                 yield f"```\n{done.stdout.strip()}\n```\n"
             elif "no resource plugin" in done.stdout + done.stderr:
-                yield "A provider's plugin cannot be had here: this is the program's own graph, which no engine checked.\n"
+                yield "A provider's plugin cannot be had here: the program's own graph, unchecked by an engine.\n"
                 yield _graph(stack, file)
             else:
                 yield f"**failed:**\n```\n{(done.stdout + done.stderr).strip()}\n```\n"
