@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pulumi
 
 from infra import spec
-
-ROOT = Path(__file__).parent.parent
-"""The project's folder; relative files in a stack file are below it."""
 
 
 def load() -> spec.HostStack:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-from pulumi.runtime import mocks
+from pulumi.runtime import mocks, rpc
 
-from infra import config, review, spec
+from infra import ROOT, config, review, spec
 
 _SECRET = re.compile(r"privateKey|password|token", re.IGNORECASE)
 _LONG = 200
@@ -40,7 +40,7 @@ class _Monitor(mocks.MockMonitor):
         self.seen: list[dict[str, Any]] = []
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
-        inputs = mocks.rpc.deserialize_properties(request.object)
+        inputs = rpc.deserialize_properties(request.object)
         self.seen.append(
             {
                 "name": request.name,
@@ -50,7 +50,7 @@ class _Monitor(mocks.MockMonitor):
                 "inputs": _scrubbed(inputs),
             }
         )
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]  # the SDK has no types here
 
 
 def _scrubbed(value: Any) -> Any:
@@ -60,7 +60,7 @@ def _scrubbed(value: Any) -> Any:
     if isinstance(value, list):
         return [_scrubbed(item) for item in value]
     if isinstance(value, pulumi.FileArchive):
-        return f"folder {Path(value.path).relative_to(config.ROOT)}"
+        return f"folder {Path(value.path).relative_to(ROOT)}"
     if isinstance(value, str) and len(value) > _LONG:
         return f"{len(value)} characters, first line {value.partition(chr(10))[0]!r}"
     return value
@@ -79,7 +79,7 @@ def graph(stack: str, values: dict[str, object]) -> dict[str, Any]:
     mocks.set_mocks(monitor.mocks, project="pollex", stack=stack, preview=True, monitor=monitor)
     outputs: dict[str, Any] = {}
 
-    @mocks.test
+    @mocks.test  # type: ignore[untyped-decorator]  # the SDK has no types here
     def program() -> pulumi.Output[None]:
         from infra import program  # noqa: PLC0415 - declares resources, so only under the mocks
 

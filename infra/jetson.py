@@ -8,12 +8,10 @@ from typing import Any
 
 import pulumi
 
-from infra import config, patches, plan, remote, store
+from infra import HOST_FOLDER, ROOT, plan, remote, store
 from infra.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES
 from infra.resources import Generation, Host
 from infra.spec import HostStack
-
-HOST_FOLDER = config.ROOT / "infra" / "host"
 
 
 class LlamaHost(pulumi.ComponentResource):
@@ -24,7 +22,7 @@ class LlamaHost(pulumi.ComponentResource):
     ) -> None:
         super().__init__("pollex:host:LlamaHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        login = remote.login(stack, config.ROOT)
+        login = remote.login(stack, ROOT)
         host = Host("host", connection=login.own(), sudo=stack.host.sudo, needs=needs(stack), opts=child)
         commands = remote.HostCommands(login, host.identity, child)
         copied = commands.copy("tools", HOST_FOLDER)
@@ -42,6 +40,7 @@ class LlamaHost(pulumi.ComponentResource):
             sudo=stack.host.sudo,
             sheet=made.generation_sheet,
             live=made.live,
+            identity=host.identity,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[server, model]),
         )
         self.facts = host.facts
@@ -69,8 +68,7 @@ def tools_hash(folder: Path) -> str:
 
 def declare(stack: HostStack) -> Mapping[str, object]:
     """Declare the host and return the stack's outputs; none of them is secret."""
-    series = PROFILES[stack.build.profile].series
-    made = plan.make(stack, patches.load(series, tag=stack.source.tag), (HOST_FOLDER / "build.sh").read_text())
+    made = plan.load(stack)
     host = LlamaHost("llama", stack, made)
     return {
         "address": stack.host.address,
@@ -79,6 +77,6 @@ def declare(stack: HostStack) -> Mapping[str, object]:
         "key": made.build.key,
         "model": stack.model.name,
         # only known when the activation has passed its gate
-        "generation": host.generation.id,
+        "generation": host.generation.generation,
         "appConfig": {"pollex": made.app_config},
     }

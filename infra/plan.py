@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra import render, sheet, store
+from infra import HOST_FOLDER, patches, render, sheet, store
 from infra.patches import Patch
 from infra.profiles import PROFILES, SPARSE
 from infra.spec import HostStack
@@ -30,20 +30,20 @@ class Plan:
     app_config: dict[str, str | int]
 
 
-def build_derivation(stack: HostStack, patches: Sequence[Patch], script: str) -> Derivation:
+def build_derivation(stack: HostStack, series: Sequence[Patch], script: str) -> Derivation:
     """llama-server as a derivation.
 
     Args:
         stack: what is declared.
-        patches: the series of the profile, in order.
-        script: the text of infra/host/build.sh, which decides bytes too.
+        series: the patches of the profile, in order.
+        script: the text of the build scripts, which decides bytes too.
     """
     profile = PROFILES[stack.build.profile]
     return Derivation(
         "llama-server",
         {
             "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
-            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in patches],
+            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
             "script": store.sha256(script),
             "flags": [*profile.flags, *stack.build.flags],
             "target": "llama-server",
@@ -58,9 +58,23 @@ def model_derivation(stack: HostStack) -> Derivation:
     return Derivation("model", {"sha256": stack.model.sha256, "file": stack.model.file})
 
 
-def make(stack: HostStack, patches: Sequence[Patch], script: str) -> Plan:
+BUILD_SCRIPTS = ("build.sh", "same-paths.cmake")
+"""What of infra/host decides the bytes of a build."""
+
+
+def load(stack: HostStack) -> Plan:
+    """The plan with the project's own patches and build scripts.
+
+    Raises:
+        patches.PatchError: the series of the profile is wrong.
+    """
+    series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    return make(stack, series, "".join((HOST_FOLDER / name).read_text() for name in BUILD_SCRIPTS))
+
+
+def make(stack: HostStack, series: Sequence[Patch], script: str) -> Plan:
     """The whole plan of a host stack; arguments as for `build_derivation`."""
-    build, model = build_derivation(stack, patches, script), model_derivation(stack)
+    build, model = build_derivation(stack, series, script), model_derivation(stack)
     units = {render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build)}
     links = {
         render.LLAMA_SERVER: f"{build.path}/bin/llama-server",
@@ -78,7 +92,7 @@ def make(stack: HostStack, patches: Sequence[Patch], script: str) -> Plan:
     generation = Derivation("generation", dict(content)).key
     return Plan(
         build=build,
-        build_sheet=_build_sheet(stack, build, patches),
+        build_sheet=_build_sheet(stack, build, series),
         model=model,
         model_sheet=_model_sheet(stack, model),
         generation=generation,
@@ -95,7 +109,7 @@ def make(stack: HostStack, patches: Sequence[Patch], script: str) -> Plan:
     )
 
 
-def _build_sheet(stack: HostStack, build: Derivation, patches: Sequence[Patch]) -> str:
+def _build_sheet(stack: HostStack, build: Derivation, series: Sequence[Patch]) -> str:
     profile = PROFILES[stack.build.profile]
     return sheet.render(
         {
@@ -116,8 +130,8 @@ def _build_sheet(stack: HostStack, build: Derivation, patches: Sequence[Patch]) 
                     "substituters": stack.substituters,
                 }
             ),
-            "series": "".join(f"{patch.name}\n" for patch in patches),
-            **{f"patches/{patch.name}": patch.text for patch in patches},
+            "series": "".join(f"{patch.name}\n" for patch in series),
+            **{f"patches/{patch.name}": patch.text for patch in series},
         }
     )
 

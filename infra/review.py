@@ -21,10 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from infra import patches, plan, spec
-from infra.profiles import PROFILES
-
-ROOT = Path(__file__).parent.parent
+from infra import ROOT, plan, spec
 
 
 def stack_files(tree: Path) -> list[Path]:
@@ -56,8 +53,7 @@ def render(file: Path) -> dict[str, str]:
         patches.PatchError: the patch series is wrong.
     """
     stack = spec.parse(values(file), file=f"stacks/{file.name}")
-    series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
-    made = plan.make(stack, series, (ROOT / "infra" / "host" / "build.sh").read_text())
+    made = plan.load(stack)
     keys = {"llama-server": made.build.key, "model": made.model.key, "generation": made.generation}
     return {
         **made.files,
