@@ -1,0 +1,15 @@
+"""The Pulumi command and its plugins in `.toolchain/`, from PATH or built from pinned Go modules.
+
+`python -m sandbox.toolchain` needs nothing but the standard library. It leaves in the checkout
+
+    .toolchain/bin/pulumi                     the shim sandbox/pulumi, to be called by people and by make
+    .toolchain/bin/pulumi-resource-command    the stand-in, only where the official plugin cannot be downloaded
+    .toolchain/libexec/pulumi                 the real command, with its language host beside it where it really lies
+    .toolchain/home                           PULUMI_HOME: plugins, logins, the selected stack
+"""
+
+from __future__ import annotations
+
+
+class ToolchainError(Exception):
+    """A prerequisite is missing or a step failed; the text says what mends it."""
