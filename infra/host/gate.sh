@@ -1,0 +1,88 @@
+# shellcheck shell=sh
+# shellcheck disable=SC2154 # the variables of the tools are set by lib.sh
+# gate.sh — a unit is healthy when /health says so and it completes a sentence, within a deadline.
+
+# Small enough to answer at once on any board, and long enough that an answer cannot be empty.
+gate_request='{"messages":[{"role":"user","content":"Say hello."}],"max_tokens":8,"temperature":0}'
+
+# pass_gates GENERATION — 0 when every unit of it is healthy.
+pass_gates() {
+    [ -f "$1/gates" ] || return 0
+    while IFS=$tab read -r unit health completion seconds <&3; do
+        [ -n "$unit" ] || continue
+        pass_gate "$(unit_name "$unit")" "$health" "$completion" "$seconds" || return
+    done 3<"$1/gates"
+}
+
+# pass_gate UNIT HEALTH COMPLETION SECONDS
+pass_gate() {
+    started=$(now) next=0 why='has not started'
+    main_pid_before=$(main_pid "$1")
+    while :; do
+        clock=$(($(now) - started))
+        if healthy "$2" "$3" $(($4 - clock)); then
+            # Somebody else may hold the port, so the answer counts only if the unit ran from before to after it.
+            [ "$main_pid_before" != 0 ] && [ "$(main_pid "$1")" = "$main_pid_before" ] && return
+            why='another process answers at its port'
+        fi
+        main_pid_before=$(main_pid "$1")
+        gave_up "$1" && break
+        clock=$(($(now) - started))
+        if [ "$clock" -ge "$4" ]; then
+            say "$1 is not healthy after $4 s: $why"
+            break
+        fi
+        if [ "$clock" -ge "$next" ]; then
+            say "$1: $why, $clock s of $4"
+            next=$((clock + 5))
+        fi
+        sleep 1
+    done
+    journalctl -u "$1" --since "@$started" --no-pager -o cat -n 20 2>/dev/null | sed 's/^/  /' | whole_text >&2
+    return 1
+}
+
+# healthy HEALTH COMPLETION SECONDS — sets `why` when it is not.
+healthy() {
+    [ "$3" -gt 0 ] || return 1
+    code=$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' --max-time 5 -- "$1" </dev/null) || code=000
+    case $code in
+    200) ;;
+    000) why='starting' && return 1 ;;
+    503) why='loading the model' && return 1 ;;
+    *) why="$1 answers $code" && return 1 ;;
+    esac
+    why='asking for a completion'
+    reply=$(curl -s -S --noproxy '*' --max-time "$3" -H 'Content-Type: application/json' -d "$gate_request" \
+        -w '\n%{http_code}' -- "$2" </dev/null 2>&1) || :
+    case $reply in
+    *'
+200') ;;
+    *)
+        why="$2 answers $(printf '%s' "$reply" | tr '\n' ' ' | cut -c -300)"
+        return 1
+        ;;
+    esac
+    printf '%s' "$reply" | tr '\n' ' ' | grep -q '"content" *: *"[^"]' || {
+        why="$2 answers without a text"
+        return 1
+    }
+}
+
+main_pid() {
+    systemctl show -p MainPID --value "$1"
+}
+
+# gave_up UNIT — has it failed, or does it keep restarting? Once may be an accident.
+gave_up() {
+    # In the order in which systemd prints them, whatever the order asked for.
+    properties=$(systemctl show -p ActiveState -p NRestarts -p Result "$1")
+    case $properties in *ActiveState=failed* | *ActiveState=inactive*)
+        say "$1 has failed ($(printf '%s' "$properties" | sed -n 's/^Result=//p'))"
+        return
+        ;;
+    esac
+    restarts=$(printf '%s' "$properties" | sed -n 's/^NRestarts=//p')
+    [ "${restarts:-0}" -ge 2 ] || return 1
+    say "$1 keeps ending: restarted $restarts times"
+}
