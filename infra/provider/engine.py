@@ -1,0 +1,62 @@
+"""The way back to the engine: messages for the person at it, and the news that it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Final, cast
+
+import grpc
+import grpc.aio
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+
+CHANNEL: Final = [("grpc.enable_http_proxy", 0)]
+"""A proxy that the environment names is for the world outside, not for an engine on this machine."""
+
+Log = Callable[[str], None]
+"""Shows a line; returns at once."""
+
+
+class Engine:
+    """One Pulumi engine, at `address` (`127.0.0.1:PORT`)."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL)
+        # On an asynchronous channel the generated stub is this one, a class that exists for type checkers only.
+        self._stub = cast("engine_pb2_grpc.EngineAsyncStub", engine_pb2_grpc.EngineStub(self._channel))
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def status(self, urn: str) -> Log:
+        """A log for progress: each line replaces the one before it in the resource's row."""
+        return lambda line: self._send(urn, line, engine_pb2.INFO, ephemeral=True)
+
+    def warning(self, urn: str) -> Log:
+        """A log for what must not be missed: its lines stay in the final output."""
+        return lambda line: self._send(urn, line, engine_pb2.WARNING, ephemeral=False)
+
+    async def sent(self) -> None:
+        """Wait for the lines under way, so that none comes after the answer it belongs to."""
+        while self._sending:
+            await asyncio.gather(*self._sending)
+
+    async def gone(self) -> None:
+        """Return once the engine no longer listens, also when it was killed without notice."""
+        while True:
+            state = self._channel.get_state(try_to_connect=True)
+            if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                return
+            await self._channel.wait_for_state_change(state)
+
+    def _send(self, urn: str, line: str, severity: engine_pb2.LogSeverity.ValueType, *, ephemeral: bool) -> None:
+        request = engine_pb2.LogRequest(severity=severity, message=line, urn=urn, ephemeral=ephemeral)
+        task = asyncio.create_task(self._deliver(request))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _deliver(self, request: engine_pb2.LogRequest) -> None:
+        try:
+            await self._stub.Log(request)
+        except grpc.aio.AioRpcError:
+            # A line that cannot be delivered is no reason to fail what goes on at the host.
+            print(request.message, file=sys.stderr, flush=True)

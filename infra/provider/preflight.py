@@ -1,0 +1,168 @@
+"""The preflight's verdict: from the facts that preflight.sh printed to everything that is wrong. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from infra import sheet
+from infra.provider.problems import HostError, Problem
+
+_SCRIPT: Final = Path(__file__).with_name("preflight.sh")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a host must have."""
+
+    architecture: str | None = None
+    """As `uname -m` says it."""
+    disk_mb: int = 0
+    """Free on the file system of /opt; what /opt/pollex already holds counts as free."""
+    memory_mb: int = 0
+    commands: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    """apt packages that will be installed; with them, a missing command is no problem where there is apt-get."""
+    ports: tuple[tuple[str, str], ...] = ()
+    """TCP ports that must be free, each with the one unit that may hold it."""
+    service_user: str | None = None
+    sudo: bool = True
+    """Whether commands run through `sudo -n`."""
+
+    @classmethod
+    def parse(cls, inputs: Mapping[str, Any], *, sudo: bool) -> Needs:
+        """Read the `needs` input of a Host; keys are those of `infra.resources.NeedsArgs`."""
+        return cls(
+            architecture=inputs.get("architecture"),
+            disk_mb=int(inputs.get("diskMb", 0)),
+            memory_mb=int(inputs.get("memoryMb", 0)),
+            commands=tuple(inputs.get("commands", ())),
+            packages=tuple(inputs.get("packages", ())),
+            ports=tuple(inputs.get("ports", {}).items()),
+            service_user=inputs.get("serviceUser"),
+            sudo=sudo,
+        )
+
+
+Facts = Mapping[str, Sequence[str]]
+"""What preflight.sh found: each name with its values, in the order printed."""
+
+
+def script(needs: Needs) -> str:
+    """What `sh -s` on the host is fed: the questions, then preflight.sh."""
+    questions = sheet.env(
+        {
+            "sudo": "yes" if needs.sudo else "",
+            "commands": needs.commands,
+            "packages": needs.packages,
+            "ports": [port for port, _ in needs.ports],
+            "service_user": needs.service_user or "",
+        }
+    )
+    return questions + _SCRIPT.read_text()
+
+
+def parse(output: str) -> Facts:
+    """The facts in the output of preflight.sh; lines that a login script printed are passed over.
+
+    Raises:
+        HostError: the output is not complete.
+    """
+    facts: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        name, equals, value = line.removeprefix("pollex ").partition("=")
+        if line.startswith("pollex ") and equals and value:
+            facts.setdefault(name, []).append(value)
+    if "end" not in facts:
+        raise HostError("the preflight did not come to its end on the host: is the login's shell restricted?")
+    return facts
+
+
+def shown(facts: Facts) -> dict[str, str | int]:
+    """The facts that a Host has as output."""
+    texts: dict[str, str | int] = {name: first(facts, name) for name in ("architecture", "os", "kernel", "machine")}
+    return texts | {name: int(first(facts, name) or 0) for name in ("cores", "memoryMb")}
+
+
+def first(facts: Facts, name: str) -> str:
+    """The value of a fact, empty when the host said nothing about it."""
+    return next(iter(facts.get(name, ())), "")
+
+
+def judge(facts: Facts, needs: Needs) -> list[Problem]:
+    """Everything that keeps the host from taking what is declared; an empty list means that it is ready."""
+    return [
+        *_machine(facts, needs),
+        *_rights(facts, needs),
+        *_software(facts, needs),
+        *_ports(facts, needs),
+    ]
+
+
+def _machine(facts: Facts, needs: Needs) -> Iterator[Problem]:
+    architecture = first(facts, "architecture")
+    if needs.architecture is not None and architecture != needs.architecture:
+        yield Problem("pollex:host.architecture", f"is {needs.architecture}, but the host is {architecture}")
+    free, own = (int(first(facts, name) or 0) for name in ("freeMb", "ownMb"))
+    if free + own < needs.disk_mb:
+        where = f"{free} MB are free on {first(facts, 'mount')}, which holds /opt"
+        held = f", and /opt/pollex has {own} MB" if own else ""
+        yield Problem(
+            "pollex:host.minDiskMb", f"{needs.disk_mb} MB are needed, but {where}{held}: make room, or lower it"
+        )
+    memory = int(first(facts, "memoryMb") or 0)
+    if memory < needs.memory_mb:
+        yield Problem(
+            "pollex:host.minMemoryMb", f"{needs.memory_mb} MB are needed, but the host has {memory} MB of memory"
+        )
+    if not first(facts, "systemd"):
+        yield Problem(
+            "pollex:host.address", f"the host there does not run systemd (its first process is {first(facts, 'init')})"
+        )
+
+
+def _rights(facts: Facts, needs: Needs) -> Iterator[Problem]:
+    user, sudo = first(facts, "user"), first(facts, "sudo")
+    if needs.sudo and sudo != "yes":
+        line = f"{user} ALL=(ALL) NOPASSWD: ALL"
+        remedy = f"on the host, `sudo visudo -f /etc/sudoers.d/pollex` and add the line: {line}"
+        if sudo == "missing":
+            remedy = "install sudo on the host" + (", or set it to false" if first(facts, "uid") == "0" else "")
+        reason = f" ({sudo.removeprefix('no: ')})" if sudo.startswith("no: ") else ""
+        yield Problem("pollex:host.sudo", f"{user} cannot run commands as root without a password{reason}; {remedy}")
+    if not needs.sudo and first(facts, "uid") != "0":
+        yield Problem(
+            "pollex:host.sudo", f"is false, but {user} is not root: set it to true, or pollex:host.user to root"
+        )
+    for name in facts.get("nouser", ()):
+        yield Problem(
+            "pollex:server.user", f"the host has no user {name}: `sudo useradd --system {name}` there, or name another"
+        )
+
+
+def _software(facts: Facts, needs: Needs) -> Iterator[Problem]:
+    apt, uninstalled = first(facts, "apt"), facts.get("uninstalled", ())
+    installable = bool(apt and needs.packages and uninstalled)
+    missing = facts.get("missing", ())
+    if missing and not installable:
+        names = ", ".join(missing)
+        remedy = "install them" if needs.packages else "name the packages that bring them, or install them"
+        if not apt:
+            remedy = "the host has no apt-get, so install them by hand"
+        yield Problem("pollex:build.packages", f"the host lacks commands that the build needs: {names}; {remedy}")
+
+
+def _ports(facts: Facts, needs: Needs) -> Iterator[Problem]:
+    allowed = dict(needs.ports)
+    for held in facts.get("port", ()):
+        port, pid, *rest = held.split(" ", 3)
+        name, group = (*rest, "", "")[:2]
+        unit = group.rpartition("/")[2]
+        if allowed.get(port) == unit:
+            continue
+        who = "another process"
+        if name:
+            who = f"{name} (process {pid}{f' of {unit}' if unit.endswith('.service') else ''})"
+        yield Problem("pollex:server.port", f"port {port} on the host is in use by {who}: stop it, or choose another")

@@ -1,0 +1,128 @@
+"""A real sshd to log in to, and the real engine to drive the provider with."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def keygen(file: Path, *options: str) -> str:
+    """Make a key pair and return the public line."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file), *options], check=True)
+    return file.with_name(file.name + ".pub").read_text().strip()
+
+
+@dataclass
+class Machine:
+    """A host: sshd on the loopback, in a mount namespace with a /opt of its own."""
+
+    folder: Path
+    port: int
+    host_key: str
+    private_key: str
+    sshd: subprocess.Popen[bytes] = field(repr=False)
+
+    @property
+    def opt(self) -> Path:
+        """The host's /opt, seen from here."""
+        return Path(f"/proc/{self.sshd.pid}/root/opt")
+
+    def connection(self, **changes: Any) -> dict[str, Any]:
+        """The `connection` input that leads here, with some values changed."""
+        values = {
+            "address": "127.0.0.1",
+            "port": self.port,
+            "user": getpass.getuser(),
+            "hostKey": self.host_key,
+            "privateKey": self.private_key,
+        }
+        return {name: value for name, value in {**values, **changes}.items() if value is not None}
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One host for all tests of the provider."""
+    folder = tmp_path_factory.mktemp("machine")
+    if os.geteuid() != 0 or not Path("/usr/sbin/sshd").exists():
+        pytest.fail("these tests need root and sshd: run as root, after `apt-get install openssh-server`")
+    host_key = keygen(folder / "host")
+    (folder / "authorized").write_text(keygen(folder / "login"))
+    port = free_port()
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
+        "StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n"
+    )
+    log = (folder / "sshd.log").open("wb")
+    sshd = subprocess.Popen(["unshare", "--mount", "sh", HERE / "machine.sh", folder / "sshd_config"], stderr=log)
+    try:
+        wait_for(port)
+        yield Machine(folder, port, host_key, (folder / "login").read_text(), sshd)
+    finally:
+        sshd.terminate()
+        sshd.wait()
+        log.close()
+
+
+def wait_for(port: int) -> None:
+    """Wait until somebody listens."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"nothing listens on port {port} after 5 s")
+
+
+@dataclass
+class Stack:
+    """A stack of the real engine with a Host and a Generation, in a folder of its own."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    def declare(self, **declared: Any) -> None:
+        """Change what the program declares."""
+        file = self.folder / "declared.json"
+        before = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(before | declared))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the engine."""
+        return subprocess.Popen(
+            ["pulumi", "--non-interactive", "--color=never", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run the engine to its end, and return what it printed."""
+        engine = self.start(*arguments)
+        output, _ = engine.communicate()
+        assert engine.returncode == status, output
+        return output
+
+    def up(self, *options: str, status: int = 0) -> str:
+        """`pulumi up`."""
+        return self.run("up", "--yes", "--skip-preview", "--diff", *options, status=status)
