@@ -1,14 +1,13 @@
-"""A real sshd to log in to, and the real engine to drive the provider with."""
+"""A real sshd to log in to."""
 
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 
 def free_port() -> int:
@@ -90,39 +88,3 @@ def wait_for(port: int) -> None:
                 return
         time.sleep(0.05)
     pytest.fail(f"nothing listens on port {port} after 5 s")
-
-
-@dataclass
-class Stack:
-    """A stack of the real engine with a Host and a Generation, in a folder of its own."""
-
-    folder: Path
-    environment: Mapping[str, str]
-
-    def declare(self, **declared: Any) -> None:
-        """Change what the program declares."""
-        file = self.folder / "declared.json"
-        before = json.loads(file.read_text()) if file.exists() else {}
-        file.write_text(json.dumps(before | declared))
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the engine."""
-        return subprocess.Popen(
-            ["pulumi", "--non-interactive", "--color=never", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-
-    def run(self, *arguments: str, status: int = 0) -> str:
-        """Run the engine to its end, and return what it printed."""
-        engine = self.start(*arguments)
-        output, _ = engine.communicate()
-        assert engine.returncode == status, output
-        return output
-
-    def up(self, *options: str, status: int = 0) -> str:
-        """`pulumi up`."""
-        return self.run("up", "--yes", "--skip-preview", "--diff", *options, status=status)

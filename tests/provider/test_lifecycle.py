@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from infra import sheet
-from tests.provider.conftest import HERE, ROOT, Machine, Stack, free_port
+from sandbox.engine import CHECKOUT, SHIM, Pulumi, Result
+from tests.provider.conftest import HERE, Machine, free_port
 
 SERVICE = "service llama-server.service"
 
@@ -59,98 +60,117 @@ class Board:
         """The host's identity."""
         return self.machine.opt / "pollex" / "id"
 
+    def equip(self) -> None:
+        """Put the tools there, with nothing live yet."""
+        shutil.rmtree(self.tools.parent, ignore_errors=True)
+        self.tools.parent.mkdir()
+        shutil.copy(HERE / "pollex-host", self.tools)
+
     def reflash(self) -> None:
         """Take away everything that was set up."""
         shutil.rmtree(self.mark.parent)
-        self.tools.unlink()
+        shutil.rmtree(self.tools.parent)
 
 
 @pytest.fixture
 def board(machine: Machine, tmp_path: Path) -> Board:
     """A host on which nothing was done yet, but for the tools."""
     shutil.rmtree(machine.opt / "pollex", ignore_errors=True)
-    tools = tmp_path / "tools" / "pollex-host"
-    tools.parent.mkdir()
-    shutil.copy(HERE / "pollex-host", tools)
-    return Board(machine, tools)
+    fresh = Board(machine, tmp_path / "tools" / "pollex-host")
+    fresh.equip()
+    return fresh
+
+
+@dataclass
+class Stack:
+    """A stack of the real engine that declares the host and a generation."""
+
+    engine: Pulumi
+
+    def declare(self, **changes: Any) -> None:
+        """Change what the program declares."""
+        file = self.engine.project / "declared.json"
+        before = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(before | changes))
+
+    def up(self, *options: str) -> Result:
+        """`pulumi up`, which must succeed."""
+        return self.engine.up("--diff", *options)
+
+    def refused(self) -> str:
+        """What `pulumi up` says when it fails."""
+        result = self.engine.up("--diff", check=False)
+        assert result.status != 0
+        return said(result)
+
+
+def said(result: Result) -> str:
+    """All that a run printed."""
+    return result.stdout + result.stderr
 
 
 @pytest.fixture
 def stack(board: Board, tmp_path: Path) -> Stack:
     """A stack that declares the host with the first generation."""
-    tools = Path(os.environ.get("POLLEX_TOOLS", ROOT / ".toolchain" / "bin"))
-    if not (tools / "pulumi").exists():
-        pytest.fail(f"no pulumi in {tools}: run `make toolchain`, or set POLLEX_TOOLS to a folder that holds it")
+    if not SHIM.exists():
+        pytest.fail(f"{SHIM} is missing: run `make toolchain`")
     project = tmp_path / "project"
-    project.mkdir()
-    (tmp_path / "state").mkdir()
+    (project / "stacks").mkdir(parents=True)
     shutil.copy(HERE / "program.py", project / "__main__.py")
-    provider = {"name": "pollex", "path": str(ROOT / "infra" / "provider")}
-    (project / "Pulumi.yaml").write_text(
-        json.dumps({"name": "trial", "runtime": "python", "plugins": {"providers": [provider]}})
+    plugins = {"providers": [{"name": "pollex", "path": str(CHECKOUT / "infra" / "provider")}]}
+    settings = {"name": "trial", "runtime": "python", "stackConfigDir": "stacks", "plugins": plugins}
+    (project / "Pulumi.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    (project / "stacks" / "Pulumi.sandbox.yaml").write_text("config: {}\n")
+    made = Stack(
+        Pulumi(
+            project=project,
+            stack="sandbox",
+            state=tmp_path / "state",
+            environment={"PYTHONPATH": str(CHECKOUT)},
+        )
     )
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")},
-        "PATH": f"{tools}:{ROOT}/.venv/bin:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "PULUMI_HOME": str(tmp_path / "home"),
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
-        "PULUMI_CONFIG_PASSPHRASE": "test",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-    }
-    made = Stack(project, environment)
     made.declare(connection=board.machine.connection(), needs={}, tools=str(board.tools), **FIRST)
-    made.run("stack", "init", "dev")
     return made
 
 
 def test_a_preview_contacts_nobody(stack: Stack, board: Board) -> None:
     """If this fails, nobody can look at the plan without the board."""
     stack.declare(connection=board.machine.connection(port=free_port()))
-    assert "3 to create" in " ".join(stack.run("preview").replace("+ ", "").split())
+    assert stack.engine.preview().steps == {"host": "create", "generation": "create"}
 
 
 def test_a_host_that_is_not_ready_stays_untouched(stack: Stack, board: Board) -> None:
     """If this fails, an `up` that was bound to fail has already changed the host, or hides half of the reasons."""
     stack.declare(needs={"architecture": "vax", "diskMb": 100_000, "memoryMb": 1e9, "commands": ["no-such-compiler"]})
-    output = stack.up(status=1)
+    report = stack.refused()
     for setting in ("host.architecture", "host.minDiskMb", "host.minMemoryMb", "build.packages"):
-        assert f"pollex:{setting}: " in output
-    assert "4 problems; nothing was changed on it" in output
+        assert f"pollex:{setting}: " in report
+    assert "4 problems; nothing was changed on it" in report
     assert not board.mark.exists()
 
     stack.declare(needs={})
-    assert "2 created" in stack.up()
+    assert stack.up().steps == {"host": "create", "generation": "create"}
     assert re.fullmatch("[0-9a-f]{32}", board.mark.read_text())
-    assert "3 unchanged" in stack.up()
+    assert stack.up().changes == {}
     assert board.state["activations"] == 1
 
 
 def test_drift_is_named_and_mended(stack: Stack, board: Board) -> None:
-    """If this fails, a stopped service goes unnoticed, or mending it touches what was right."""
+    """If this fails, a stopped service or a foreign generation goes unnoticed, or stays."""
     stack.up()
-    board.change(live={SERVICE: "inactive"})
-    assert f'~ {SERVICE}: "active" => "inactive"' in stack.run("preview", "--refresh", "--diff")
-    refreshed = stack.run("refresh", "--yes", "--skip-preview", "--diff")
+    foreign = "f" * 32
+    board.change(live={SERVICE: "inactive", "generation": foreign})
+    assert f'~ {SERVICE}: "active" => "inactive"' in said(stack.engine.preview("--refresh", "--diff"))
+    refreshed = said(stack.engine.refresh("--diff"))
     assert f"drifted: {SERVICE} is inactive, and was active" in refreshed
+    assert f"drifted: generation is {foreign}, and was {FIRST['live']['generation']}" in refreshed
     assert f'~ {SERVICE}: "active" => "inactive"' in refreshed
-    assert f'~ {SERVICE}: "inactive" => "active"' in stack.run("preview", "--diff")
 
     mended = stack.up("--refresh")
-    assert f'~ {SERVICE}: "inactive" => "active"' in mended
-    assert "1 updated" in mended
-    assert board.state["live"][SERVICE] == "active"
-    assert "3 unchanged" in stack.up("--refresh")
-
-
-def test_a_foreign_generation_is_drift(stack: Stack, board: Board) -> None:
-    """If this fails, what a colleague activated by hand stays live while the stack says otherwise."""
-    stack.up()
-    board.change(live={"generation": "f" * 32, "unit llama-server.service": "missing"})
-    output = stack.run("refresh", "--yes", "--skip-preview")
-    assert f"drifted: generation is {'f' * 32}, and was {FIRST['live']['generation']}" in output
-    assert "drifted: unit llama-server.service is missing" in output
+    assert mended.steps == {"host": "same", "generation": "update"}
+    assert f'~ {SERVICE}: "inactive" => "active"' in said(mended)
+    assert board.state["live"] == FIRST["live"]
+    assert stack.up("--refresh").changes == {}
 
 
 def test_a_failed_activation_keeps_the_former_state(stack: Stack, board: Board) -> None:
@@ -158,22 +178,22 @@ def test_a_failed_activation_keeps_the_former_state(stack: Stack, board: Board) 
     stack.up()
     stack.declare(**SECOND)
     board.change(fail=7)
-    output = stack.up(status=1)
-    assert "returned to what was live before (exit status 7)" in output
-    assert "error: unable to load model" in output
+    report = stack.refused()
+    assert "returned to what was live before (exit status 7)" in report
+    assert "error: unable to load model" in report
 
     stack.declare(**FIRST)
-    assert "3 unchanged" in stack.up()
+    assert stack.up().changes == {}
     stack.declare(**SECOND)
-    assert "1 updated" in stack.up()
+    assert stack.up().steps == {"host": "same", "generation": "update"}
     assert board.state["live"] == SECOND["live"]
-    assert stack.run("stack", "output", "generation").strip().endswith(SECOND["live"]["generation"])
+    assert stack.engine.outputs()["generation"] == SECOND["live"]["generation"]
 
 
 def test_destroy_undoes_and_unmarks(stack: Stack, board: Board) -> None:
     """If this fails, a destroyed stack leaves a service running that nothing knows of."""
     stack.up()
-    assert "3 deleted" in stack.run("destroy", "--yes", "--skip-preview")
+    assert stack.engine.destroy().changes == {"delete": 2}
     assert board.state["live"] == {"generation": ""}
     assert not board.mark.exists()
 
@@ -183,14 +203,11 @@ def test_a_reflashed_board_is_done_again(stack: Stack, board: Board) -> None:
     stack.up()
     before = board.mark.read_text()
     board.reflash()
-    refreshed = stack.run("refresh", "--yes", "--skip-preview", "--diff")
-    assert "has no /opt/pollex/id: it was set up anew" in refreshed
-    assert "1 deleted" in refreshed
-    shutil.copy(HERE / "pollex-host", board.tools)
-    board.tools.with_name("state.json").unlink()
-    again = stack.up()
-    assert "1 created" in again
-    assert "1 updated" in again
+    refreshed = stack.engine.refresh("--diff")
+    assert "has no /opt/pollex/id: it was set up anew" in said(refreshed)
+    assert "the next `pulumi up` activates again" in said(refreshed)
+    board.equip()
+    assert stack.up().steps == {"host": "update", "generation": "create"}
     assert board.mark.read_text() != before
     assert board.state["live"] == FIRST["live"]
 
@@ -199,8 +216,7 @@ def test_another_board_is_activated_too(stack: Stack, board: Board) -> None:
     """If this fails, a board that was exchanged behind the same address is left without its service."""
     stack.up()
     board.mark.write_text("0" * 32)
-    output = stack.up("--refresh")
-    assert "1 updated" in output
+    assert stack.up("--refresh").steps == {"host": "same", "generation": "update"}
     assert board.state["activations"] == 2
 
 
@@ -208,40 +224,39 @@ def test_destroy_of_a_reflashed_board_succeeds(stack: Stack, board: Board) -> No
     """If this fails, a stack cannot be destroyed once its board has a new system."""
     stack.up()
     board.reflash()
-    output = stack.run("destroy", "--yes", "--skip-preview")
-    assert "there was nothing to undo" in output
-    assert "3 deleted" in output
+    destroyed = stack.engine.destroy()
+    assert "there was nothing to undo" in said(destroyed)
+    assert destroyed.changes == {"delete": 2}
 
 
 def test_destroy_of_a_board_that_is_gone_says_the_way(stack: Stack, board: Board) -> None:
     """If this fails, a dead board keeps its stack alive for ever."""
     stack.up()
-    stack.declare(connection=board.machine.connection(), **SECOND)
-    exported = json.loads(stack.run("stack", "export", "--show-secrets"))
+    exported = json.loads(stack.engine.run("stack", "export", "--show-secrets").stdout)
     for resource in exported["deployment"]["resources"]:
         if "connection" in resource.get("inputs", {}):
             resource["inputs"]["connection"]["port"] = free_port()
-    (stack.folder / "moved.json").write_text(json.dumps(exported))
-    stack.run("stack", "import", "--file", "moved.json")
-    output = stack.run("destroy", "--yes", "--skip-preview", status=1)
-    assert "pollex:host.port" in output
-    assert "docs/runbooks/deploy-jetson.md#a-board-that-is-gone" in output
-    (command,) = re.findall(r"pulumi state delete '(.*)'", output)
-    stack.run("state", "delete", "--yes", command)
+    stack.engine.run("stack", "import", text=json.dumps(exported))
+    destroyed = stack.engine.destroy(check=False)
+    assert destroyed.status != 0
+    assert "pollex:host.port" in said(destroyed)
+    assert "docs/runbooks/deploy-jetson.md#a-board-that-is-gone" in said(destroyed)
+    urn = re.findall(r"pulumi state delete '(.*)'", said(destroyed))[0]
+    stack.engine.run("state", "delete", "--yes", urn)
 
 
 def test_the_private_key_stays_secret(stack: Stack, board: Board) -> None:
     """If this fails, the key to the board is readable in the state file or in a build log."""
     key = board.machine.private_key.splitlines()[2]
-    output = stack.up()
+    output = said(stack.up())
     board.change(live={SERVICE: "failed"})
-    output += stack.run("refresh", "--yes", "--skip-preview", "--diff")
+    output += said(stack.engine.refresh("--diff"))
     stack.declare(connection=board.machine.connection(hostKey=None))
-    output += stack.up(status=1)
-    state = stack.run("stack", "export")
+    output += stack.refused()
+    state = stack.engine.run("stack", "export").stdout
     assert key not in output
     assert key not in state
-    assert key in stack.run("stack", "export", "--show-secrets")
+    assert key in stack.engine.run("stack", "export", "--show-secrets").stdout
     outputs = [found["outputs"] for found in json.loads(state)["deployment"]["resources"] if "outputs" in found]
     assert "connection" not in json.dumps(outputs)
 
@@ -265,7 +280,7 @@ def plugins(engine: subprocess.Popen[str]) -> list[Path]:
 def test_an_end_of_the_engine_ends_the_plugin(stack: Stack, board: Board, kill: signal.Signals) -> None:
     """If this fails, ^C waits for the whole activation, or a killed engine leaves processes behind."""
     board.tools.with_name("state.json").write_text(json.dumps({"live": {"generation": ""}, "slow": 60}))
-    with stack.start("up", "--yes", "--skip-preview") as engine:
+    with stack.engine.popen_up() as engine:
         assert engine.stdout is not None
         seen = ""
         while "loading the model" not in seen:

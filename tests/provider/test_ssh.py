@@ -146,7 +146,7 @@ def test_silence_is_told_within_seconds(machine: Machine) -> None:
         # a full queue drops every further request to connect, as an address behind which nothing is does
         deaf.listen(0)
         for client in (first, second):
-            client.setblocking(False)
+            client.settimeout(0)
             client.connect_ex(deaf.getsockname())
         start = time.monotonic()
         setting, text = refusal(machine.connection(port=deaf.getsockname()[1]))
