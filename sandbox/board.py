@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -224,10 +224,11 @@ class Board:
         """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            # Exit status 1 with "degraded" is a finished boot as well.
-            answer = self.run("systemctl is-system-running --wait", check=False, timeout=timeout)
-            if answer.stdout.strip() in {"running", "degraded"}:
-                return
+            with suppress(subprocess.TimeoutExpired):
+                # Exit status 1 with "degraded" is a finished boot as well.
+                answer = self.run("systemctl is-system-running --wait", check=False, timeout=timeout)
+                if answer.stdout.strip() in {"running", "degraded"}:
+                    return
             if not self.guest.processes():
                 raise self._trouble("went off while booting")
             time.sleep(0.1)
@@ -243,13 +244,12 @@ class Board:
 def destroy(name: str) -> None:
     """Take a board of this checkout away, however much of it is there."""
     folder = _folder(name)
-    if not folder.exists():
-        return
     index = folder / "index"
     release(folder, int(index.read_text()) if index.is_file() else None)
-    shutil.rmtree(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
     for parent in (folder.parent, HOME):
-        if parent.is_dir() and not any(parent.iterdir()):
+        with suppress(OSError):  # not there, or not empty
             parent.rmdir()
 
 

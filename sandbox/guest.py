@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,11 @@ class Guest:
     def processes(self) -> set[int]:
         """Every process of the board: boot.sh, systemd-nspawn and the guest's own."""
         found = set()
-        for hierarchy in _HIERARCHIES:
-            for members in (hierarchy / self.name).rglob("cgroup.procs"):
-                try:
-                    found |= {int(line) for line in members.read_text().split()}
-                except OSError:
-                    continue  # the group went away while we looked
+        # os.walk passes over groups that go away while we look.
+        for group in self._groups():
+            for folder, _, _ in os.walk(group):
+                with suppress(OSError):
+                    found |= {int(line) for line in Path(folder, "cgroup.procs").read_text().split()}
         return found - {0}
 
     def init(self) -> int | None:
@@ -85,27 +85,25 @@ class Guest:
         """Cut the power: no process gets a chance to do anything. Nothing happens when it is off.
 
         Raises:
-            SandboxError: a process does not die, 20 s after SIGKILL.
+            SandboxError: something survives SIGKILL for 20 s.
         """
         deadline = time.monotonic() + 20
-        # Again and again, because what is killed later may have forked meanwhile.
-        while left := self.processes():
-            if time.monotonic() > deadline:
-                raise SandboxError(f"{self.name}: processes {sorted(left)} survive SIGKILL")
-            for pid in left:
-                try:
+        # Again and again: what is killed later may have forked meanwhile, and a group stays busy while processes die.
+        while any(group.exists() for group in self._groups()):
+            for pid in self.processes():
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            time.sleep(0.02)
-        self._forget()
+            for group in self._groups():
+                for folder, _, _ in os.walk(group, topdown=False):
+                    with suppress(OSError):
+                        Path(folder).rmdir()
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{self.name}: processes {sorted(self.processes())} survive SIGKILL")
+            time.sleep(0.01)
 
-    def _forget(self) -> None:
-        """Take the empty control groups away."""
-        for hierarchy in _HIERARCHIES:
-            group = hierarchy / self.name
-            for folder in sorted((path for path in [group, *group.rglob("*")] if path.is_dir()), reverse=True):
-                folder.rmdir()
+    def _groups(self) -> list[Path]:
+        """The control groups that boot.sh may have made, whether or not they exist."""
+        return [hierarchy / self.name for hierarchy in _HIERARCHIES]
 
 
 def _arguments(pid: int) -> list[str]:

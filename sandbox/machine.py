@@ -57,12 +57,15 @@ def cache() -> Path:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes that ask for it too; the kernel lets go if this one dies."""
+def locked(folder: Path) -> Iterator[int]:
+    """Hold a folder against other processes that ask for it too; the kernel lets go if this one dies.
+
+    A child that is given the file descriptor (`pass_fds`) holds the folder as well, until it ends.
+    """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)
 
@@ -84,7 +87,9 @@ def require() -> None:
     if shutil.which("apt-get") is None:
         raise SandboxError(f"{', '.join(missing)} not found on PATH: install {' '.join(packages)}, {_INSTEAD}")
     say(f"installing {' '.join(packages)} for the stand-in board")
-    install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+    # Something else may be installing at this moment, which is worth waiting for.
+    patience = ["-o", "DPkg::Lock::Timeout=300"]
+    install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *patience, *packages]
     if run(install, check=False).returncode != 0:
         run(["apt-get", "update", "-q"])
         run(install)

@@ -78,17 +78,15 @@ def start(address: str, run: Path, port: int = PORT) -> str:
     Raises:
         SandboxError: it does not answer; holds its log.
     """
-    url = f"http://{address}:{port}"
     directory().mkdir(parents=True, exist_ok=True)
     if _running(run) is None:
-        command = [sys.executable, "-m", "sandbox.mirror", "--bind", address, "--port", str(port)]
+        serve = [sys.executable, "-m", "sandbox.mirror", "--bind", address, "--port", str(port), "--run", str(run)]
         with (run / "mirror.log").open("wb") as log:
-            process = subprocess.Popen(
-                command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        (run / "mirror.pid").write_text(f"{process.pid}\n")
-        _wait_for(address, port, process, run / "mirror.log")
-    return url
+            # --fork leaves it to PID 1, so that it outlives whoever started it.
+            command = ["setsid", "--fork", *serve]
+            subprocess.run(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+        _wait_until_running(run)
+    return f"http://{address}:{port}"
 
 
 def stop(run: Path) -> None:
@@ -114,17 +112,14 @@ def _running(run: Path) -> int | None:
     return pid if b"sandbox.mirror" in arguments else None
 
 
-def _wait_for(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when the port answers."""
+def _wait_until_running(run: Path) -> None:
+    """Return when it has noted its number, which it does once the port is open; it is silent unless it failed."""
+    log = run / "mirror.log"
     deadline = time.monotonic() + 15
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection((address, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SandboxError(f"the mirror did not start on {address}:{port}\n{log.read_text(errors='replace').strip()}")
+    while _running(run) is None:
+        if log.stat().st_size or time.monotonic() > deadline:
+            raise SandboxError(f"the mirror did not start\n{log.read_text(errors='replace').strip()}")
+        time.sleep(0.05)
 
 
 def _listen(address: str, port: int) -> socket.socket:
@@ -146,12 +141,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox.mirror", description="Serve files over HTTP, with resume.")
     parser.add_argument("--bind", required=True, metavar="ADDRESS")
     parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--directory", type=Path, default=directory())
+    parser.add_argument("--directory", type=Path, default=directory(), metavar="DIR")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="where to note the process's number")
     options = parser.parse_args()
     try:
-        _server(options.directory).run(sockets=[_listen(options.bind, options.port)])
+        listener = _listen(options.bind, options.port)
     except SandboxError as error:
         sys.exit(f"error: {error}")
+    if options.run is not None:
+        (options.run / "mirror.pid").write_text(f"{os.getpid()}\n")
+    _server(options.directory).run(sockets=[listener])
 
 
 if __name__ == "__main__":

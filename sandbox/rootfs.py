@@ -29,17 +29,16 @@ def rootfs() -> Path:
     if final.is_dir():
         return final
     shelf.mkdir(parents=True, exist_ok=True)
-    with locked(shelf):
+    with locked(shelf) as lock:
         if final.is_dir():
             return final
         part, log = final.with_suffix(".part"), final.with_suffix(".log")
-        # debootstrap of a run that was killed may have left proc mounted there.
-        for mounted in ("proc", "sys"):
-            run(["umount", "-l", part / mounted], check=False)
         shutil.rmtree(part, ignore_errors=True)
         say("making the stand-in board's root file system, once (about a minute)")
+        # What debootstrap mounts is mounted for it alone, and gone with it however it ends.
+        command = ["unshare", "--mount", "sh", str(_SCRIPT), str(part)]
         with log.open("wb") as stream:
-            status = subprocess.run(["sh", _SCRIPT, part], stdout=stream, stderr=stream, check=False).returncode
+            status = subprocess.run(command, stdout=stream, stderr=stream, pass_fds=[lock], check=False).returncode
         if status != 0:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise SandboxError(f"rootfs.sh failed with status {status}; whole log: {log}\n{tail}")
