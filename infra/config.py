@@ -22,12 +22,15 @@ def load() -> spec.HostStack:
 
 
 def _values() -> dict[str, object]:
-    """The stack's own values without their namespace; groups and lists are decoded, plain words stay as they are."""
+    """The stack's own values without their namespace; groups and lists are decoded, plain words stay as they are.
+
+    An empty value is Pulumi.yaml's default, and means that the setting is missing.
+    """
     prefix = f"{spec.NAMESPACE}:"
     return {
         key.removeprefix(prefix): _decoded(text)
         for key, text in pulumi.runtime.get_config_env().items()
-        if key.startswith(prefix)
+        if key.startswith(prefix) and text
     }
 
 

@@ -14,7 +14,7 @@ COMMON_FLAGS = (
     "-DLLAMA_BUILD_SERVER=ON",
 )
 
-SPARSE = ("cmake", "common", "examples", "ggml", "include", "pocs", "src", "tests")
+SPARSE = ("cmake", "common", "examples", "ggml", "include", "pocs", "scripts", "src", "tests")
 """Top-level folders that a build of llama-server reads; the rest (models, docs, …) is neither fetched nor written."""
 
 

@@ -51,6 +51,10 @@ finish() {
 }
 
 make_it() {
+    phase packages
+    # One package a line, and a package's name holds nothing to split on.
+    # shellcheck disable=SC2086
+    install_packages $packages
     fetch_source
     patch_source
     configure
@@ -66,7 +70,7 @@ configure() {
     # Nothing below may find a git repository further up and ask it for a version.
     GIT_CEILING_DIRECTORIES=$root/build/$key
     export PATH GIT_CEILING_DIRECTORIES
-    [ ! -e "$work/configured" ] || return 0
+    ! is_marked configured || return 0
     phase configure
     rm -rf -- "$work/b"
     mkdir -p "$work/b"

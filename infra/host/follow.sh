@@ -28,7 +28,10 @@ follow() {
         fi
         read_state
         clock=$(now)
-        if [ "$clock" -ge "$next" ] || [ "$phase" != "$said" ]; then
+        if [ "$phase" = failed ]; then
+            # The build is about to end, and then building() says so.
+            next=$clock
+        elif [ "$clock" -ge "$next" ] || [ "$phase" != "$said" ]; then
             say "$label: $(what_now)"
             said=$phase
             next=$((clock + poll))
@@ -41,6 +44,7 @@ follow() {
 what_now() {
     spent=$(duration $((clock - since)))
     case $phase in
+    packages) echo "installing the compilers, $spent" ;;
     source) echo "getting the source from $detail, $spent" ;;
     patch) echo "applying the patches" ;;
     configure) echo "configuring with CMake, $spent" ;;
@@ -90,7 +94,7 @@ this_run() {
 real_error() {
     this_run "$1" | awk '
         { line[++n] = $0 }
-        !first && /^FAILED: |(^|[^a-z_])error: |^CMake Error|undefined reference|^make.*\*\*\*|^pollex: |Killed/ { first = n }
+        !first && /^FAILED: |(^|[^a-z_])error: |^CMake Error|undefined reference|: not found$|^make.*\*\*\*|Killed/ { first = n }
         END {
             from = first ? first : (n > 60 ? n - 59 : 1)
             for (i = from; i <= n && shown < 60; i++) if (line[i] !~ /^\[[0-9]+\/[0-9]+\]|^\[ *[0-9]+%\]/) { print "  " line[i]; shown++ }

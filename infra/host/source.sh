@@ -13,7 +13,7 @@ git_here() {
 
 # fetch_source — leaves the verified tree in src/ and the mark `source`, which a resumed build believes.
 fetch_source() {
-    [ "$(cat "$work/source" 2>/dev/null)" != "$tree" ] || return 0
+    ! is_marked source || return 0
     wrong=''
     while IFS=' ' read -r form url <&3; do
         [ -n "$form" ] || continue
@@ -141,7 +141,7 @@ check_out() {
 
 # patch_source — applies the series; a power cut in between means a fresh checkout.
 patch_source() {
-    [ "$(cat "$work/patched" 2>/dev/null)" != "$tree" ] || return 0
+    ! is_marked patched || return 0
     phase patch
     if [ -e "$work/patching" ]; then
         check_out || die 8 "cannot check the source out again: $(tail -n 1 "$work/git-said")" \
@@ -196,5 +196,11 @@ stamp_build_info() {
 # mark NAME — remembers that a step is done for this tree, once what it made is on the disk.
 mark() {
     sync -f "$work"
-    printf '%s\n' "$tree" >"$work/$1"
+    printf '%s\n%s\n' "$tree" "$sparse" >"$work/$1"
+}
+
+# is_marked NAME — for the same tree and the same part of it?
+is_marked() {
+    [ "$(cat "$work/$1" 2>/dev/null)" = "$tree
+$sparse" ]
 }
