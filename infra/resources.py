@@ -39,7 +39,7 @@ class NeedsArgs(TypedDict, total=False):
     """MB free on the file system of /opt; what /opt/pollex already holds counts as free."""
     memoryMb: pulumi.Input[int]
     commands: pulumi.Input[Sequence[str]]
-    """Commands that must be there, or may come with `packages`."""
+    """Commands that must be there; one that is not named by its path may come with `packages`."""
     packages: pulumi.Input[Sequence[str]]
     """apt packages that will be installed."""
     ports: pulumi.Input[Mapping[str, str]]

@@ -25,7 +25,7 @@ class Engine:
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL)
         # On an asynchronous channel the generated stub is this one, a class that exists for type checkers only.
         self._stub = cast("engine_pb2_grpc.EngineAsyncStub", engine_pb2_grpc.EngineStub(self._channel))
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: asyncio.Task[None] | None = None
 
     def status(self, urn: str) -> Log:
         """A log for progress: each line replaces the one before it in the resource's row."""
@@ -37,8 +37,8 @@ class Engine:
 
     async def sent(self) -> None:
         """Wait for the lines under way, so that none comes after the answer it belongs to."""
-        while self._sending:
-            await asyncio.gather(*self._sending)
+        if self._sending is not None:
+            await self._sending
 
     async def gone(self) -> None:
         """Return once the engine no longer listens, also when it was killed without notice."""
@@ -50,11 +50,11 @@ class Engine:
 
     def _send(self, urn: str, line: str, severity: engine_pb2.LogSeverity.ValueType, *, ephemeral: bool) -> None:
         request = engine_pb2.LogRequest(severity=severity, message=line, urn=urn, ephemeral=ephemeral)
-        task = asyncio.create_task(self._deliver(request))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._sending = asyncio.create_task(self._deliver(request, after=self._sending))
 
-    async def _deliver(self, request: engine_pb2.LogRequest) -> None:
+    async def _deliver(self, request: engine_pb2.LogRequest, after: asyncio.Task[None] | None) -> None:
+        if after is not None:
+            await after
         try:
             await self._stub.Log(request)
         except grpc.aio.AioRpcError:

@@ -121,7 +121,7 @@ def _observed(items: Mapping[str, str], report: Mapping[str, Any]) -> dict[str, 
 
 
 def _differing(wanted: Mapping[str, str], live: Mapping[str, str]) -> list[str]:
-    return [item for item in wanted if wanted[item] != live[item]]
+    return [item for item in sorted(wanted) if wanted[item] != live[item]]
 
 
 def _outputs(live: Mapping[str, str], report: Mapping[str, Any]) -> Properties:

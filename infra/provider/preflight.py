@@ -24,7 +24,7 @@ class Needs:
     memory_mb: int = 0
     commands: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    """apt packages that will be installed; with them, a missing command is no problem where there is apt-get."""
+    """apt packages that will be installed; while some are not, a command may be missing where there is apt-get."""
     ports: tuple[tuple[str, str], ...] = ()
     """TCP ports that must be free, each with the one unit that may hold it."""
     service_user: str | None = None
@@ -143,15 +143,17 @@ def _rights(facts: Facts, needs: Needs) -> Iterator[Problem]:
 
 
 def _software(facts: Facts, needs: Needs) -> Iterator[Problem]:
-    apt, uninstalled = first(facts, "apt"), facts.get("uninstalled", ())
-    installable = bool(apt and needs.packages and uninstalled)
-    missing = facts.get("missing", ())
-    if missing and not installable:
-        names = ", ".join(missing)
+    apt = first(facts, "apt")
+    installable = bool(apt and facts.get("uninstalled"))
+    # a command that is named by its path is not expected from a package
+    missing = [name for name in facts.get("missing", ()) if name.startswith("/") or not installable]
+    if missing:
         remedy = "install them" if needs.packages else "name the packages that bring them, or install them"
         if not apt:
             remedy = "the host has no apt-get, so install them by hand"
-        yield Problem("pollex:build.packages", f"the host lacks commands that the build needs: {names}; {remedy}")
+        yield Problem(
+            "pollex:build.packages", f"the host lacks commands that the build needs: {', '.join(missing)}; {remedy}"
+        )
 
 
 def _ports(facts: Facts, needs: Needs) -> Iterator[Problem]:

@@ -53,7 +53,7 @@ fact uid "$(id -u)"
 fact architecture "$(uname -m)"
 fact kernel "$(uname -r)"
 fact os "$(sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' /etc/os-release 2>/dev/null)"
-fact machine "$(tr -d '\0' 2>/dev/null </proc/device-tree/model || cat /sys/class/dmi/id/product_name 2>/dev/null)"
+fact machine "$(tr -d '\0' 2>/dev/null </proc/device-tree/model || cat /sys/class/dmi/id/product_name 2>/dev/null || uname -n)"
 fact cores "$(getconf _NPROCESSORS_ONLN)"
 fact memoryMb "$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)"
 

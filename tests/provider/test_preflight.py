@@ -66,6 +66,12 @@ TABLE = {
         "pollex:build.packages",
         "no apt-get",
     ),
+    "compiler, not in a package": (
+        NANO | {"missing": ["/usr/local/cuda/bin/nvcc", "cmake"], "uninstalled": ["cmake"]},
+        Needs(commands=("/usr/local/cuda/bin/nvcc", "cmake"), packages=("cmake",)),
+        "pollex:build.packages",
+        "needs: /usr/local/cuda/bin/nvcc;",
+    ),
     "port, a unit": (
         NANO | {"port": ["8080 612 nginx /system.slice/nginx.service"]},
         Needs(ports=(("8080", "llama-server.service"),)),
