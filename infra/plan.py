@@ -44,6 +44,8 @@ def build_derivation(stack: HostStack, series: Sequence[Patch], script: str) -> 
         {
             "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
+            # an interrupted build goes on with the folders that it has
+            "folders": list(SPARSE),
             "script": store.sha256(script),
             "flags": [*profile.flags, *stack.build.flags],
             "target": "llama-server",

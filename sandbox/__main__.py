@@ -24,9 +24,11 @@ from sandbox.machine import CHECKOUT, SandboxError, say
 STACK = "sandbox"
 PULUMI = CHECKOUT / ".toolchain" / "bin" / "pulumi"
 
-INSTRUCTION = "Correct the spelling and grammar of the text. Answer with the corrected text and nothing else."
+INSTRUCTION = "Rewrite this sentence correctly:"
+"""What the small model understands; a larger one would also take a system prompt."""
+
 SENTENCE = "She go to the libary yesterday and forgeted her umbrela."
-"""What is polished at the end; the small model mends it at temperature 0."""
+"""What is polished at the end."""
 
 
 def prepare() -> None:
@@ -96,7 +98,7 @@ def keep_build(board: Board, item: str) -> None:
 
 def polish(board: Board, url: str, text: str) -> str:
     """The text as the board's llama-server corrects it, asked on the board itself, where it listens."""
-    messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": text}]
+    messages = [{"role": "user", "content": f"{INSTRUCTION} {text}"}]
     request = json.dumps({"messages": messages, "temperature": 0, "max_tokens": 100})
     command = (
         f"curl -sS --fail-with-body --max-time 120 -H 'Content-Type: application/json' -d @- {url}/v1/chat/completions"
