@@ -9,7 +9,7 @@ build() {
     mkdir -p "$work" "$root/log"
     exec 9<"$work"
     # Not at once: a follower that looks whether a build runs holds this lock for a moment.
-    flock -w 10 9 || die 9 "$label is being built already"
+    flock -w 3 9 || die 9 "$label is being built already"
     open_log
     trap finish EXIT
     trap 'stopped=yes; exit 143' HUP INT TERM
@@ -145,6 +145,7 @@ try_out() {
     out=$work/out/$key-$name
     rm -rf -- "$work/out"
     mkdir -p "$out/bin"
+    [ -f "$work/b/bin/$target" ] || die 5 "the target $target made no program of that name: correct pollex:build.target"
     cp -- "$work/b/bin/$target" "$out/bin/$target"
     strip -- "$out/bin/$target"
     ! ldd "$out/bin/$target" 2>/dev/null | grep -F "$work/" ||

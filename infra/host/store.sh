@@ -5,8 +5,7 @@
 # seal FOLDER — lists every file with its hash in .sha256sums.
 seal() (
     cd "$1" || exit
-    rm -f .sha256sums
-    find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum -- >.sha256sums.new
+    find . -type f ! -path './.sha256sums*' -printf '%P\0' | sort -z | xargs -0 sha256sum -- >.sha256sums.new
     mv .sha256sums.new .sha256sums
 )
 

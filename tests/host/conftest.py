@@ -1,0 +1,185 @@
+"""The host tools under a root of their own, and a small project for them to build."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import sheet
+
+TOOLS = Path(__file__).parents[2] / "infra/host"
+TINY = Path(__file__).parent / "tiny"
+KEY = "0123456789abcdef" * 2
+NAME = f"{KEY}-llama-server"
+
+
+class Host:
+    """`pollex-host` with a root of its own, run by dash, which is what /bin/sh is on the boards."""
+
+    def __init__(self, folder: Path) -> None:
+        """Everything that the tools write goes into `folder`."""
+        self.root = folder / "root"
+        self.tools = TOOLS
+        self.environment = {
+            **os.environ,
+            "POLLEX_ROOT": str(self.root),
+            "POLLEX_UNIT_DIR": str(folder / "units"),
+            "POLLEX_BIN_DIR": str(folder / "bin"),
+            "POLLEX_POLL": "1",
+        }
+
+    def run(self, *arguments: str, stdin: str = "", shell: str = "dash") -> subprocess.CompletedProcess[str]:
+        """One verb; the exit status is the caller's to judge."""
+        return subprocess.run(
+            [shell, str(self.tools / "pollex-host"), *arguments],
+            input=stdin,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def json(self, *arguments: str, stdin: str = "") -> dict[str, Any]:
+        """The JSON line of a verb that must succeed."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stdout.splitlines()
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def keep(self, text: str) -> None:
+        """Keep a sheet as `ensure` does, without asking for the build."""
+        done = self.run("ensure", stdin=text)
+        assert "does not run systemd" in done.stderr or done.returncode == 0, done.stderr
+
+    def build(self, text: str, *, key: str = KEY) -> subprocess.CompletedProcess[str]:
+        """What the build unit does, in the foreground; the log comes back as `stdout`."""
+        folder = self.root / "drv" / f"{key}-llama-server"
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, content in sheet.parse(text).items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        done = self.run("build", key)
+        log = self.root / "log" / f"{key}.log"
+        return subprocess.CompletedProcess(
+            done.args, done.returncode, log.read_text() if log.exists() else "", done.stderr
+        )
+
+    @property
+    def store(self) -> Path:
+        """Where the build of `KEY` ends up."""
+        return self.root / "store" / NAME
+
+
+class Project:
+    """A git repository with the tiny server."""
+
+    def __init__(self, folder: Path) -> None:
+        """One commit on one branch."""
+        self.folder = folder
+        shutil.copytree(TINY, folder)
+        self.git("init", "-q", "-b", "main")
+        self.commit_all()
+
+    def git(self, *arguments: str) -> str:
+        """What git says, in this repository."""
+        who = ["-c", "user.name=Tiny", "-c", "user.email=tiny@example.invalid"]
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *who, *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    def commit_all(self) -> None:
+        """A commit of everything."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "tiny")
+
+    @property
+    def commit(self) -> str:
+        """HEAD's hash."""
+        return self.git("rev-parse", "HEAD")
+
+    @property
+    def tree(self) -> str:
+        """HEAD's tree, the identity of this source."""
+        return self.git("rev-parse", "HEAD^{tree}")
+
+    def patch(self, file: str, old: str, new: str) -> str:
+        """A unified diff that changes one text of a file."""
+        path = self.folder / file
+        before = path.read_text()
+        assert old in before
+        path.write_text(before.replace(old, new))
+        text = self.git("diff", "--", file) + "\n"
+        path.write_text(before)
+        return text
+
+    def sheet(self, *, patches: Mapping[str, str] | None = None, **changes: sheet.EnvValue) -> str:
+        """The build sheet of HEAD, with some values changed."""
+        values: dict[str, sheet.EnvValue] = {
+            "kind": "build",
+            "key": KEY,
+            "name": "llama-server",
+            "commit": self.commit,
+            "tree": self.tree,
+            "number": 4980,
+            "mirrors": [f"git file://{self.folder}"],
+            "target": "llama-server",
+            "flags": [],
+            "packages": [],
+            "jobs": "auto",
+            "sparse": ["src", "common"],
+            "substituters": [],
+        }
+        patches = patches or {}
+        return sheet.render(
+            {
+                "env": sheet.env({**values, **changes}),
+                **{f"patches/{name}": text for name, text in patches.items()},
+                "series": "".join(f"{name}\n" for name in patches),
+            }
+        )
+
+
+def model_sheet(content: bytes, mirrors: Sequence[str], **changes: sheet.EnvValue) -> str:
+    """The sheet of a model file with that content."""
+    from hashlib import sha256  # noqa: PLC0415 - only the model tests need it
+
+    values: dict[str, sheet.EnvValue] = {
+        "kind": "model",
+        "name": "model",
+        "key": KEY,
+        "file": "small.gguf",
+        "size": len(content),
+        "sha256": sha256(content).hexdigest(),
+        "mirrors": mirrors,
+        "adopt": "",
+    }
+    return sheet.render({"env": sheet.env({**values, **changes})})
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host on which nothing was ever done."""
+    return Host(tmp_path / "host")
+
+
+@pytest.fixture
+def odd_host(tmp_path: Path) -> Host:
+    """A host whose paths hold what a shell would read, for all that is no build."""
+    return Host(tmp_path / "it's a $host 100%s ü")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A source that can be built in a second."""
+    return Project(tmp_path / "project")

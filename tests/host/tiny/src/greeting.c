@@ -1,0 +1,3 @@
+#include "../common/build-info.h"
+const char *greeting(void) { return "hello"; }
+const char *build(void) { return BUILD; }
