@@ -17,7 +17,7 @@ from pulumi.runtime import mocks, rpc
 
 from infra import ROOT, config, review, spec
 
-_SECRET = re.compile(r"privateKey|password|token", re.IGNORECASE)
+_SECRET = re.compile(r"private|password|token", re.IGNORECASE)
 _LONG = 200
 """Characters after which a text is shown by its length and hash: sheets are reviewed as files of their own."""
 
@@ -26,7 +26,7 @@ class _Answers(mocks.Mocks):
     """Answers every registration with its inputs."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        return f"{args.name}-id", {**args.inputs, "identity": "identity of the host", "facts": {}}
+        return f"{args.name}-id", {**args.inputs, "identity": "of the host", "facts": {}, "generation": "the live one"}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise RuntimeError(f"the program calls {args.token}, which cannot be answered without an engine")
@@ -56,7 +56,9 @@ class _Monitor(mocks.MockMonitor):
 def _scrubbed(value: Any) -> Any:
     """The value without what is secret (mocks see it in plain text), and with long texts shortened."""
     if isinstance(value, dict):
-        return {key: "***" if _SECRET.fullmatch(key) else _scrubbed(item) for key, item in sorted(value.items())}
+        if rpc._special_sig_key in value:  # noqa: SLF001 - how the SDK marks a secret; it has no public name
+            return _scrubbed(value["value"])
+        return {key: "***" if _SECRET.search(key) else _scrubbed(item) for key, item in sorted(value.items())}
     if isinstance(value, list):
         return [_scrubbed(item) for item in value]
     if isinstance(value, pulumi.FileArchive):

@@ -15,7 +15,9 @@ import shlex
 import subprocess
 import sys
 import time
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from sandbox import cli, fetch, mirror
 from sandbox.board import DEFAULT, HOME, Board
@@ -37,14 +39,13 @@ def prepare() -> None:
     Raises:
         SandboxError: the first one that failed, once the others have come to an end.
     """
+    work: list[Callable[[], object]] = [
+        toolchain,
+        partial(cli.up, DEFAULT),
+        *(partial(fetch.fetch, n) for n in fetch.NAMES),
+    ]
     with ThreadPoolExecutor() as pool:
-        tasks = [
-            pool.submit(toolchain),
-            pool.submit(cli.up, DEFAULT),
-            *(pool.submit(fetch.fetch, n) for n in fetch.NAMES),
-        ]
-        wait(tasks, return_when=FIRST_EXCEPTION)
-        for task in tasks:
+        for task in [pool.submit(one) for one in work]:
             task.result()
 
 
@@ -64,7 +65,7 @@ def pulumi(*arguments: str) -> None:
     Raises:
         SandboxError: it failed, and has said why.
     """
-    command = [PULUMI, *arguments, "--stack", STACK, "--non-interactive"]
+    command = [str(PULUMI), *arguments, "--stack", STACK, "--non-interactive"]
     if status := subprocess.run(command, cwd=CHECKOUT, check=False).returncode:
         hint = "; if a killed run left the state locked: make unlock" if status == 255 else ""  # noqa: PLR2004 - its status for any error
         raise SandboxError(f"pulumi {arguments[0]} failed{hint}")
@@ -72,7 +73,7 @@ def pulumi(*arguments: str) -> None:
 
 def outputs() -> dict[str, str]:
     """The stack's outputs."""
-    command = [PULUMI, "stack", "output", "--json", "--stack", STACK]
+    command = [str(PULUMI), "stack", "output", "--json", "--stack", STACK]
     return dict(json.loads(subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True).stdout))
 
 

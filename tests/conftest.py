@@ -18,20 +18,20 @@ Golden = Callable[[str, str], None]
 
 
 class NamedAsDeployed(SingleFileSnapshotExtension):
-    """`__snapshots__/<the name given>`, as text, with no decoration: the file is what the host gets."""
+    """`__snapshots__/<test file>/<the name given>`, as text, with no decoration: the file is what the host gets."""
 
     _write_mode = WriteMode.TEXT
     file_extension = ""
 
     @classmethod
-    def dirname(cls, *, test_location: PyTestLocation) -> str:
-        """One folder for all golden files beside the test."""
-        return str(Path(test_location.filepath).parent / "__snapshots__")
+    def get_location(cls, *, test_location: PyTestLocation, index: SnapshotIndex) -> str:
+        """The golden file's path; the name may hold folders."""
+        return str(Path(cls.dirname(test_location=test_location)) / str(index))
 
     @classmethod
-    def get_location(cls, *, test_location: PyTestLocation, index: SnapshotIndex) -> str:
-        """The golden file's path."""
-        return str(Path(cls.dirname(test_location=test_location)) / str(index))
+    def matches_test_location(cls, *, test_location: PyTestLocation, snapshot_location: str) -> bool:
+        """Whether a golden file can be this test's: it lies in the test file's folder."""
+        return Path(cls.dirname(test_location=test_location)) in Path(snapshot_location).parents
 
 
 @pytest.fixture

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from infra import spec
+from infra import ROOT, review, spec
 
-ROOT = Path(__file__).parents[2]
-STACKS = sorted(file.name.split(".")[1] for file in (ROOT / "stacks").glob("Pulumi.*.yaml"))
+STACKS = [review.stack_name(file) for file in review.stack_files(ROOT)]
 
 
 def values_of(stack: str) -> dict[str, Any]:
     """The values of a committed stack file, keyed without the namespace, as the program reads them."""
-    config = yaml.safe_load((ROOT / "stacks" / f"Pulumi.{stack}.yaml").read_text())["config"]
-    return {key.partition(":")[2]: value for key, value in config.items()}
+    return review.values(ROOT / "stacks" / f"Pulumi.{stack}.yaml")
 
 
 @pytest.fixture

@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra import patches, plan, sheet, spec
+from infra import ROOT, patches, plan, review, sheet, spec
 from infra.profiles import PROFILES
 
 Golden = Callable[[str, str], None]
+STACKS = [review.stack_name(file) for file in review.stack_files(ROOT)]
 SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
 
 
 def made(stack: spec.HostStack) -> plan.Plan:
     series = PROFILES[stack.build.profile].series
     return plan.make(stack, patches.load(series, tag=stack.source.tag), SCRIPT)
+
+
+def of(name: str) -> spec.HostStack:
+    file = ROOT / "stacks" / f"Pulumi.{name}.yaml"
+    return spec.parse(review.values(file), file=str(file))
 
 
 def pretty(value: object) -> str:
@@ -119,3 +126,12 @@ def test_live_map_matches_the_sheet(stack: spec.HostStack) -> None:
     stores = {line.split("\t")[1].rpartition("/")[2] for line in sections["needs"].splitlines()}
     assert {f"store {item}" for item in stores} == {name for name in all_made.live if name.startswith("store ")}
     assert re.fullmatch("[0-9a-f]{32}", all_made.live["generation"])
+
+
+def test_no_golden_file_is_left_over() -> None:
+    """If this fails, a file stands in review that nothing is compared with any more."""
+    folder = Path(__file__).parent / "__snapshots__" / "test_plan"
+    kept = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    sheets = ["build.env", "model.sheet", "generation.sheet", "derivations.json", "live.json"]
+    made_here = {f"{name}/{file}" for name in STACKS for file in [*made(of(name)).files, *sheets]}
+    assert kept == made_here

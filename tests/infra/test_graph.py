@@ -1,0 +1,61 @@
+"""The resources that a stack declares, reviewed as a whole and without secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Golden = Callable[[str, str], None]
+ROOT = Path(__file__).parents[2]
+
+
+def shown(stack: str, file: Path) -> str:
+    """What `python -m infra.graph` prints; a process of its own, because Pulumi's settings are global."""
+    command = [sys.executable, "-m", "infra.graph", stack, str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path, values: dict[str, Any]) -> Path:
+    """A stack file with a private key in it."""
+    values["privateKey"] = "-----BEGIN OPENSSH PRIVATE KEY-----\nsecret of the test"
+    values["privateKeyPassword"] = "open sesame"
+    file = tmp_path / "Pulumi.own.yaml"
+    file.write_text(json.dumps({"config": {f"pollex:{key}": value for key, value in values.items()}}))
+    return file
+
+
+def test_graph(stack_name: str, golden: Golden) -> None:
+    """If this fails, a stack declares other resources, or in another order, than the ones that were reviewed."""
+    graph = shown(stack_name, ROOT / "stacks" / f"Pulumi.{stack_name}.yaml")
+    # keys and lengths change with every edit of a patch or a script, and are reviewed elsewhere
+    golden(f"{stack_name}.json", re.sub(r"\d+ characters", "N characters", re.sub(r"[0-9a-f]{32,64}", "KEY", graph)))
+
+
+def test_no_secret_shows(own_stack: Path) -> None:
+    """If this fails, a private key stands in a review comment."""
+    graph = shown("own", own_stack)
+    assert "privateKey" in graph
+    assert "secret of the test" not in graph
+    assert "open sesame" not in graph
+
+
+def test_nothing_touches_the_host_before_the_preflight(stack_name: str) -> None:
+    """If this fails, a board is changed before anybody knows whether it can take it."""
+    resources = json.loads(shown(stack_name, ROOT / "stacks" / f"Pulumi.{stack_name}.yaml"))["resources"]
+    after = {seen["name"]: set(seen["dependsOn"]) for seen in resources}
+
+    def waits_for(name: str) -> set[str]:
+        return after[name] | {further for one in after[name] for further in waits_for(one)}
+
+    assert all("host" in waits_for(name) for name in after if name not in {"host", "llama", f"pollex-{stack_name}"})
+    assert {"llama-server", "model"} <= waits_for("generation")
