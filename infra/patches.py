@@ -21,6 +21,8 @@ FIELDS = ("Description", "Origin", "Forwarded", "Author", "Last-Update", "Applie
 _NAME = re.compile(r"\d{4}-[a-z0-9]+(-[a-z0-9]+)*\.patch")
 _TAGS = re.compile(r"b\d+(, b\d+)*")
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_CONTENT = re.compile(r"[ +\\]|-(?!-- (a/|/dev/null))")
+"""A line inside a hunk; the head of the next file is none, although it starts with a minus."""
 _END_OF_HEADER = "---"
 
 
@@ -146,24 +148,26 @@ def _unlisted(root: Path) -> Iterator[str]:
 
 def _diff_problems(lines: Iterable[str]) -> Iterator[str]:
     """What is wrong with a unified diff whose paths have one a/ or b/ in front."""
-    old, removed, added, hunks = "", 0, 0, 0
+    old = new = ""
+    removed = added = hunks = 0
     for number, line in enumerate(lines, 1):
         where = f"line {number} of the diff"
-        if removed > 0 or added > 0:
+        if removed or added:
             removed -= line[:1] in {" ", "-"}
             added -= line[:1] in {" ", "+"}
-            if line[:1] not in {" ", "-", "+", "\\"} or removed < 0 or added < 0:
+            if not _CONTENT.match(line) or removed < 0 or added < 0:
                 yield f"{where}: the hunk has other lines than its @@ line says"
                 return
         elif line.startswith("--- "):
-            old = line.removeprefix("--- ")
+            old, new = line.removeprefix("--- "), ""
         elif line.startswith("+++ "):
-            yield from _path_problems(where, old, line.removeprefix("+++ "))
-        elif match := _HUNK.match(line):
+            new = line.removeprefix("+++ ")
+            yield from _path_problems(where, old, new)
+        elif (match := _HUNK.match(line)) and new:
             removed, added = (int(count) if count is not None else 1 for count in match.groups())
             hunks += 1
         elif not line.startswith("\\"):
-            yield f"{where}: {line!r} belongs to no hunk"
+            yield f"{where}: {line!r} belongs to no hunk or file"
             return
     if removed or added:
         yield "its last hunk is cut off"

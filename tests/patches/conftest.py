@@ -1,0 +1,111 @@
+"""The real sources that the series are for, as git trees identified by their hash."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox import fetch
+
+UPSTREAM = "https://github.com/ggml-org/llama.cpp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """What identifies a source; the same values as in the stack files and in patches/README.md."""
+
+    commit: str
+    tree: str
+
+
+PINS = {
+    "b4980": Pin(
+        commit="2099a9d5dbdcd2841d02dd396a71d0de70bf4490",
+        tree="f31be41804670f5b0dfa976d742dfe5f54db2f53",
+    ),
+    "b5050": Pin(
+        commit="23106f94ea2bc3da929afb7330655fd5515d08dc",
+        tree="cad775076ac50ea8185cc4552ec03105030aea86",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A tree in a git repository, which may lack objects that no patch needs."""
+
+    repository: Path
+    tree: str
+
+    def git(self, *arguments: str) -> bytes:
+        """Standard output of a git command on the repository."""
+        command = ["git", "--git-dir", str(self.repository), *arguments]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+    def holds(self, path: str) -> bool:
+        """Whether the tree has this file."""
+        return bool(self.git("ls-tree", "--name-only", self.tree, "--", path))
+
+    def read(self, path: str) -> bytes:
+        """The content of a file of the tree."""
+        return self.git("cat-file", "blob", f"{self.tree}:{path}")
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Source]:
+    """`source(tag)`: from POLLEX_SOURCE_MIRROR (a path or URL), else a published package, else upstream.
+
+    Only b4980 is in a package, so a test that asks for another one is skipped, with the reason, where no
+    repository that has it can be reached.
+    """
+    found: dict[str, Source] = {}
+
+    def get(tag: str) -> Source:
+        if tag not in found:
+            found[tag] = _obtain(tag, tmp_path_factory.mktemp(tag) / "source.git")
+        return found[tag]
+
+    return get
+
+
+def _obtain(tag: str, into: Path) -> Source:
+    mirror = os.environ.get("POLLEX_SOURCE_MIRROR")
+    if mirror is not None and Path(mirror).is_dir():
+        repository = Path(_output("git", "-C", mirror, "rev-parse", "--absolute-git-dir"))
+        return _checked(repository, PINS[tag].commit, tag)
+    subprocess.run(["git", "init", "--quiet", "--bare", str(into)], check=True)
+    if mirror is not None:
+        assert _fetch(into, mirror, PINS[tag].commit), f"POLLEX_SOURCE_MIRROR={mirror} does not give {tag}"
+    elif tag == "b4980":
+        assert _fetch(into, str(fetch.fetch(fetch.BUNDLE)), "HEAD")
+    elif not _fetch(into, UPSTREAM, PINS[tag].commit):
+        pytest.skip(
+            f"the source of {tag} could not be had ({UPSTREAM} is out of reach and POLLEX_SOURCE_MIRROR is not set): "
+            "of the patches that are for it only the structure was checked"
+        )
+    return _checked(into, "FETCH_HEAD", tag)
+
+
+def _fetch(into: Path, url: str, revision: str) -> bool:
+    command = ["git", "--git-dir", str(into), "fetch", "--quiet", "--depth=1", url, revision]
+    quiet = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        return subprocess.run(command, env=quiet, stderr=subprocess.DEVNULL, check=False, timeout=300).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _checked(repository: Path, revision: str, tag: str) -> Source:
+    """The source, once it is known to be the pinned one."""
+    tree = _output("git", "--git-dir", str(repository), "rev-parse", f"{revision}^{{tree}}")
+    assert tree == PINS[tag].tree, f"{repository} has other bytes for {tag} than the pinned tree"
+    return Source(repository, tree)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()

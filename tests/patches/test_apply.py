@@ -1,0 +1,57 @@
+"""Every series on the real source, with the very command that the host uses."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra import patches
+from infra.patches import Patch
+from tests.patches.conftest import PINS, Source
+
+SERIES = [
+    (path.stem, tag)
+    for path in sorted(patches.FOLDER.glob("*.series"))
+    for tag in PINS
+    if all(tag in patch.applies_to for patch in patches.load(path.stem))
+]
+"""Each series with each source that it says it is for."""
+
+
+def files(patch: Patch) -> set[str]:
+    """What a patch changes or adds."""
+    heads = [line.split("/", 1)[1] for line in patch.text.splitlines() if line.startswith("+++ b/")]
+    assert heads
+    return set(heads)
+
+
+@pytest.mark.parametrize(("series", "tag"), SERIES)
+def test_series_apply_to_the_pinned_source(
+    series: str, tag: str, source: Callable[[str], Source], tmp_path: Path
+) -> None:
+    """If this fails, every build with this series ends with exit status 4, an hour from here."""
+    tree = source(tag)
+    loaded = patches.load(series, tag=tag)
+    for name in sorted(set().union(*map(files, loaded))):
+        if tree.holds(name):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(tree.read(name))
+    for patch in loaded:
+        before = {name: read(tmp_path / name) for name in files(patch)}
+        command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--force", "--no-backup-if-mismatch"]
+        applied = subprocess.run(command, cwd=tmp_path, input=patch.text.encode(), capture_output=True, check=False)
+        assert applied.returncode == 0, f"{patch.name} on {tag}: {applied.stdout.decode()}"
+        assert all(read(tmp_path / name) not in {None, before[name]} for name in files(patch))
+
+
+def read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def test_both_pins_are_covered() -> None:
+    """If this fails, the tests above pass because there is nothing to apply."""
+    assert {"cuda10", "cpu"} == {series for series, _ in SERIES}
+    assert set(PINS) == {tag for _, tag in SERIES}

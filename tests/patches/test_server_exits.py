@@ -1,0 +1,187 @@
+"""How the patched llama-server ends, with a real build of b4980 and a real model.
+
+The build takes minutes; it is kept in the cache, under a key of everything that decides it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from infra import patches
+from infra.profiles import PROFILES
+from infra.store import sha256
+from sandbox import fetch
+from sandbox.machine import cache, locked
+from tests.patches.conftest import Source
+
+TAG = "b4980"
+SOON = 10
+"""Seconds; systemd's own patience with a unit that stops is 90."""
+
+
+@pytest.fixture(scope="module")
+def binary(source: Callable[[str], Source]) -> Path:
+    """llama-server, built as the profile `cpu` says."""
+    tree, profile = source(TAG), PROFILES["cpu"]
+    series = patches.load(profile.series, tag=TAG)
+    key = sha256("\n".join([tree.tree, *(patch.sha256 for patch in series), *profile.flags]))[:32]
+    final = cache() / "tests" / f"llama-server-{key}"
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with locked(final.parent):
+        if not final.exists():
+            build(tree, series, profile.flags, final)
+    return final
+
+
+def build(tree: Source, series: tuple[patches.Patch, ...], flags: tuple[str, ...], final: Path) -> None:
+    missing = [tool for tool in ("cmake", "ninja", "c++", "patch") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"cannot build llama-server to see how it ends: no {' and no '.join(missing)} on this machine")
+    work = final.with_suffix(".work")
+    shutil.rmtree(work, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(tree.git("archive", tree.tree))) as archive:
+        archive.extractall(work / "src", filter="data")
+    for patch in series:
+        subprocess.run(["patch", "-sp1", "-d", str(work / "src")], input=patch.text.encode(), check=True)
+    with (work / "log").open("wb") as log:
+        for command in (
+            ["cmake", "-G", "Ninja", *flags, "-S", str(work / "src"), "-B", str(work / "b")],
+            ["ninja", "-C", str(work / "b"), "llama-server"],
+        ):
+            subprocess.run(command, stdout=log, stderr=log, check=True)
+    (work / "b" / "bin" / "llama-server").replace(final)
+    shutil.rmtree(work)
+
+
+class Server:
+    """A llama-server whose standard error is read line by line."""
+
+    def __init__(self, binary: Path, model: Path, *, first_process: bool) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        # As process 1 of its own namespace, as in a container: there, default actions of signals do nothing.
+        alone = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"] if first_process else []
+        command = [*alone, str(binary), "-m", str(model), "--port", str(self.port), "-c", "1024", "-t", "2"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self._first_process = first_process
+        self.said = ""
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        self.process.kill()
+        self.process.communicate()
+
+    def wait_for(self, words: str) -> None:
+        """Return once a line with these words was printed."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            if words in line:
+                return
+        pytest.fail(f"it ended without saying {words!r}:\n{self.said}")
+
+    def status(self) -> int:
+        """The exit status, which must come soon."""
+        self.said += self.process.communicate(timeout=SOON)[1]
+        return self.process.returncode
+
+    def stop(self, number: signal.Signals) -> int:
+        """Send a signal to the server itself; its exit status."""
+        pid = self.process.pid
+        if self._first_process:
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        os.kill(pid, number)
+        return self.status()
+
+
+@pytest.fixture(params=[False, True], ids=["", "as process 1"])
+def start(request: pytest.FixtureRequest, binary: Path) -> Iterator[Callable[[Path], Server]]:
+    """`start(model)`, as an ordinary process and as the first one of a container."""
+    servers: list[Server] = []
+
+    def run(model: Path) -> Server:
+        servers.append(Server(binary, model, first_process=request.param))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def model() -> Path:
+    return fetch.fetch(fetch.MODEL)
+
+
+def test_stops_while_it_loads(start: Callable[[Path], Server], model: Path) -> None:
+    """If this fails, a unit that is restarted while it loads a model ends as failed, and a container must be killed."""
+    server = start(model)
+    server.wait_for("loading model")
+    assert server.stop(signal.SIGTERM) == 0, server.said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_when_idle(start: Callable[[Path], Server], model: Path, number: signal.Signals) -> None:
+    """If this fails, every stop of the unit dumps core and leaves it failed."""
+    server = start(model)
+    server.wait_for("starting the main loop")
+    assert server.stop(number) == 0, server.said
+    assert f"stopping on signal {number.value}" in server.said
+
+
+def test_stops_with_a_request_in_flight(start: Callable[[Path], Server], model: Path) -> None:
+    """If this fails, one long answer keeps the board from stopping or changing its generation."""
+    server = start(model)
+    server.wait_for("starting the main loop")
+    request = {"messages": [{"role": "user", "content": "Count."}], "stream": True, "ignore_eos": True}
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as client:
+        client.request("POST", "/v1/chat/completions", json.dumps(request), {"Content-Type": "application/json"})
+        answer = client.getresponse()
+        assert answer.readline().startswith(b"data: ")
+        assert server.stop(signal.SIGTERM) == 0, server.said
+
+
+def test_stops_with_a_client_that_stalls(start: Callable[[Path], Server], model: Path) -> None:
+    """If this fails, a client that never ends its request holds up every stop for as long as the read timeout."""
+    server = start(model)
+    server.wait_for("starting the main loop")
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+        assert server.stop(signal.SIGTERM) == 0, server.said
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: b"", lambda whole: whole[:200], lambda whole: whole[:-4096], lambda whole: b"GGUX" + whole[4:]],
+    ids=["empty", "cut in the header", "cut in the weights", "no GGUF"],
+)
+def test_says_that_a_model_is_bad(
+    start: Callable[[Path], Server], model: Path, damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """If this fails, a bad model ends in a core dump that hides the reason, or in a container that never ends."""
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(damage(model.read_bytes()))
+    server = start(bad)
+    assert server.status() == 1, server.said
+    assert f"failed to load model, '{bad}'" in server.said
+    assert server.said.endswith("exiting due to model loading error\n")
+
+
+def test_says_that_a_model_is_missing(start: Callable[[Path], Server], tmp_path: Path) -> None:
+    """If this fails, a wrong path to the model looks like a crash of the server."""
+    server = start(tmp_path / "missing.gguf")
+    assert server.status() == 1, server.said
+    assert server.said.endswith("exiting due to model loading error\n")
