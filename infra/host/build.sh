@@ -87,7 +87,7 @@ configure() {
 $flags
 END
     (cd "$work/b" && cmake "$@" "$work/src" </dev/null) || die 5 "CMake could not configure the build"
-    [ ! -f "$work/b/build.ninja" ] || ninja -C "$work/b" -n "$target" | sed -n 's|^\[[0-9]*/\([0-9]*\)\].*|\1|p' | tail -n 1 >"$work/steps"
+    steps_left >"$work/steps"
     mark configured
 }
 
@@ -101,7 +101,6 @@ use_ccache() {
 }
 
 compile() {
-    phase compile "$(jobs_to_use) at once" "$(cat "$work/steps" 2>/dev/null || :)"
     run_cmake && return
     # A power cut can leave an object whose name reached the disk and whose content did not.
     { [ -n "$resumed" ] && broken_objects; } || die 5 "the compile failed"
@@ -109,20 +108,28 @@ compile() {
     CCACHE_RECACHE=1
     export CCACHE_RECACHE
     cmake --build "$work/b" --target clean
-    resumed=''
-    phase compile "$(jobs_to_use) at once" "$(cat "$work/steps" 2>/dev/null || :)"
     run_cmake || die 5 "the compile failed"
 }
 
 # run_cmake — in the background, because a shell that waits for a program does not hear TERM.
 run_cmake() {
-    cmake --build "$work/b" --target "$target" -- -j "$(jobs_to_use)" </dev/null &
+    together=$(jobs_to_use)
+    phase compile "$together at once" "$(cat "$work/steps")"
+    # As ninja would say it, so that a follower knows what was done before an interruption.
+    echo "[0/$(steps_left)]"
+    cmake --build "$work/b" --target "$target" -- -j "$together" </dev/null &
     wait $!
 }
 
 # broken_objects — did linking fail over what an object holds?
 broken_objects() {
     this_run "$log" | grep -Eq 'file (format not recognized|truncated)|undefined reference|not an object|malformed|cannot find entry symbol'
+}
+
+# steps_left — how many steps ninja would take now; nothing where make is used, which tells percentages itself.
+steps_left() {
+    [ ! -f "$work/b/build.ninja" ] ||
+        ninja -C "$work/b" -n "$target" </dev/null | sed -n 's|^\[[0-9]*/\([0-9]*\)\].*|\1|p' | tail -n 1
 }
 
 # jobs_to_use — a compile of a CUDA file takes up to 1.5 GB, any other up to 0.7 GB.

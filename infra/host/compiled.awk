@@ -24,8 +24,6 @@ END {
         if (all < of) all = of
         printf "%d %d/%d", 100 * (all - of + done) / all, all - of + done, all
         if (done > 1 && spent > 5) printf " %d", spent * (of - done) / done
-    } else if (all) {
-        printf "0 0/%d", all
     } else if (percent > 0) {
         printf "%d -", percent
         if (percent > first && spent > 5) printf " %d", spent * (100 - percent) / (percent - first)

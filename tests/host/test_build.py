@@ -41,7 +41,8 @@ def test_flags_reach_cmake_as_written(host: Host, project: Project, flag: str) -
     """A flag with a space or a quote would be split, and something else be built."""
     name, _, value = flag.removeprefix("-D").partition("=")
     (project.folder / "CMakeLists.txt").write_text(
-        f'cmake_minimum_required(VERSION 3.14)\nproject(tiny C)\nfile(WRITE "${{CMAKE_BINARY_DIR}}/said" "${{{name}}}")\n'
+        "cmake_minimum_required(VERSION 3.14)\nproject(tiny C)\n"
+        f'file(WRITE "${{CMAKE_BINARY_DIR}}/said" "${{{name}}}")\n'
         "message(FATAL_ERROR enough)\n"
     )
     project.commit_all()
@@ -159,7 +160,8 @@ def test_a_stopped_build_goes_on_where_it_was(host: Host, project: Project) -> N
 @pytest.mark.parametrize(
     ("log", "count", "spent", "said"),
     [
-        ("== phase compile\n", 121, 3, "0 0/121"),
+        ("== phase compile\n[0/121]\n", 121, 3, "0 0/121"),
+        ("[120/121] a\n== phase compile\n[0/40]\n", 121, 3, "66 81/121"),
         ("[9/9] old\n== phase compile\n[51/121] Building x\n", 121, 2520, "42 51/121 3458"),
         ("== phase compile\n[120/121] a\n== phase compile\n[1/40] b\n[10/40] c\n", 121, 60, "75 91/121 180"),
         ("== phase compile\n[ 40%] a\n[ 60%] b\n", 0, 100, "60 - 200"),

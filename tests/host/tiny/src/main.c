@@ -1,5 +1,5 @@
 /* /health and /v1/chat/completions as llama-server answers them, with the faults that a gate must see:
-   --mode crash: ends at once; loading: never healthy; slow: healthy at the fifth question; mute: completes nothing. */
+   --mode crash: ends at once; loading: never healthy; slow: healthy at the third question; mute: completes nothing. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     int server = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(server, (void *)&address, sizeof address) || listen(server, 8)) return perror("bind"), 1;
-    for (long loading = !strcmp(mode, "loading") ? 1L << 30 : !strcmp(mode, "slow") ? 4 : 0;; loading--) {
+    for (long loading = !strcmp(mode, "loading") ? 1L << 30 : !strcmp(mode, "slow") ? 2 : 0;; loading--) {
         char in[4096] = {0}, out[1024];
         const char *status = "200 OK", *body = "{\"status\":\"ok\"}";
         int client = accept(server, NULL, NULL);

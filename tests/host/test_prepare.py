@@ -1,0 +1,112 @@
+"""The tools arrive whole, whatever the copy lost, and say what is wrong with their use."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.host.conftest import TOOLS, Host
+
+
+@pytest.fixture
+def copied(odd_host: Host, tmp_path: Path) -> Host:
+    """The tools as SFTP leaves them: no file is executable."""
+    odd_host.tools = tmp_path / "copied host"
+    shutil.copytree(TOOLS, odd_host.tools)
+    for file in odd_host.tools.iterdir():
+        file.chmod(0o600)
+    return odd_host
+
+
+def test_tools_are_installed_by_content(copied: Host, tmp_path: Path) -> None:
+    """A host would run a mixture of two versions, or a file that is not executable."""
+    answer = copied.json("prepare")
+    assert answer["installed"] == []
+    assert (copied.root / "bin").readlink() == Path("lib") / answer["tools"]
+    units, program = (Path(copied.environment[name]) for name in ("POLLEX_UNIT_DIR", "POLLEX_BIN_DIR"))
+    assert (units / "pollex-build@.service").read_text() == (TOOLS / "pollex-build@.service").read_text()
+    done = subprocess.run(
+        [program / "pollex-host", "status", "--json"],
+        env=copied.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert '"generation":""' in done.stdout
+    assert (copied.root / "bin/lib.sh").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_second_time_changes_nothing(copied: Host) -> None:
+    """Every deployment would look like a change of the host."""
+    first = copied.json("prepare")
+    before = (copied.root / "bin/lib.sh").stat()
+    assert copied.json("prepare") == first
+    assert (copied.root / "bin/lib.sh").stat().st_ino == before.st_ino
+
+
+def test_new_tools_replace_the_old_in_one_step(copied: Host) -> None:
+    """A running build would read half of its script from one version and half from the other."""
+    old = copied.json("prepare")["tools"]
+    with (copied.tools / "lib.sh").open("a") as script:
+        script.write("# one more line\n")
+    new = copied.json("prepare")["tools"]
+    assert new != old
+    assert (copied.root / "bin").readlink() == Path("lib") / new
+    assert not (copied.root / "lib" / old / "lib.sh").read_text().endswith("# one more line\n")
+
+
+def test_damaged_tools_are_replaced(copied: Host) -> None:
+    """A tool that a disk error damaged would stay damaged under a name that says it is right."""
+    tools = copied.json("prepare")["tools"]
+    (copied.root / "lib" / tools / "gate.sh").write_text("")
+    copied.json("prepare")
+    assert (copied.root / "bin/gate.sh").read_text() == (TOOLS / "gate.sh").read_text()
+
+
+def test_a_package_is_a_name(copied: Host) -> None:
+    """What stands in a stack file would become an option of apt-get, run as root."""
+    done = copied.run("prepare", "-o", "x")
+    assert done.returncode == 2
+    assert "'-o' is not the name of a Debian package" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["frobnicate"], "there is no verb 'frobnicate'"),
+        (["build"], "'build' takes one key"),
+        (["build", "../x"], "'../x' is not a key"),
+        (["ensure", "a", "b"], "takes at most one key"),
+        (["rollback", "a", "b"], "takes at most one generation"),
+        (["status", "--yaml"], "takes nothing but --json"),
+        (["activate", "x"], "takes a sheet on stdin"),
+        (["deactivate", "x"], "takes no argument"),
+    ],
+)
+def test_wrong_use_is_said(host: Host, arguments: list[str], says: str) -> None:
+    """A typing error would do something else than was meant."""
+    done = host.run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_help_names_every_verb(host: Host) -> None:
+    """A verb would exist that nobody finds."""
+    done = host.run("help")
+    verbs = [
+        "prepare",
+        "ensure",
+        "ensure-model",
+        "activate",
+        "rollback",
+        "deactivate",
+        "status",
+        "gc",
+        "export",
+        "build",
+    ]
+    assert done.returncode == 0
+    assert all(f"\n  {verb} " in done.stdout for verb in verbs)
