@@ -42,8 +42,12 @@ PROFILES = {
         flags=(
             *COMMON_FLAGS,
             "-DGGML_CUDA=ON",
-            "-DCMAKE_CUDA_ARCHITECTURES=53",  # the Nano's real one: PTX alone costs minutes at the first start
+            "-DCMAKE_CUDA_ARCHITECTURES=53-real",  # the Nano's, without PTX: that costs minutes at the first start
             "-DCMAKE_CUDA_STANDARD=14",  # nvcc 10.2 knows no C++17
+            "-DCMAKE_CUDA_STANDARD_REQUIRED=ON",
+            "-DGGML_CUDA_FA=OFF",  # flash attention's kernels cannot run on compute capability 5.3
+            "-DGGML_CUDA_GRAPHS=OFF",  # need CUDA 11
+            "-DGGML_CUDA_NO_VMM=ON",  # does without the driver library, whose calls for this the Tegra may lack
             "-DGGML_CPU_ARM_ARCH=armv8-a",  # Cortex-A57: no dot product, no half-precision arithmetic
             "-DCMAKE_C_COMPILER=gcc-8",
             "-DCMAKE_CXX_COMPILER=g++-8",
