@@ -44,7 +44,9 @@ lock_generations() {
     }
     notes=$(mktemp -d "$generations/.notes.XXXXXX")
     trap 'rm -rf -- "$notes"' EXIT
-    trap 'exit 143' HUP INT TERM
+    trap 'exit 143' INT TERM
+    # Whoever asked may go: what was begun ends healthy, or is taken back.
+    trap '' HUP PIPE
     : >"$notes/changed"
     : >"$notes/stores"
 }

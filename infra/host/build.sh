@@ -42,7 +42,8 @@ finish() {
     status=$?
     [ -z "$stopped" ] || exit "$status"
     if [ "$status" -ne 0 ] && [ -d "$work" ]; then
-        ! grep -q 'No space left on device' "$log" || status=6
+        # A full disk shows as whatever could not be written.
+        case $status in 1 | 5 | 8) ! no_space_left || status=6 ;; esac
         printf 'failed %s %s %s\n' "$(now)" "$status" $(($(now) - begun)) | write_file "$work/state"
     fi
     [ ! -e "$unit_dir/multi-user.target.wants/pollex-build@$key.service" ] ||

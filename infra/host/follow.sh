@@ -77,8 +77,12 @@ build_failed() {
     fi
     printf 'pollex: build of %s failed on %s after %s\n' "$label" "$(uname -n)" "$(duration "$detail")" >&2
     case $count in
-    5) real_error "$log" >&2 ;;
-    *) this_run "$log" | sed -n 's/^pollex: /  /p' | whole_text | tail -n 60 >&2 ;;
+    # What the tools found out for themselves.
+    2 | 3 | 4 | 8) this_run "$log" | sed -n 's/^pollex: /  /p' | whole_text | tail -n 60 >&2 ;;
+    *)
+        this_run "$log" | awk '/^== phase/ { n = 0 } sub(/^pollex: /, "  ") { line[++n] = $0 } END { for (i = 1; i <= n; i++) print line[i] }' >&2
+        real_error "$log" >&2
+        ;;
     esac
     [ "$count" != 6 ] || printf '  %s\n' "$(space_advice)" >&2
     printf '  whole log: %s\n' "$where" >&2
@@ -92,7 +96,7 @@ this_run() {
 
 # real_error LOG — up to 60 lines from where the first thing went wrong, which is seldom the end of the log.
 real_error() {
-    this_run "$1" | awk '
+    this_run "$1" | grep -v '^pollex: ' | awk '
         { line[++n] = $0 }
         !first && /^FAILED: |(^|[^a-z_])error: |^CMake Error|undefined reference|: not found$|^make.*\*\*\*|Killed/ { first = n }
         END {

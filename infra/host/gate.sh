@@ -18,6 +18,7 @@ pass_gates() {
 pass_gate() {
     started=$(now) next=0 why='has not started'
     main_pid_before=$(main_pid "$1")
+    restarts_before=$(restarts "$1")
     while :; do
         clock=$(($(now) - started))
         if healthy "$2" "$3" $(($4 - clock)); then
@@ -38,7 +39,7 @@ pass_gate() {
         fi
         sleep 1
     done
-    journalctl -u "$1" --since "@$started" --no-pager -o cat -n 20 2>/dev/null | sed 's/^/  /' | whole_text >&2
+    journalctl -u "$1" --since "@$started" --no-pager -o cat -n 20 2>/dev/null | sed 's/^/  /' | whole_text >&2 || :
     return 1
 }
 
@@ -73,16 +74,20 @@ main_pid() {
     systemctl show -p MainPID --value "$1"
 }
 
+# restarts UNIT — how often systemd restarted it by itself; counted since systemd 235.
+restarts() {
+    systemctl show -p NRestarts --value "$1"
+}
+
 # gave_up UNIT — has it failed, or does it keep restarting? Once may be an accident.
 gave_up() {
-    # In the order in which systemd prints them, whatever the order asked for.
-    properties=$(systemctl show -p ActiveState -p NRestarts -p Result "$1")
-    case $properties in *ActiveState=failed* | *ActiveState=inactive*)
-        say "$1 has failed ($(printf '%s' "$properties" | sed -n 's/^Result=//p'))"
+    case $(systemctl show -p ActiveState --value "$1") in
+    failed | inactive)
+        say "$1 has failed ($(systemctl show -p Result --value "$1"))"
         return
         ;;
     esac
-    restarts=$(printf '%s' "$properties" | sed -n 's/^NRestarts=//p')
-    [ "${restarts:-0}" -ge 2 ] || return 1
-    say "$1 keeps ending: restarted $restarts times"
+    since_then=$(($(restarts "$1") - restarts_before))
+    [ "$since_then" -ge 2 ] || return 1
+    say "$1 keeps ending: restarted $since_then times"
 }

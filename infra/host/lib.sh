@@ -18,16 +18,16 @@ use() {
     done
 }
 
-# say TEXT — a line of progress.
+# say TEXT — a line of progress; that nobody reads it any more is no error.
 say() {
-    printf '%s\n' "$1" >&2
+    printf '%s\n' "$1" >&2 || :
 }
 
 # die CODE LINE… — the reason, then what to do; the codes are those of `usage`.
 die() {
     code=$1
     shift
-    printf 'pollex: %s\n' "$@" >&2
+    printf 'pollex: %s\n' "$@" >&2 || :
     exit "$code"
 }
 

@@ -230,6 +230,15 @@ def test_an_unhealthy_generation_is_taken_back(idle: Machine, mode: str, says: s
     assert idle.json("activate", generation("good"))["changed"] == []
 
 
+def test_an_activation_ends_although_nobody_listens(idle: Machine) -> None:
+    """A connection lost during the gate would leave an unhealthy generation in service."""
+    idle.json("activate", generation("good"))
+    text = generation("bad", mode="mute", seconds=4)
+    idle.sh("cat >/tmp/sheet; pollex-host activate </tmp/sheet 2>&1 | head -n 1", text.encode())
+    assert idle.json("activate", generation("good"))["changed"] == []
+    assert idle.completes()
+
+
 def test_the_first_generation_is_unhealthy(idle: Machine) -> None:
     """A board that worked before the first deployment would not work after it."""
     before = found(idle)

@@ -200,3 +200,15 @@ def test_the_log_is_reachable_from_the_build(host: Host, project: Project) -> No
     assert host.build(project.sheet(target="nonexistent")).returncode == 5
     assert (host.root / f"build/{KEY}/log").samefile(host.root / f"log/{KEY}.log")
     assert NAME in (host.root / f"log/{KEY}.log").read_text()
+
+
+def test_a_full_disk_is_said(project: Project, tmp_path: Path) -> None:
+    """A person would look for an error in the source, or in the mirrors."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], check=True)
+    try:
+        done = Host(small).build(project.sheet())
+        assert done.returncode == 6, done.stdout
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
