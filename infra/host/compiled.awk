@@ -6,7 +6,7 @@
 
 # ninja: [51/121] Building …
 /^\[[0-9]+\/[0-9]+\]/ {
-    split(substr($1, 2), n, /[\/\]]/)
+    split(substr($1, 2), n, /[^0-9]+/)
     done = n[1] + 0
     of = n[2] + 0
 }

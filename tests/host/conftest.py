@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Host:
     def __init__(self, folder: Path) -> None:
         """Everything that the tools write goes into `folder`."""
         self.root = folder / "root"
-        self.tools = TOOLS
+        self.command = ["dash", str(TOOLS / "pollex-host")]
         self.environment = {
             **os.environ,
             "POLLEX_ROOT": str(self.root),
@@ -35,10 +36,10 @@ class Host:
             "POLLEX_POLL": "1",
         }
 
-    def run(self, *arguments: str, stdin: str = "", shell: str = "dash") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """One verb; the exit status is the caller's to judge."""
         return subprocess.run(
-            [shell, str(self.tools / "pollex-host"), *arguments],
+            [*self.command, *arguments],
             input=stdin,
             env=self.environment,
             capture_output=True,
@@ -152,8 +153,6 @@ class Project:
 
 def model_sheet(content: bytes, mirrors: Sequence[str], **changes: sheet.EnvValue) -> str:
     """The sheet of a model file with that content."""
-    from hashlib import sha256  # noqa: PLC0415 - only the model tests need it
-
     values: dict[str, sheet.EnvValue] = {
         "kind": "model",
         "name": "model",

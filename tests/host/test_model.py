@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -154,8 +155,6 @@ def corrupted(content: bytes) -> bytes:
 )
 def test_other_bytes_are_refused_by_both_values(host: Host, spoil: Callable[[bytes], bytes], says: str) -> None:
     """A cut or forged model would be loaded, and the server crash or lie."""
-    from hashlib import sha256  # noqa: PLC0415 - one use
-
     served = spoil(CONTENT)
     with serving(Server(served, endless=True)) as url:
         done = host.run("ensure-model", stdin=model_sheet(CONTENT, [url]))

@@ -12,16 +12,23 @@ from tests.host.conftest import TOOLS, Host
 
 
 @pytest.fixture
-def copied(odd_host: Host, tmp_path: Path) -> Host:
+def folder(tmp_path: Path) -> Path:
     """The tools as SFTP leaves them: no file is executable."""
-    odd_host.tools = tmp_path / "copied host"
-    shutil.copytree(TOOLS, odd_host.tools)
-    for file in odd_host.tools.iterdir():
+    folder = tmp_path / "copied host"
+    shutil.copytree(TOOLS, folder)
+    for file in folder.iterdir():
         file.chmod(0o600)
+    return folder
+
+
+@pytest.fixture
+def copied(odd_host: Host, folder: Path) -> Host:
+    """A host to which the tools were just copied."""
+    odd_host.command = ["sh", str(folder / "pollex-host")]
     return odd_host
 
 
-def test_tools_are_installed_by_content(copied: Host, tmp_path: Path) -> None:
+def test_tools_are_installed_by_content(copied: Host) -> None:
     """A host would run a mixture of two versions, or a file that is not executable."""
     answer = copied.json("prepare")
     assert answer["installed"] == []
@@ -47,10 +54,10 @@ def test_a_second_time_changes_nothing(copied: Host) -> None:
     assert (copied.root / "bin/lib.sh").stat().st_ino == before.st_ino
 
 
-def test_new_tools_replace_the_old_in_one_step(copied: Host) -> None:
+def test_new_tools_replace_the_old_in_one_step(copied: Host, folder: Path) -> None:
     """A running build would read half of its script from one version and half from the other."""
     old = copied.json("prepare")["tools"]
-    with (copied.tools / "lib.sh").open("a") as script:
+    with (folder / "lib.sh").open("a") as script:
         script.write("# one more line\n")
     new = copied.json("prepare")["tools"]
     assert new != old
