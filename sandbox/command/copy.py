@@ -67,7 +67,8 @@ async def _file(sftp: asyncssh.SFTPClient, source: str, target: str) -> None:
 
 async def _folder(sftp: asyncssh.SFTPClient, source: str, target: str) -> None:
     if await _is_folder(sftp, target) is None:
-        await _make_folders(sftp, target)
+        await _make_parents(sftp, target)
+        await _make_folder(sftp, target)
     if not source.endswith("/"):
         target = posixpath.join(target, posixpath.basename(source))
     for relative, path in _walk(Path(source)):
@@ -115,16 +116,10 @@ async def _put(sftp: asyncssh.SFTPClient, source: Path, target: str) -> None:
 
 
 async def _make_parents(sftp: asyncssh.SFTPClient, target: str) -> None:
-    parent = posixpath.dirname(target)
-    if parent:
-        await _make_folders(sftp, parent)
-
-
-async def _make_folders(sftp: asyncssh.SFTPClient, folder: str) -> None:
     try:
-        await sftp.makedirs(folder, exist_ok=True)
+        await sftp.makedirs(posixpath.dirname(target) or ".", exist_ok=True)
     except asyncssh.SFTPError as error:
-        raise CopyError(f"failed to create remote directory {folder}: {error}") from error
+        raise CopyError(f"failed to create parent directories for {target}: {error}") from error
 
 
 async def _is_folder(sftp: asyncssh.SFTPClient, path: str) -> bool | None:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -130,6 +131,10 @@ class Sshd:
 
     def connection(self, **changed: Any) -> ConnectionArgs:
         """A `connection` input for this server, some of its entries replaced, or left out by None."""
+        return ConnectionArgs(**self.arguments(**changed))
+
+    def arguments(self, **changed: Any) -> dict[str, Any]:
+        """The same as the arguments of ConnectionArgs."""
         declared: dict[str, Any] = {
             "host": "127.0.0.1",
             "port": self.port,
@@ -138,7 +143,7 @@ class Sshd:
             "host_key": self.host_key,
             "dial_error_limit": 0,
         }
-        return ConnectionArgs(**{key: value for key, value in (declared | changed).items() if value is not None})
+        return {key: value for key, value in (declared | changed).items() if value is not None}
 
 
 @dataclass(slots=True)
@@ -225,7 +230,9 @@ class Workshop:
             found = shutil.which(name, path=os.pathsep.join(map(str, tools)))
             if found is None:
                 raise MissingToolError(f"no {name} in {' or '.join(map(str, tools))}: make toolchain")
-            (self.programs / name).symlink_to(Path(found).resolve())
+            program = Path(found).resolve()
+            (self.programs / name).symlink_to(program)
+            tools = [*tools, program.parent]  # what belongs to the CLI lies beside it
         (self.programs / "pulumi-resource-command").symlink_to(provider)
         (folder / "project").mkdir()
         self.environment = {
@@ -278,6 +285,41 @@ class Workshop:
             return result
 
         return _apart(work)
+
+    @contextlib.contextmanager
+    def running(self, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """The CLI with the arguments, on a whole program in the project's folder, as a shell starts it."""
+        with subprocess.Popen(
+            [str(self.programs / "pulumi"), *arguments, "--stack", "test", "--non-interactive"],
+            cwd=self.folder / "project",
+            env=os.environ | self.environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                # A language host outlives an engine that was killed; it looks for it every five minutes only.
+                for left in self._processes():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(left, signal.SIGKILL)
+
+    def plugins(self) -> list[str]:
+        """The command lines of the provider under test, as far as it runs."""
+        lines = self._processes().values()
+        return [line for line in lines if "pulumi-resource-command" in line or "sandbox.command" in line]
+
+    def _processes(self) -> dict[int, str]:
+        """The command lines of all that was started in this workshop and still runs, by process id."""
+        mark = f"PULUMI_HOME={self.environment['PULUMI_HOME']}".encode()
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
+        return found
 
     def state(self, *, secrets: bool = True) -> dict[str, dict[str, Any]]:
         """The state's resources of the provider by name, with secrets in clear or as they are stored."""

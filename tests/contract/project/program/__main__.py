@@ -1,0 +1,13 @@
+"""A whole program, for what a function cannot show: its own folder, and an engine that is interrupted or killed."""
+
+import json
+import os
+
+import pulumi
+from pulumi_command import remote
+
+connection = remote.ConnectionArgs(**json.loads(os.environ["CONTRACT_CONNECTION"]))
+remote.CopyToRemote(
+    "notes", source=pulumi.FileAsset("notes"), remote_path=os.environ["CONTRACT_COPY"], connection=connection
+)
+remote.Command("it", create=os.environ["CONTRACT_COMMAND"], connection=connection)
