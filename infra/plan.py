@@ -60,7 +60,7 @@ def model_derivation(stack: HostStack) -> Derivation:
     return Derivation("model", {"sha256": stack.model.sha256, "file": stack.model.file})
 
 
-BUILD_SCRIPTS = ("build.sh", "same-paths.cmake")
+BUILD_SCRIPTS = ("source.sh", "build.sh", "same-paths.cmake", "store.sh")
 """What of infra/host decides the bytes of a build."""
 
 

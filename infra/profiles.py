@@ -14,7 +14,7 @@ COMMON_FLAGS = (
     "-DLLAMA_BUILD_SERVER=ON",
 )
 
-SPARSE = ("cmake", "common", "examples", "ggml", "include", "pocs", "scripts", "src", "tests")
+SPARSE = ("cmake", "common", "examples", "ggml", "include", "pocs", "scripts", "src")
 """Top-level folders that a build of llama-server reads; the rest (models, docs, …) is neither fetched nor written."""
 
 
@@ -69,8 +69,13 @@ PROFILES = {
     ),
 }
 
-HOST_COMMANDS = ("awk", "curl", "flock", "git", "gzip", "patch", "sed", "sha256sum", "systemctl", "tar")
+HOST_COMMANDS = (
+    *("awk", "cmp", "curl", "find", "flock", "git", "gzip", "iconv", "journalctl"),
+    *("patch", "sed", "sha256sum", "sort", "systemctl", "tar"),
+)
 """What pollex-host itself calls beyond POSIX."""
 
-HOST_PACKAGES = ("ca-certificates", "curl", "git", "gzip", "patch", "tar", "util-linux")
+HOST_PACKAGES = (
+    *("ca-certificates", "curl", "diffutils", "findutils", "git", "gzip", "libc-bin", "patch", "tar", "util-linux"),
+)
 """apt packages that bring them."""

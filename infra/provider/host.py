@@ -57,13 +57,15 @@ class Host:
             warn(f"{to} has no /opt/pollex/id: it was set up anew, and the next `pulumi up` does everything again")
         return inputs, {**outputs, "identity": identity}
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:  # noqa: ARG002 - Kind's signature
-        """Take the mark away and leave everything else."""
+    async def delete(self, inputs: Properties, warn: Log) -> None:
+        """Take away the mark and the tools' links, and say what is kept."""
         to = ssh.Connection.parse(inputs["connection"])
         async with ssh.connect(to) as host:
             removed = await host.run(f"{_root(inputs)}sh -s remove", stdin=_IDENTITY.read_text())
         if removed.status:
             raise HostError(f"{to}: /opt/pollex/id could not be removed: {'; '.join(removed.tail)}")
+        if kept := removed.stdout.strip():
+            warn(f"{to} {kept}; to be rid of them: sudo rm -rf /opt/pollex ~/.pollex")
 
 
 def _root(inputs: Properties) -> str:

@@ -21,12 +21,14 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A board on which nothing has been declared."""
-    with deploy("e2e-bare", tmp_path_factory.mktemp("bare"), disk_mb=4000) as deployed:
-        with Mirror(mirror.directory(), deployed.board.gateway) as kept:
-            # compiling is tried elsewhere; where no build was kept yet, it is compiled here after all
-            deployed.values["pollex:substituters"] = [f"{kept.url}/store"]
-            deployed.write()
-            yield deployed
+    with (
+        deploy("e2e-bare", tmp_path_factory.mktemp("bare"), disk_mb=4000) as deployed,
+        Mirror(mirror.directory(), deployed.board.gateway) as kept,
+    ):
+        # compiling is tried elsewhere; where no build was kept yet, it is compiled here after all
+        deployed.values["pollex:substituters"] = [f"{kept.url}/store"]
+        deployed.write()
+        yield deployed
 
 
 @dataclass(frozen=True)
