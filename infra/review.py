@@ -137,16 +137,15 @@ def plans() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="pollex-plan-") as temporary:
         for file in stack_files(ROOT):
             stack = stack_name(file)
-            done = _preview(stack, file, Path(temporary))
             yield f"### Plan of {stack}\n"
-            if done.returncode == 0:
-                yield f"```\n{done.stdout.strip()}\n```\n"
-            elif "no resource plugin" in done.stdout + done.stderr:
+            done = _preview(stack, file, Path(temporary))
+            if done.returncode and "no resource plugin" in done.stdout + done.stderr:
                 yield "A provider's plugin cannot be had here: the program's own graph, unchecked by an engine.\n"
-                yield _graph(stack, file)
-            else:
+                done = _graph(stack, file)
+            if done.returncode:
                 yield f"**failed:**\n```\n{(done.stdout + done.stderr).strip()}\n```\n"
                 raise SystemExit(1)
+            yield f"```\n{done.stdout.strip()}\n```\n"
 
 
 def _preview(stack: str, file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -172,14 +171,17 @@ def _preview(stack: str, file: Path, folder: Path) -> subprocess.CompletedProces
     )
 
 
-def _graph(stack: str, file: Path) -> str:
+def _graph(stack: str, file: Path) -> subprocess.CompletedProcess[str]:
+    """The resources that the program declares, one a line as the engine would show them."""
     command = [sys.executable, "-m", "infra.graph", stack, str(file)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    lines = [
-        f"+ {seen['type']} {seen['name']}" + (f" after {', '.join(seen['dependsOn'])}" if seen["dependsOn"] else "")
-        for seen in json.loads(done.stdout)["resources"]
-    ]
-    return "```\n" + "\n".join(lines) + "\n```\n"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        lines = [
+            f"+ {seen['type']} {seen['name']}" + (f" after {', '.join(seen['dependsOn'])}" if seen["dependsOn"] else "")
+            for seen in json.loads(done.stdout)["resources"]
+        ]
+        done.stdout = "\n".join(lines)
+    return done
 
 
 def _write(file: Path, folder: Path) -> None:
