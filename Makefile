@@ -48,7 +48,9 @@ lint: $(V)/.ready ## ruff, mypy, shellcheck, shfmt
 
 .PHONY: test
 test: lint toolchain ## everything: lint, types, unit, snapshot and end-to-end tests
-	@$(V)/pytest
+	@$(V)/python -m sandbox.machine
+	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile --ignore=tests/sandbox tests
+	@$(V)/pytest --quiet tests/sandbox # alone: it looks at what a board leaves on the machine
 
 .PHONY: test-quick
 test-quick: lint ## what needs neither root nor a board

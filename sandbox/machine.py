@@ -1,4 +1,7 @@
-"""What the operator's machine must offer before a stand-in board can exist, and where its caches are."""
+"""What the operator's machine must offer before a stand-in board can exist, and where its caches are.
+
+`python -m sandbox.machine` brings what the tests need beyond that.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +26,18 @@ _PACKAGES = {
     "unshare": "util-linux",
 }
 """Command → Debian package that carries it."""
+
+_TEST_PACKAGES = {
+    "/usr/sbin/sshd": "openssh-server",
+    "c++": "g++",
+    "cmake": "cmake",
+    "curl": "curl",
+    "ninja": "ninja-build",
+    "patch": "patch",
+    "systemd-analyze": "systemd",
+    "zsh": "zsh",
+}
+"""The same for what only the tests call."""
 
 _INSTEAD = "or use any host with SSH instead: pulumi config set --path 'pollex:host.address' ADDRESS"
 
@@ -80,16 +95,34 @@ def require() -> None:
         raise SandboxError(f"a stand-in board needs Linux, not {sys.platform}, {_INSTEAD}")
     if os.geteuid() != 0:
         raise SandboxError(f"a stand-in board needs root: run this with sudo, {_INSTEAD}")
-    missing = [command for command in _PACKAGES if shutil.which(command) is None]
+    _bring(_PACKAGES)
+
+
+def _bring(wanted: Mapping[str, str]) -> None:
+    """Install the packages of those commands that are not there."""
+    missing = [command for command in wanted if shutil.which(command) is None]
     if not missing:
         return
-    packages = sorted({_PACKAGES[command] for command in missing})
+    packages = sorted({wanted[command] for command in missing})
     if shutil.which("apt-get") is None:
         raise SandboxError(f"{', '.join(missing)} not found on PATH: install {' '.join(packages)}, {_INSTEAD}")
-    say(f"installing {' '.join(packages)} for the stand-in board")
+    say(f"installing {' '.join(packages)}")
     # Something else may be installing at this moment, which is worth waiting for.
     patience = ["-o", "DPkg::Lock::Timeout=300"]
     install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *patience, *packages]
     if run(install, check=False).returncode != 0:
         run(["apt-get", "update", "-q"])
         run(install)
+
+
+def main() -> None:
+    """See that the tests can run here."""
+    try:
+        require()
+        _bring(_TEST_PACKAGES)
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

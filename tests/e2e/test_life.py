@@ -187,7 +187,7 @@ DAMAGE = {
     "unit llama-server.service": "echo '# edited' >> /etc/systemd/system/llama-server.service",
     "service llama-server.service": "systemctl stop llama-server.service",
     "link /usr/local/bin/llama-server": "ln -sfn /bin/true /usr/local/bin/llama-server",
-    "store": "f=$(readlink -f /usr/local/bin/llama-server); cp $f $f.x; printf x >> $f.x; mv $f.x $f",
+    "-llama-server": "f=$(readlink -f /usr/local/bin/llama-server); cp $f $f.x; printf x >> $f.x; mv $f.x $f",
 }
 
 
@@ -195,7 +195,7 @@ DAMAGE = {
 def test_drift_is_named_and_mended(life: Deployment, item: str) -> None:
     """If this fails, `refresh` misses what somebody changed on the board, or `up --refresh` does not mend just that."""
     life.board.run(DAMAGE[item], user="root")
-    name = next(key for key in life.status()["live"] if key.startswith(item))
+    name = next(key for key in life.status()["live"] if key == item or key.endswith(item))
     shown = life.pulumi.preview("--refresh", "--diff")
     assert name in shown.stdout
     assert shown.changes == {"update": 1}
