@@ -35,7 +35,10 @@ substitute() {
         [ -n "$base" ] || continue
         url=${base%/}/$key-$name.tar.gz
         why=$(substitute_from "$url" 3<&-) && return
-        say "$label: not from $url: $why"
+        case $why in
+        *'error: 404'*) say "$label: no finished build at $base" ;;
+        *) say "$label: not from $url: $why" ;;
+        esac
     done 3<<END
 $substituters
 END

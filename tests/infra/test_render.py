@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import render, spec
+from infra import HOST_FOLDER, render, spec
 
 KNOWN_TO_SYSTEMD_237 = {
+    *("Wants", "Nice", "IOSchedulingClass", "TimeoutStopSec"),
     *("Description", "After", "Type", "User", "SupplementaryGroups", "ExecStart", "Restart", "RestartSec"),
     *("CacheDirectory", "Environment", "WantedBy"),
     *("NoNewPrivileges", "PrivateTmp", "ProtectSystem", "ProtectHome", "LockPersonality", "RestrictRealtime"),
@@ -21,22 +23,27 @@ KNOWN_TO_SYSTEMD_237 = {
 
 
 def units(stack: spec.HostStack) -> dict[str, str]:
-    return {render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build)}
+    build = HOST_FOLDER / "pollex-build@.service"
+    return {
+        render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build),
+        build.name: build.read_text(),
+    }
 
 
 def test_directives_are_known_to_the_board(stack: spec.HostStack) -> None:
     """If this fails, JetPack's systemd ignores a line that was relied on."""
     for text in units(stack).values():
         joined = text.replace("\\\n", "")
-        names = {line.partition("=")[0] for line in joined.splitlines() if line and not line.startswith("[")}
+        names = {line.partition("=")[0] for line in joined.splitlines() if line and line[0] not in "[#"}
         assert names <= KNOWN_TO_SYSTEMD_237
 
 
 def test_systemd_accepts_the_units(stack: spec.HostStack, tmp_path: Any) -> None:
     """If this fails, the unit does not load on the board."""
     for name, text in units(stack).items():
-        # the binary and the account are the board's; here any that exist will do
-        here = text.replace(render.LLAMA_SERVER, "/bin/true").replace(f"User={stack.server.user}", "User=root")
+        # the programs and the account are the board's; here any that exist will do
+        here = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
+        here = here.replace(f"User={stack.server.user}", "User=root")
         (tmp_path / name).write_text(here)
         checked = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
