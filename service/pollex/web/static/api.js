@@ -1,0 +1,117 @@
+/** The service's HTTP API. */
+
+/** What the service said is wrong; `status` 0 means that no answer came at all. */
+export class ApiError extends Error {
+    /** @param {number} status  @param {string} message  @param {number} [retryAfter] seconds */
+    constructor(status, message, retryAfter) {
+        super(message);
+        this.name = "ApiError";
+        this.status = status;
+        this.retryAfter = retryAfter;
+    }
+}
+
+/** A connection to the service this page came from. */
+export class Api {
+    /** @param {() => string} key  yields the API key, or an empty string */
+    constructor(key) {
+        this.key = key;
+    }
+
+    /** @returns {Promise<{id: string, name: string, provider: string}[]>} */
+    async models() {
+        return (await this.#request("api/models")).json();
+    }
+
+    /** @returns {Promise<{status: string, version: string, adapters: Record<string, {available: boolean, reason?: string}>}>} */
+    async health() {
+        return (await this.#request("api/health")).json();
+    }
+
+    /**
+     * Polishes a text; yields `{event: "queue" | "delta" | "done", …data}` as they arrive, `done` last.
+     * Aborting `signal` ends the work on the server too.
+     */
+    async *polish(text, model, signal) {
+        const response = await this.#request("api/polish", {
+            method: "POST",
+            headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+            body: JSON.stringify({ text, model_id: model }),
+            signal,
+        });
+        if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+            yield { event: "done", ...(await response.json()) };
+            return;
+        }
+        for await (const { event, data } of events(chunks(response.body))) {
+            const message = JSON.parse(data);
+            if (event === "error") throw new ApiError(message.status, message.error, message.retry_after);
+            yield { event, ...message };
+            if (event === "done") return;
+        }
+        throw new ApiError(0, "the answer broke off before it was complete");
+    }
+
+    async #request(path, { headers = {}, ...options } = {}) {
+        const key = this.key();
+        const response = await reach(path, { ...options, headers: key ? { ...headers, "X-API-Key": key } : headers });
+        if (!response.ok) throw await refusal(response);
+        return response;
+    }
+}
+
+/** fetch, with "no answer came" as an ApiError; an abort stays an abort. */
+async function reach(path, options) {
+    try {
+        return await fetch(path, options);
+    } catch (error) {
+        if (error.name === "AbortError") throw error;
+        throw new ApiError(0, "the service does not answer");
+    }
+}
+
+async function refusal(response) {
+    const body = await response.json().catch(() => ({}));
+    const wait = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
+    return new ApiError(response.status, body.error ?? `HTTP ${response.status}`, Number.isNaN(wait) ? undefined : wait);
+}
+
+/** The text of a body, piece by piece; a connection that breaks is an ApiError. */
+async function* chunks(body) {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    try {
+        for (;;) {
+            const { done, value } = await reader.read();
+            if (done) return;
+            yield value;
+        }
+    } catch (error) {
+        if (error.name === "AbortError") throw error;
+        throw new ApiError(0, "the connection broke before the text was complete");
+    } finally {
+        reader.cancel().catch(() => {});
+    }
+}
+
+/**
+ * Server-sent events out of text pieces that may be cut anywhere.
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+ */
+export async function* events(pieces) {
+    let rest = "";
+    let [event, data] = ["message", []];
+    for await (const piece of pieces) {
+        const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
+        rest = lines.pop();
+        for (const line of lines) {
+            if (line === "") {
+                if (data.length > 0) yield { event, data: data.join("\n") };
+                [event, data] = ["message", []];
+                continue;
+            }
+            const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line);
+            if (field === "event") event = value;
+            if (field === "data") data.push(value);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+/** The changes between two texts on the page, each to be accepted or rejected. */
+
+import { diff, isChange, resolve } from "./diff.js";
+
+export class Review extends EventTarget {
+    #parts = [];
+    /** One checkbox per change, in the text's order; checked means accepted. */
+    #boxes = [];
+    #current = 0;
+
+    /** @param {HTMLElement} element  where the changes are shown */
+    constructor(element) {
+        super();
+        this.element = element;
+        element.addEventListener("focusin", (event) => this.#boxes.includes(event.target) && this.select(this.#boxes.indexOf(event.target)));
+        element.addEventListener("change", () => this.#changed());
+        element.addEventListener("keydown", (event) => this.#key(event));
+    }
+
+    /** Shows how `before` became `after`, with every change accepted. */
+    show(before, after) {
+        this.#parts = diff(before, after);
+        this.#boxes = [];
+        this.element.replaceChildren(...this.#parts.map((part) => (isChange(part) ? this.#change(part) : document.createTextNode(part.after))));
+        this.#current = 0;
+        if (this.count > 0) this.select(0);
+        this.#changed();
+    }
+
+    get count() {
+        return this.#boxes.length;
+    }
+
+    get accepted() {
+        return this.#boxes.filter((box) => box.checked).length;
+    }
+
+    /** Index of the change that accept and reject speak about. */
+    get current() {
+        return this.#current;
+    }
+
+    /** The text as decided so far. */
+    get text() {
+        const changes = this.#parts.filter(isChange);
+        return resolve(this.#parts, new Set(changes.filter((_, index) => !this.#boxes[index].checked)));
+    }
+
+    /** What the current change does, in words. */
+    get description() {
+        return this.#boxes[this.#current]?.ariaLabel ?? "";
+    }
+
+    /** Makes a change the current one; numbers beyond an end stop there. */
+    select(index) {
+        this.#boxes[this.#current]?.parentElement.classList.remove("current");
+        this.#current = Math.max(0, Math.min(index, this.count - 1));
+        for (const [at, box] of this.#boxes.entries()) box.tabIndex = at === this.#current ? 0 : -1;
+        const label = this.#boxes[this.#current].parentElement;
+        label.classList.add("current");
+        label.scrollIntoView({ block: "nearest" });
+        this.dispatchEvent(new Event("select"));
+    }
+
+    /** Puts the keyboard on the current change. */
+    focus() {
+        this.#boxes[this.#current]?.focus();
+    }
+
+    /** Accepts or rejects the current change and goes on to the next. */
+    decide(accept) {
+        if (this.count === 0) return;
+        this.#boxes[this.#current].checked = accept;
+        this.#changed();
+        this.select(this.#current + 1);
+    }
+
+    decideAll(accept) {
+        for (const box of this.#boxes) box.checked = accept;
+        this.#changed();
+    }
+
+    #changed() {
+        this.dispatchEvent(new Event("change"));
+    }
+
+    #key(event) {
+        if (event.ctrlKey || event.metaKey || event.altKey || this.count === 0) return;
+        const act = {
+            ArrowDown: () => this.select(this.#current + 1),
+            ArrowRight: () => this.select(this.#current + 1),
+            ArrowUp: () => this.select(this.#current - 1),
+            ArrowLeft: () => this.select(this.#current - 1),
+            a: () => this.decide(true),
+            r: () => this.decide(false),
+        }[event.key];
+        if (!act) return;
+        event.preventDefault();
+        act();
+        this.focus();
+    }
+
+    #change({ before, after }) {
+        const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true, ariaLabel: describe(before, after) });
+        this.#boxes.push(box);
+        const label = Object.assign(document.createElement("label"), { className: "change" });
+        label.append(box);
+        if (before) label.append(Object.assign(document.createElement("del"), { textContent: visible(before) }));
+        if (after) label.append(Object.assign(document.createElement("ins"), { textContent: visible(after) }));
+        return label;
+    }
+}
+
+function describe(before, after) {
+    if (!before) return `Insert ${spoken(after)}`;
+    if (!after) return `Remove ${spoken(before)}`;
+    return `Replace ${spoken(before)} with ${spoken(after)}`;
+}
+
+function spoken(text) {
+    if (text.trim()) return `“${text.trim()}”`;
+    return text.includes("\n") ? "a line break" : "a space";
+}
+
+/** White space alone cannot be seen struck or inserted, so line breaks get a sign. */
+function visible(text) {
+    return text.trim() ? text : text.replaceAll("\n", "↵\n");
+}

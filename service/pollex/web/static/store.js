@@ -1,0 +1,65 @@
+/** What this browser remembers. Nothing here is ever sent anywhere. */
+
+/** How many texts are kept. */
+const KEPT = 10;
+
+/**
+ * @typedef {{at: number, model: string, text: string, polished: string}} Entry  `at` in ms since 1970
+ */
+
+/** A value under a name in a Storage; a storage that is full or forbidden only forgets. */
+export class Remembered {
+    constructor(storage, name, fallback) {
+        this.storage = storage;
+        this.name = `pollex.${name}`;
+        this.fallback = fallback;
+    }
+
+    get() {
+        try {
+            return JSON.parse(this.storage.getItem(this.name)) ?? this.fallback;
+        } catch {
+            return this.fallback;
+        }
+    }
+
+    set(value) {
+        try {
+            this.storage.setItem(this.name, JSON.stringify(value));
+        } catch {
+            this.forget();
+        }
+    }
+
+    forget() {
+        try {
+            this.storage.removeItem(this.name);
+        } catch {
+            // a storage that is forbidden holds nothing
+        }
+    }
+}
+
+/** The last texts, newest first. */
+export class History {
+    #entries;
+
+    constructor(storage) {
+        this.#entries = new Remembered(storage, "history", []);
+    }
+
+    /** @returns {Entry[]} */
+    list() {
+        return this.#entries.get();
+    }
+
+    /** @param {Entry} entry  replaces an older one of the same text */
+    add(entry) {
+        const others = this.list().filter(({ text }) => text !== entry.text);
+        this.#entries.set([entry, ...others].slice(0, KEPT));
+    }
+
+    clear() {
+        this.#entries.forget();
+    }
+}

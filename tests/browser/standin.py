@@ -1,0 +1,136 @@
+"""A service that answers as it is told: the page on top of a scripted API, for what a healthy service never says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from pollex.web import routes
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+Answer = Callable[[dict[str, Any]], Response]
+
+
+def sse(*events: tuple[str, dict[str, Any]] | float, cut: bool = False) -> Response:
+    """Server-sent events; a number between them is a pause in seconds, `cut` leaves out the last byte."""
+
+    async def body() -> AsyncIterator[str]:
+        for event in events:
+            if isinstance(event, float):
+                await asyncio.sleep(event)
+            else:
+                yield f"event: {event[0]}\ndata: {json.dumps(event[1])}\n" + ("" if cut else "\n")
+
+    return StreamingResponse(body(), media_type="text/event-stream")
+
+
+def refuse(status: int, error: str, **headers: str) -> Answer:
+    """An answer that is an error."""
+    return lambda _: JSONResponse({"error": error}, status, headers)
+
+
+def polished(text: str, *, model: str = "small", pause: float = 0.0) -> Answer:
+    """An answer that streams a text word by word."""
+    words = [("delta", {"text": word}) for word in text.replace(" ", " \0").split("\0")]
+    paused = [item for word in words for item in (word, pause)] if pause else words
+    done = ("done", {"polished": text, "model": model, "elapsed_ms": 3210})
+    return lambda _: sse(("queue", {"position": 0}), *paused, done)
+
+
+@dataclass
+class Standin:
+    """What the service says; every test starts with a healthy one."""
+
+    url: str
+    polish: Answer = field(default_factory=lambda: polished("The cat sat."))
+    key: str | None = None
+    unavailable: dict[str, str] = field(default_factory=dict)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of the polish requests."""
+    disconnected: threading.Event = field(default_factory=threading.Event)
+    """Set when a client went away before its answer was complete."""
+
+    def app(self) -> Starlette:
+        """The scripted API under the real page."""
+
+        def guarded(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+            async def endpoint(request: Request) -> Response:
+                if self.key is not None and request.headers.get("X-API-Key") != self.key:
+                    wrong = "invalid" if "X-API-Key" in request.headers else "missing"
+                    return JSONResponse({"error": f"{wrong} API key"}, 401)
+                return await answer(request)
+
+            return endpoint
+
+        async def models(_: Request) -> Response:
+            return JSONResponse([{"id": name, "name": name.title(), "provider": "mock"} for name in ("small", "large")])
+
+        async def health(_: Request) -> Response:
+            adapters = {
+                name: {"available": False, "reason": self.unavailable[name]}
+                if name in self.unavailable
+                else {"available": True}
+                for name in ("small", "large")
+            }
+            return JSONResponse({"status": "ok", "version": "test", "adapters": adapters})
+
+        async def polish(request: Request) -> Response:
+            body = await request.json()
+            self.asked.append(body)
+            response = self.polish(body)
+            if isinstance(response, StreamingResponse):
+                response.body_iterator = self._watched(response.body_iterator)
+            return response
+
+        return Starlette(
+            routes=[
+                *routes(),
+                Route("/api/models", guarded(models)),
+                Route("/api/health", health),
+                Route("/api/polish", guarded(polish), methods=["POST"]),
+            ]
+        )
+
+    async def _watched(self, body: Any) -> AsyncIterator[Any]:
+        try:
+            async for piece in body:
+                yield piece
+        except (asyncio.CancelledError, GeneratorExit):
+            self.disconnected.set()
+            raise
+
+    def reset(self) -> None:
+        """Makes it healthy again."""
+        fresh = Standin(self.url)
+        self.polish, self.key, self.unavailable = fresh.polish, fresh.key, fresh.unavailable
+        self.asked.clear()
+        self.disconnected.clear()
+
+
+@contextlib.contextmanager
+def serving(make: Callable[[str], Starlette]) -> Iterator[str]:
+    """Serves `make(url)` on a free port of loopback from a thread; yields the URL."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = uvicorn.Server(uvicorn.Config(make(url), log_level="warning", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
