@@ -1,0 +1,126 @@
+"""What surrounds every request: ids, CORS, counting, logging, and who may pass."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pollex.access import RateLimiter, client_address, key_is_right
+from pollex.metrics import Metrics
+from pollex.settings import Settings
+from pollex.wire import Error
+
+log = logging.getLogger("pollex.request")
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OPEN = frozenset({"/api/health"})
+"""Paths below /api that need no key, so that monitoring needs none."""
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+    "Access-Control-Allow-Headers": "Content-Type, X-API-Key, X-Request-ID",
+    "Access-Control-Expose-Headers": "X-Request-ID, Retry-After",
+}
+
+
+def refuse(status: int, message: str, retry_after: int | None = None) -> JSONResponse:
+    """An error as every error looks."""
+    headers = None if retry_after is None else {"Retry-After": str(retry_after)}
+    return JSONResponse(Error(error=message).model_dump(), status, headers)
+
+
+class Observed:
+    """Gives each request an id, allows other origins, counts and logs it. Outermost, so that it sees every answer."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._paths = paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _ID.fullmatch(given) else secrets.token_hex(16)
+        scope.setdefault("state", {})["request_id"] = request_id
+        scope["state"]["log"] = {}
+        started, status = time.monotonic(), 499  # nginx's number for a client that went away before an answer
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers.update(_CORS)
+                headers["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            if scope["method"] == "OPTIONS":
+                await Response(status_code=204)(scope, receive, observed)
+            else:
+                await self._app(scope, receive, observed)
+        except Exception:
+            if status == 499:  # noqa: PLR2004 - see above
+                await refuse(500, "internal error; the log has it under this X-Request-ID")(scope, receive, observed)
+            log.exception("internal error", extra={"request_id": request_id})
+        finally:
+            self._note(scope, status, time.monotonic() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        # Labels come from a fixed set, or anybody could fill the memory with them.
+        path = scope["path"] if scope["path"] in self._paths else "other"
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, path, str(status)).inc()
+        log.log(
+            logging.DEBUG if path in ("/livez", "/readyz", "/metrics") else logging.INFO,
+            "request",
+            extra={
+                "request_id": scope["state"]["request_id"],
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "duration_ms": round(seconds * 1000),
+                **scope["state"]["log"],
+            },
+        )
+
+
+class Guarded:
+    """Lets requests to /api pass that have the key, or, where none is needed, not too many of them."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app = app
+        self._key = settings.api_key.get_secret_value()
+        self._trusted = settings.trusted_proxies
+        self._limiter = RateLimiter(settings.rate_limit)
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        refusal = self._refusal(scope) if scope["type"] == "http" and scope["path"].startswith("/api/") else None
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        given = headers.get("x-api-key", "")
+        if self._key and key_is_right(given, self._key):
+            return None
+        # Wrong keys are counted as well, or they could be tried as fast as the network carries them.
+        peer = scope["client"][0] if scope.get("client") else "local"
+        client = client_address(peer, headers, self._trusted)
+        if seconds := self._limiter.retry_after((client, scope["path"])):
+            self._metrics.rate_limited.inc()
+            return refuse(429, "rate limit exceeded", seconds)
+        if not self._key or scope["path"] in _OPEN:
+            return None
+        return refuse(401, "invalid API key" if given else "missing API key")

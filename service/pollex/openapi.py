@@ -1,0 +1,83 @@
+"""/openapi.json, made from the types that validate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from pollex import __version__, wire
+from pollex.settings import Settings
+
+_TYPES = (wire.PolishRequest, wire.PolishResponse, wire.Error, wire.Model, wire.Health, wire.Probe)
+_REASONS = {
+    "400": "The body is wrong, the text too long, or the model unknown.",
+    "401": "The key is missing or wrong.",
+    "405": "Another method.",
+    "413": "The body is larger than 64 KiB.",
+    "429": "Too many requests of this client.",
+    "502": "No upstream gave a whole answer.",
+    "503": "The queue is full, or the time is over.",
+}
+_EVENTS = (
+    "Events: any number of `queue` `{position}` (0 is running) and `delta` `{text}` (append), then one `done` "
+    "(a PolishResponse; its text counts) or `error` `{error, status}`. Comments keep the connection alive."
+)
+
+
+def document(settings: Settings) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of a service with these settings."""
+    _, schemas = models_json_schema(
+        [(type_, "serialization" if type_ is not wire.PolishRequest else "validation") for type_ in _TYPES],
+        ref_template="#/components/schemas/{model}",
+    )
+    definitions = schemas["$defs"]
+    definitions["PolishRequest"]["properties"]["text"]["maxLength"] = settings.max_chars
+    models = {"type": "array", "items": _ref(wire.Model)}
+    paths: dict[str, Any] = {
+        "/api/polish": {"post": _polish()},
+        "/api/models": {"get": _operation("The models that can be asked for", models, ("401", "405", "429"))},
+        "/api/health": {"get": _operation("The service and its upstreams", _ref(wire.Health), ("405", "429"))},
+        "/livez": {"get": _operation("The process answers", _ref(wire.Probe), ("405",))},
+        "/readyz": {"get": _operation("An upstream can generate", _ref(wire.Probe), ("405",))},
+    }
+    paths["/readyz"]["get"]["responses"]["503"] = _answer("No upstream can, and why.", _ref(wire.Probe))
+    paths["/metrics"] = {"get": {"summary": "Prometheus metrics", "responses": {"200": {"description": "Text."}}}}
+    result: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": "pollex", "version": __version__, "description": "A private text polisher."},
+        "paths": paths,
+        "components": {"schemas": definitions},
+    }
+    if settings.api_key.get_secret_value():
+        result["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        for path in ("/api/polish", "/api/models"):
+            for operation in paths[path].values():
+                operation["security"] = [{"key": []}]
+    return result
+
+
+def _polish() -> dict[str, Any]:
+    operation = _operation("Polish a text", _ref(wire.PolishResponse), _REASONS)
+    operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(wire.PolishRequest)}}}
+    operation["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    operation["description"] = (
+        f"With `stream`, or `Accept: text/event-stream`, the answer comes as it is made. {_EVENTS}"
+    )
+    return operation
+
+
+def _operation(summary: str, schema: dict[str, Any], refusals: Iterable[str]) -> dict[str, Any]:
+    responses = {"200": _answer("Done.", schema)}
+    responses |= {status: _answer(_REASONS[status], _ref(wire.Error)) for status in refusals}
+    return {"summary": summary, "responses": responses}
+
+
+def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _ref(type_: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{type_.__name__}"}

@@ -1,0 +1,262 @@
+"""The service's settings: a YAML file and the environment, which wins. All errors are reported at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from pollex import prompts
+
+PREFIX = "POLLEX_"
+REFERENCE = "docs/reference/service.md"
+
+MOCK = "mock"
+"""Id of the model that development uses."""
+
+
+class SettingsError(Exception):
+    """The settings are wrong; the message lists every problem with its remedy."""
+
+
+def _from_text(value: object) -> object:
+    """A mapping as JSON, which is how the environment can give one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"is not JSON ({error})") from error
+
+
+def _from_list(value: object) -> object:
+    """A list as `a, b`, which is how the environment can give one."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _url(value: object) -> object:
+    """An empty address is no address, as in the original configuration."""
+    return None if value == "" else value
+
+
+Url = Annotated[AnyHttpUrl | None, BeforeValidator(_url)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Decoding(BaseModel):
+    """How a model chooses its words. What is not set is left to the upstream."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: Annotated[float, Field(ge=0, le=2, description="0 always takes the likeliest word.")] = 0.0
+    top_p: Annotated[float | None, Field(gt=0, le=1, description="Nucleus sampling.")] = None
+    top_k: Annotated[int | None, Field(ge=0, description="How many candidates are looked at.")] = None
+    min_p: Annotated[float | None, Field(ge=0, le=1, description="Least share of the likeliest word's chance.")] = None
+    repeat_penalty: Annotated[float | None, Field(gt=0, le=2, description="Above 1 repeats less.")] = None
+    seed: Annotated[int | None, Field(ge=0, description="For temperatures above 0.")] = None
+    max_tokens: Annotated[
+        int | None, Field(ge=1, description="Length limit of an answer. Unset: what a polished text can need.")
+    ] = None
+
+
+class Settings(BaseModel):
+    """Everything that can be set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    host: Annotated[str, Field(min_length=1, description="Address to listen on.")] = "0.0.0.0"  # noqa: S104 - as the original
+    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on.")] = 8090
+
+    llamacpp_url: Annotated[Url, Field(description="llama-server. Empty: not used.")] = None
+    llamacpp_model: Annotated[
+        str, Field(description="Id under which clients ask for llama-server's model. Empty: `llama.cpp`.")
+    ] = ""
+    llamacpp_timeout: Annotated[Seconds, Field(description="Seconds for one answer of llama-server.")] = 120
+    ollama_url: Annotated[Url, Field(description="Ollama. Empty: not used.")] = None
+    ollama_model: Annotated[str, Field(min_length=1, description="Ollama's name of the model.")] = "qwen2.5:1.5b"
+    ollama_timeout: Annotated[Seconds, Field(description="Seconds for one answer of Ollama.")] = 60
+    claude_api_key: Annotated[SecretStr, Field(description="Key of the Anthropic API. Empty: not used.")] = SecretStr(
+        ""
+    )
+    claude_model: Annotated[str, Field(min_length=1, description="Model of the Anthropic API.")] = (
+        "claude-sonnet-4-5-20250929"
+    )
+    claude_url: Annotated[AnyHttpUrl, Field(description="The Anthropic API.")] = AnyHttpUrl("https://api.anthropic.com")
+    claude_timeout: Annotated[Seconds, Field(description="Seconds for one answer of the Anthropic API.")] = 60
+    mock: Annotated[
+        bool, Field(description="Serve only the model `mock`, which mends a fixed list of words, for development.")
+    ] = False
+    mock_delay_ms: Annotated[int, Field(ge=0, description="Milliseconds that `mock` takes for a word.")] = 0
+
+    fallback: Annotated[
+        dict[str, list[str]],
+        BeforeValidator(_from_text),
+        Field(
+            description="Model id → ids to try in order when it is down. A model that is not named falls back to the "
+            "ones on your own machines (llama-server, Ollama), never to Claude."
+        ),
+    ] = {}
+    decoding: Annotated[
+        dict[str, Decoding],
+        BeforeValidator(_from_text),
+        Field(description="Model id → decoding options (below)."),
+    ] = {}
+    prompt_path: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="A text file with the prompt, or the name of a shipped one: "
+            f"{', '.join(f'`{name}`' for name in prompts.SHIPPED)}.",
+        ),
+    ] = "polish"
+
+    slots: Annotated[int, Field(ge=1, le=64, description="Requests that an upstream works on at once.")] = 1
+    queue_length: Annotated[int, Field(ge=0, le=10_000, description="Requests that may wait for an upstream.")] = 16
+    request_timeout: Annotated[Seconds, Field(description="Seconds for a request, waiting included.")] = 120
+    connect_timeout: Annotated[Seconds, Field(description="Seconds to reach an upstream or learn its health.")] = 2
+    probe_seconds: Annotated[Seconds, Field(description="Seconds between two looks at each upstream.")] = 5
+    breaker_failures: Annotated[
+        int, Field(ge=1, description="Failures in a row after which an upstream is left alone for a while.")
+    ] = 3
+    breaker_seconds: Annotated[Seconds, Field(description="Seconds that it is then left alone.")] = 15
+    shutdown_timeout: Annotated[Seconds, Field(description="Seconds that running requests get when it stops.")] = 60
+
+    max_chars: Annotated[int, Field(ge=1, le=60_000, description="Characters of a text.")] = 10_000
+    split_chars: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Longer texts are polished in parts of at most this many characters, cut between paragraphs, "
+            "else sentences. 0: whole.",
+        ),
+    ] = 2_000
+    api_key: Annotated[SecretStr, Field(description="Key that clients send as `X-API-Key`. Empty: none needed.")] = (
+        SecretStr("")
+    )
+    rate_limit: Annotated[
+        int, Field(ge=0, description="Requests a minute of one client to one path of /api, without a key. 0: no limit.")
+    ] = 10
+    trusted_proxies: Annotated[
+        list[IPv4Network | IPv6Network],
+        BeforeValidator(_from_list),
+        Field(description="Networks of the proxies whose `Cf-Connecting-Ip` and `X-Forwarded-For` are believed."),
+    ] = []
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")
+    ] = "info"
+
+    @property
+    def llamacpp_id(self) -> str:
+        """The id of llama-server's model."""
+        return self.llamacpp_model or "llama.cpp"
+
+    def model_ids(self) -> list[str]:
+        """Ids of the models that are configured, in the order in which they are offered."""
+        if self.mock:
+            return [MOCK]
+        offered = (
+            (self.llamacpp_url is not None, self.llamacpp_id),
+            (bool(self.claude_api_key.get_secret_value()), self.claude_model),
+            (self.ollama_url is not None, self.ollama_model),
+        )
+        return [model for configured, model in offered if configured]
+
+
+def load(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """The settings from a YAML file (also named by POLLEX_CONFIG), the environment, and a caller's own, which win.
+
+    Raises:
+        SettingsError: naming every problem.
+    """
+    if path is None and (named := os.environ.get(f"{PREFIX}CONFIG")):
+        path = Path(named)
+    values = _read(path) if path is not None else {}
+    sources = dict.fromkeys(values, str(path))
+    for name in Settings.model_fields:
+        # An empty variable is an unset one, as in the original configuration.
+        if value := os.environ.get(PREFIX + name.upper()):
+            values[name] = value
+            sources[name] = PREFIX + name.upper()
+    values |= overrides or {}
+    try:
+        settings = Settings.model_validate(values)
+        problems = _relations(settings)
+    except ValidationError as error:
+        problems = [_problem(dict(details), sources) for details in error.errors(include_url=False)]
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise SettingsError("\n".join([f"the settings have {count} (all settings: {REFERENCE})", *problems]))
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415 - most starts in a container have no file
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold lines of the form `key: value`, it holds a {type(content).__name__}")
+    return {str(key): value for key, value in content.items()}
+
+
+_SECRETS = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
+
+
+def _problem(error: dict[str, Any], sources: Mapping[str, str]) -> str:
+    """One line for one error: key, value, what would be right, and where it stands."""
+    location = [str(part) for part in error["loc"]]
+    name = location[0] if location else ""
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        return f"  {key}: is no setting{_meant(name)}; remove it from {sources.get(name, 'the settings')}"
+    value = "***" if name in _SECRETS else json.dumps(error["input"], default=str)
+    message = str(error["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    return f"  {key}: {value}: {message}; set it in {sources.get(name, 'the call')}"
+
+
+def _meant(name: str) -> str:
+    import difflib  # noqa: PLC0415 - only on the way out
+
+    close = difflib.get_close_matches(name, Settings.model_fields, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _relations(settings: Settings) -> list[str]:
+    """Problems between settings that are each right by themselves."""
+    models = settings.model_ids()
+    problems = []
+    if not models:
+        problems.append("  llamacpp_url: no upstream is configured; set it, or ollama_url, claude_api_key or mock")
+    problems += [
+        f"  llamacpp_model: {model!r} is the id of two upstreams; give each its own"
+        for model in sorted({model for model in models if models.count(model) > 1})
+    ]
+    if settings.mock:
+        return problems + _prompt(settings)
+    named = {"decoding": [*settings.decoding], "fallback": [*settings.fallback]}
+    named["fallback"] += [model for tried in settings.fallback.values() for model in tried]
+    for key, ids in named.items():
+        problems += [
+            f"  {key}: names {model!r}, which is no configured model (these are: {', '.join(models) or 'none'})"
+            for model in dict.fromkeys(ids)
+            if model not in models
+        ]
+    return problems + _prompt(settings)
+
+
+def _prompt(settings: Settings) -> list[str]:
+    try:
+        prompts.load(settings.prompt_path)
+    except prompts.PromptError as error:
+        return [f"  prompt_path: {settings.prompt_path!r} {error}"]
+    return []
