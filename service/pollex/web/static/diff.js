@@ -28,18 +28,12 @@ export function tokens(text) {
 /** @returns {Part[]} how `before` became `after` */
 export function diff(before, after) {
     const [a, b] = [tokens(before), tokens(after)];
-    const shorter = Math.min(a.length, b.length);
-    let start = 0;
-    while (start < shorter && a[start] === b[start]) start++;
-    let end = 0;
-    while (end < shorter - start && a.at(-1 - end) === b.at(-1 - end)) end++;
-
+    const { start, end } = common(a, b);
     const parts = new Parts();
     for (const token of a.slice(0, start)) parts.same(token);
-    const [middleA, middleB] = [a.slice(start, a.length - end), b.slice(start, b.length - end)];
-    for (const edit of shortest(middleA, middleB)) parts.add(edit);
+    for (const edit of shortest(a.slice(start, a.length - end), b.slice(start, b.length - end))) parts.add(edit);
     for (const token of a.slice(a.length - end)) parts.same(token);
-    return joinFragments(parts.list);
+    return trimmed(joinFragments(parts.list));
 }
 
 /** Whether a part is a change. */
@@ -50,6 +44,16 @@ export function isChange(part) {
 /** The text that results when the changes in `rejected` (a Set of parts) are left out. */
 export function resolve(parts, rejected) {
     return parts.map((part) => (rejected.has(part) ? part.before : part.after)).join("");
+}
+
+/** How many tokens two lists begin with alike, and end with alike after that. */
+function common(a, b) {
+    const shorter = Math.min(a.length, b.length);
+    let start = 0;
+    while (start < shorter && a[start] === b[start]) start++;
+    let end = 0;
+    while (end < shorter - start && a.at(-1 - end) === b.at(-1 - end)) end++;
+    return { start, end };
 }
 
 /** Collects edits into parts: neighbours of one kind become one part. */
@@ -131,6 +135,20 @@ function joinFragments(parts) {
         }
     }
     return joined;
+}
+
+/** The parts, each change without what its two sides begin or end with alike. */
+function trimmed(parts) {
+    const result = new Parts();
+    for (const part of parts) {
+        const [a, b] = [tokens(part.before), tokens(part.after)];
+        const { start, end } = common(a, b);
+        for (const token of a.slice(0, start)) result.same(token);
+        const [before, after] = [a, b].map((side) => side.slice(start, side.length - end).join(""));
+        if (before !== after) result.add({ before, after });
+        for (const token of a.slice(a.length - end)) result.same(token);
+    }
+    return result.list;
 }
 
 function isWordForWord(part) {

@@ -53,13 +53,13 @@ async function polish() {
         $("text").focus();
         return;
     }
-    $("facts").textContent = "";
+    const former = $("result").dataset.state;
     show("running");
     run = new Run(api, { text, model }, { stream: $("stream"), progress: $("progress"), phase: $("phase"), announce });
     try {
         finish(text, model, await run.result());
     } catch (error) {
-        show("empty");
+        show(former);
         if (error.name === "AbortError") announce("Stopped. Your text is unchanged.");
         else fail(error);
     } finally {

@@ -23,7 +23,7 @@ export class Review extends EventTarget {
         this.#boxes = [];
         this.element.replaceChildren(...this.#parts.map((part) => (isChange(part) ? this.#change(part) : document.createTextNode(part.after))));
         this.#current = 0;
-        if (this.count > 0) this.select(0);
+        this.#mark();
         this.#changed();
     }
 
@@ -53,12 +53,9 @@ export class Review extends EventTarget {
 
     /** Makes a change the current one; numbers beyond an end stop there. */
     select(index) {
-        this.#boxes[this.#current]?.parentElement.classList.remove("current");
         this.#current = Math.max(0, Math.min(index, this.count - 1));
-        for (const [at, box] of this.#boxes.entries()) box.tabIndex = at === this.#current ? 0 : -1;
-        const label = this.#boxes[this.#current].parentElement;
-        label.classList.add("current");
-        label.scrollIntoView({ block: "nearest" });
+        this.#mark();
+        this.#boxes[this.#current].parentElement.scrollIntoView({ block: "nearest" });
         this.dispatchEvent(new Event("select"));
     }
 
@@ -78,6 +75,14 @@ export class Review extends EventTarget {
     decideAll(accept) {
         for (const box of this.#boxes) box.checked = accept;
         this.#changed();
+    }
+
+    /** Only the current change is a stop of the Tab key; the arrow keys go to the others. */
+    #mark() {
+        for (const [at, box] of this.#boxes.entries()) {
+            box.tabIndex = at === this.#current ? 0 : -1;
+            box.parentElement.classList.toggle("current", at === this.#current);
+        }
     }
 
     #changed() {
