@@ -1,8 +1,8 @@
 """`pollex bench`: the same texts through several models or servers in turn, and what the times say.
 
-A machine gets warm, throttles and has other things to do, so contestants take turns within every round, and the turn
-rotates. A server remembers the text that it saw last, so no text is sent twice in a row: while one contestant polishes
-a sample the next polishes another one.
+A machine gets warm, throttles and has other things to do, so contestants take turns within every round. A server
+remembers the text that it saw last, so no text is sent twice in a row: while one contestant polishes a sample the next
+polishes another one.
 """
 
 from __future__ import annotations
@@ -145,13 +145,14 @@ def read_samples(paths: Sequence[str]) -> list[Sample]:
 def schedule(
     contestants: Sequence[Contestant], samples: Sequence[Sample], rounds: int
 ) -> Iterator[tuple[int, Contestant, Sample]]:
-    """Every contestant with every sample once a round; who begins rotates, neighbours have different samples."""
+    """Every contestant with every sample once a round: there and back again, each one sample ahead of the one before.
+
+    So nobody has the better turn, and neither neighbours nor a contestant's own two requests in a row share a sample.
+    """
     places = list(enumerate(contestants))
-    for turn in range(rounds):
-        for step in range(len(samples)):
-            start = (turn + step) % len(places)
-            for place, contestant in places[start:] + places[:start]:
-                yield turn, contestant, samples[(step + place) % len(samples)]
+    for step in range(rounds * len(samples)):
+        for place, contestant in places if step % 2 == 0 else reversed(places):
+            yield step // len(samples), contestant, samples[(step + place) % len(samples)]
 
 
 def measure(

@@ -372,7 +372,7 @@ def _contestants(words: Sequence[str], service: Target) -> list[Contestant]:
         raise click.UsageError("two contestants are the same")
     names = [model for model, _ in found]
     return [
-        Contestant(model if names.count(model) == 1 else f"{model}@{address}", model, address)
+        Contestant(model if names.count(model) == 1 else f"{model}@{address.removeprefix('http://')}", model, address)
         for model, address in found
     ]
 
@@ -381,7 +381,7 @@ def _show(report: Report) -> None:
     def spread(value: Spread | None) -> tuple[str, str]:
         return (f"{value.median:.3g}", f"{value.low:.3g}–{value.high:.3g}") if value else ("-", "-")
 
-    headings = ("sample", "chars", "model", "runs", "failed", "s", "quartiles", "ms/char", "first s", "tok/s")
+    headings = ("sample", "chars", "model", "runs", "s", "quartiles", "ms/char", "first s", "tok/s")
     console.table(
         headings,
         [
@@ -389,8 +389,7 @@ def _show(report: Report) -> None:
                 cell.sample,
                 str(cell.characters),
                 cell.contestant,
-                str(cell.runs),
-                str(cell.failed),
+                f"{cell.runs - cell.failed}/{cell.runs}",
                 *spread(cell.seconds),
                 f"{cell.ms_per_character:.3g}" if cell.ms_per_character is not None else "-",
                 spread(cell.first)[0],

@@ -49,9 +49,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iter
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    shown = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 3, 0, 0))
+    numbers = set(right)
+    shown = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for heading in headings:
-        shown.add_column(heading, justify="right" if heading in set(right) else "left", overflow="fold")
+        number = heading in numbers
+        shown.add_column(heading, justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     console = Console(no_color=not coloured(sys.stdout))
