@@ -9,9 +9,12 @@ from typing import Any
 import pulumi
 
 from infra import HOST_FOLDER, ROOT, plan, remote, store
-from infra.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES
+from infra.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
 from infra.resources import Generation, Host
 from infra.spec import HostStack
+
+PACKAGES = (*HOST_PACKAGES, *RUNTIME_PACKAGES)
+"""What `prepare` installs; compilers only come when something is compiled."""
 
 
 class LlamaHost(pulumi.ComponentResource):
@@ -28,7 +31,7 @@ class LlamaHost(pulumi.ComponentResource):
         copied = commands.copy("tools", HOST_FOLDER)
         tools = commands.run(
             "prepare",
-            f"sh {remote.UPLOAD}/pollex-host prepare {' '.join(HOST_PACKAGES)}",
+            f"sh {remote.UPLOAD}/pollex-host prepare {' '.join(PACKAGES)}",
             tools_hash(HOST_FOLDER),
             copied,
         )
@@ -55,7 +58,7 @@ def needs(stack: HostStack) -> dict[str, Any]:
         "diskMb": stack.host.min_disk_mb,
         "memoryMb": stack.host.min_memory_mb,
         "commands": [*HOST_COMMANDS, *profile.commands],
-        "packages": [*HOST_PACKAGES, *plan.packages(stack)],
+        "packages": [*PACKAGES, *plan.packages(stack)],
         "ports": {str(stack.server.port): "llama-server.service"},
         "serviceUser": stack.server.user,
     }

@@ -75,7 +75,10 @@ HOST_COMMANDS = (
 )
 """What pollex-host itself calls beyond POSIX."""
 
+RUNTIME_PACKAGES = ("libgomp1", "libstdc++6")
+"""apt packages that a built llama-server needs; a build that came from a substituter brings no compiler with them."""
+
 HOST_PACKAGES = (
     *("ca-certificates", "curl", "diffutils", "findutils", "git", "gzip", "libc-bin", "patch", "tar", "util-linux"),
 )
-"""apt packages that bring them."""
+"""apt packages that bring those commands."""

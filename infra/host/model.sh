@@ -154,7 +154,7 @@ watch_download() {
     clock=$(now)
     next=$((clock + (poll < 3 ? poll : 3)))
     last=$clock
-    say "$label: downloading from $1 ($((size / 1048576)) MB)"
+    say "$label: downloading from $1 ($((size / 1000000)) MB)"
     while kill -0 "$curl" 2>/dev/null; do
         sleep 1
         here_now=$(file_size "$part")
@@ -172,7 +172,7 @@ watch_download() {
 
 # percent_of BYTES — how much of the file that is.
 percent_of() {
-    echo "$(($1 * 100 / (size > 0 ? size : 1)))% ($(($1 / 1048576)) of $((size / 1048576)) MB)"
+    echo "$(($1 * 100 / (size > 0 ? size : 1)))% ($(($1 / 1000000)) of $((size / 1000000)) MB)"
 }
 
 # pace BYTES SECONDS LEFT — the speed, and how long the bytes left will take.
@@ -181,7 +181,7 @@ pace() {
         return
     fi
     speed=$(($1 / $2 + 1))
-    printf ', %s.%s MB/s, %s left' $((speed / 1048576)) $((speed % 1048576 * 10 / 1048576)) "$(duration $(($3 / speed)))"
+    printf ', %s.%s MB/s, %s left' $((speed / 1000000)) $((speed % 1000000 * 10 / 1000000)) "$(duration $(($3 / speed)))"
 }
 
 # need_space BYTES — ends with 6 when they do not fit; a little must stay free for everything else.

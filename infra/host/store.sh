@@ -61,7 +61,8 @@ unpack_into_store() {
             echo "its content is $state"
             exit
         }
-        runs "$scratch/$key-$name/bin/$target" >/dev/null || echo "$target does not run on this host"
+        runs "$scratch/$key-$name/bin/$target" >/dev/null ||
+            echo "$target does not run on this host$(ldd "$scratch/$key-$name/bin/$target" 2>/dev/null | sed -n 's/^ *\(.*\) => not found/, it lacks \1/p')"
     )
     if [ -z "$why" ]; then
         install_path "$scratch/$key-$name" "$store" || why="it cannot be moved into $root/store"

@@ -12,14 +12,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
 from infra import render
+from sandbox import mirror
 from sandbox.__main__ import keep_build
 from sandbox.deployment import Deployment, deploy
 from sandbox.engine import Result
+from sandbox.mirror import Mirror
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -273,6 +276,18 @@ def test_a_changed_patch_or_flag_rebuilds(life: Deployment) -> None:
     assert done.steps["model"] == "same"
     assert life.pulumi.outputs()["key"] != before
     assert life.polish("Say hello.")
+
+
+def test_a_second_board_compiles_nothing(life: Deployment, tmp_path: Path) -> None:
+    """If this fails, every further board, and every reflashed one, compiles what another has built already."""
+    with deploy("e2e-second", tmp_path) as second, Mirror(mirror.directory(), second.board.gateway) as kept:
+        second.values["pollex:substituters"] = [f"{kept.url}/store"]
+        second.write()
+        second.pulumi.up()
+        (ensured,) = [one for one in second.pulumi.resources() if one["urn"].endswith("::llama-server")]
+        assert json.loads(ensured["outputs"]["stdout"])["how"] == "substituted"
+        assert second.polish("Say hello.")
+        assert second.board.run("command -v g++", check=False).returncode != 0
 
 
 def test_destroy_leaves_the_board_as_found(life: Deployment, found: str) -> None:
