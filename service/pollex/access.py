@@ -43,7 +43,8 @@ class RateLimiter:
 
 def key_is_right(given: str, expected: str) -> bool:
     """Compared in a time that does not tell how much of it is right."""
-    return hmac.compare_digest(given.encode(), expected.encode())
+    # Header values arrive as Latin-1, whatever they are.
+    return hmac.compare_digest(given.encode("latin-1"), expected.encode())
 
 
 def client_address(peer: str, headers: Headers, trusted: Sequence[IPv4Network | IPv6Network]) -> str:

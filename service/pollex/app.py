@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -159,19 +160,28 @@ def _parse(body: bytes, max_chars: int) -> wire.PolishRequest:
     try:
         asked = wire.PolishRequest.model_validate_json(body)
     except ValidationError as error:
-        wrong = {(str(e["loc"][0]) if e["loc"] else "") for e in error.errors() if not _absent(e)}
-        missing = {str(e["loc"][0]) for e in error.errors() if _absent(e)}
-        if wrong:
+        problems = error.errors(include_url=False)
+        absent = {problem["loc"] for problem in problems if _absent(problem)}
+        if len(absent) < len(problems):
             raise _BadRequest("invalid JSON body") from None
-        raise _BadRequest("text is required" if "text" in missing else "model_id is required") from None
-    if len(asked.text) > max_chars:
-        raise _BadRequest(f"text too long: {len(asked.text)} characters (max {max_chars})")
+        if ("text",) in absent:
+            raise _BadRequest("text is required") from None
+        _check_length(json.loads(body)["text"], max_chars)
+        raise _BadRequest("model_id is required") from None
+    _check_length(asked.text, max_chars)
     return asked
 
 
-def _absent(error: Any) -> bool:
+def _check_length(text: str, max_chars: int) -> None:
+    if len(text) > max_chars:
+        raise _BadRequest(f"text too long: {len(text)} characters (max {max_chars})")
+
+
+def _absent(error: Mapping[str, Any]) -> bool:
     """Whether a required field is missing, null or empty, which are one and the same in the original."""
-    return error["type"] in ("missing", "string_too_short") or (error["input"] is None and error["loc"] != ("stream",))
+    return error["type"] in ("missing", "string_too_short") or (
+        error["type"] == "string_type" and error["input"] is None
+    )
 
 
 async def _problem(_: Request, error: Exception) -> Response:

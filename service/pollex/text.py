@@ -121,20 +121,27 @@ _SENTENCE = re.compile(r"(?<=[.!?…])[\"'”’)]*\s+|\n\s*")
 _SPACE = re.compile(r"\s+")
 
 
+def _best_cut(body: str, limit: int) -> int:
+    """Where the second part begins: after a sentence or a line, else after a word, of the first `limit` characters.
+
+    If even the first word is longer, after that one; 0 if there is no white space at all.
+    """
+    for kind in (_SENTENCE, _SPACE):
+        if ends := [match.end() for match in kind.finditer(body, 0, limit + 1)]:
+            # The match was stopped at the limit, the white space may go on.
+            rest = _SPACE.match(body, ends[-1])
+            return rest.end() if rest else ends[-1]
+    space = _SPACE.search(body)
+    return space.end() if space else 0
+
+
 def _cut(block: Block, limit: int) -> Iterator[Block]:
     """A block in parts whose bodies have at most `limit` characters, as far as it has white space to cut at."""
     before, body = block.before, block.body
-    while len(body) > limit:
-        ends = [m.end() for m in _SENTENCE.finditer(body, 0, limit + 1)] or [
-            m.end() for m in _SPACE.finditer(body, 0, limit + 1)
-        ]
-        if not ends:
-            if (space := _SPACE.search(body)) is None:
-                break
-            ends = [space.end()]
-        _, head, after = _edges(body[: ends[-1]])
+    while len(body) > limit and (end := _best_cut(body, limit)):
+        _, head, after = _edges(body[:end])
         yield Block(before, head, after, prose=block.prose)
-        before, body = "", body[ends[-1] :]
+        before, body = "", body[end:]
     yield Block(before, body, block.after, prose=block.prose)
 
 
@@ -207,8 +214,8 @@ _KEPT = re.compile(
     r"`[^`\n]+`|https?://[^\s<>()\[\]\"']+[^\s<>()\[\]\"'.,;:!?]|\]\([^()\s]+\)|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
 )
 """Code in a line, addresses, targets of links, mail addresses."""
-_FAIR = 200
-"""Characters by which an answer may exceed three times its text before it is taken for talk about the text."""
+_FAIR = 80
+"""Characters by which an answer may exceed twice its text before it is taken for talk about the text."""
 
 
 def _accept(block: Block, answer: str) -> str | None:
@@ -216,13 +223,27 @@ def _accept(block: Block, answer: str) -> str | None:
     answer = answer.strip()
     lost = Counter(_KEPT.findall(block.body)) - Counter(_KEPT.findall(answer))
     broken = bool(block.before.strip()) and answer.count("\n") > block.body.count("\n")
-    if not answer or lost or broken or len(answer) > 3 * len(block.body) + _FAIR:
+    if not answer or lost or broken or len(answer) > 2 * len(block.body) + _FAIR:
         return None
     return block.before + answer + block.after
 
 
 _DONE = ("corrected", "polished", "revised", "improved", "rewritten")
-_OPENERS = ("here", "sure", "certainly", "of course", "output", "answer", *_DONE, *(f"the {word}" for word in _DONE))
+_OPENERS = (
+    *(
+        "here",
+        "sure",
+        "certainly",
+        "of course",
+        "output",
+        "answer",
+        "the correct",
+        "the text should",
+        "the sentence should",
+    ),
+    *_DONE,
+    *(f"the {word}" for word in _DONE),
+)
 _WHAT = r"(?:text|version|sentence|paragraph|passage|message|email|rewrite|answer|response|output|correction)"
 _INTRO = re.compile(
     r"(?:(?:sure|certainly|of course)\b[^\n:]{0,30}?[,.!:]\s*)?"
@@ -231,11 +252,16 @@ _INTRO = re.compile(
     re.IGNORECASE,
 )
 _INTRO_MAX = 180
+"""Characters after which a beginning is no introduction any more."""
 _NOTE = re.compile(
-    r"\s*\n\s*\n[(*_]*(?:note|explanation|changes|corrections|i(?:'ve|’ve| have)? (?:corrected|changed|made|fixed))\b",
+    r"\s*\n\s*\n[(*_]*(?:"
+    r"note|explanation|changes|corrections|here['’]s|in this (?:example|version|sentence)"
+    r"|i(?:['’]ve| have)? (?:corrected|changed|made|fixed|added|removed|replaced)"
+    r"|this (?:correction|edit|revision|version|change|is a)|(?:the|this) (?:original|corrected?|revised|apostrophe)"
+    r")\b",
     re.IGNORECASE,
 )
-_NOTE_BEGINS = re.compile(r"\s*\n\s*\n[(*_]{0,3}[\w'’ ]{0,18}\Z")
+_NOTE_BEGINS = re.compile(r"\s*\n\s*(?:\n[(*_]{0,3}[\w'’ ]{0,18})?\Z")
 _QUOTES = {'"': '"', "“": "”", "'": "'", "«": "»"}
 
 
@@ -310,8 +336,11 @@ class Cleaner:
 
 
 def _without_note(text: str, source: str) -> str:
-    note = _NOTE.search(text)
-    return text[: note.start()] if note and not _NOTE.search("\n\n" + source) else text
+    """The answer up to where the model begins to explain itself, which it does after most of the text."""
+    for note in _NOTE.finditer(text):
+        if 2 * note.start() >= len(source) and not _NOTE.search("\n\n" + source):
+            return text[: note.start()]
+    return text
 
 
 def _alike(intro: str, source: str) -> bool:

@@ -1,0 +1,147 @@
+"""The service as a process, llama-server as a process, and upstreams that misbehave on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from pollex import app, settings
+from sandbox import fetch
+from tests.patches.conftest import source  # noqa: F401 - a fixture that `binary` needs
+from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
+
+Start = Callable[..., "Service"]
+Client = Callable[..., TestClient]
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 20, what: str = "it") -> float:
+    """Seconds until something became true; fails after a while."""
+    started = time.monotonic()
+    while not true():
+        if time.monotonic() - started > seconds:
+            pytest.fail(f"{what} did not come within {seconds} s")
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def answers(url: str, status: int = 200) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == status
+    except httpx.HTTPError:
+        return False
+
+
+class Service:
+    """`python -m pollex.serve` with some settings."""
+
+    def __init__(self, log: Path, **given: object) -> None:
+        self.port = free_port()
+        values = {"host": "127.0.0.1", "port": self.port, "rate_limit": 0, **given}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("POLLEX_")}
+        environment |= {f"POLLEX_{key.upper()}": _text(value) for key, value in values.items()}
+        self.log = log
+        self.url = f"http://127.0.0.1:{self.port}"
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pollex.serve"], env=environment, stdout=output, stderr=output
+            )
+        wait_until(lambda: answers(f"{self.url}/livez"), what="the service")
+
+    def polish(self, text: str, model: str = "mock", **more: Any) -> httpx.Response:
+        body = {"text": text, "model_id": model}
+        return httpx.post(f"{self.url}/api/polish", json=body, timeout=60, **more)
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """`start(**settings)`: a service of its own; the mock unless an upstream is given."""
+    running: list[Service] = []
+
+    def run(**given: object) -> Service:
+        if not any(key.endswith("_url") for key in given):
+            given["mock"] = True
+        running.append(Service(tmp_path / f"service-{len(running)}.log", **given))
+        return running[-1]
+
+    yield run
+    for service in running:
+        service.process.kill()
+        service.process.wait()
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    """`client(**settings)`: the application in this process, with the mock unless an upstream is given."""
+    opened: list[TestClient] = []
+
+    def make(**given: object) -> TestClient:
+        if not any(key.endswith("_url") for key in given):
+            given["mock"] = True
+        application = app.create(settings.Settings.model_validate({"rate_limit": 0} | given))
+        opened.append(TestClient(application, raise_server_exceptions=False))
+        opened[-1].__enter__()
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.__exit__(None, None, None)
+
+
+class Llama:
+    """A real llama-server with the small model."""
+
+    def __init__(self, executable: Path, model: Path, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        fixed = ["--slots", "--no-context-shift", "-t", "2", "-c", "512", "--port", str(self.port)]
+        self._command = [str(executable), "-m", str(model), *fixed, *options]
+        self.begin()
+
+    def begin(self) -> None:
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(self._command, stdout=quiet, stderr=quiet)
+        wait_until(lambda: answers(f"{self.url}/health"), what="llama-server")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def busy(self) -> bool:
+        """Whether any slot is at work."""
+        return any(slot["is_processing"] for slot in httpx.get(f"{self.url}/slots", timeout=5).json())
+
+
+@pytest.fixture
+def llama(binary: Path) -> Iterator[Llama]:  # noqa: F811 - the fixture of that name
+    server = Llama(binary, fetch.fetch(fetch.MODEL))
+    yield server
+    server.end()
