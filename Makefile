@@ -10,14 +10,14 @@ SHELL_FILES = $(shell git ls-files '*.sh' sandbox/pulumi activate infra/host/pol
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(V)/.ready: requirements/dev.txt pyproject.toml
+$(V)/.ready: requirements/dev.txt pyproject.toml service/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3-venv, or name one: make PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed, name it: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "preparing .venv from requirements/dev.txt"
 	@$(PYTHON) -m venv --clear .venv || { echo "no virtual environment: apt-get install python3-venv" >&2; exit 1; }
 	@$(V)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(V)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(V)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e service
 	@touch $@
 
 .PHONY: toolchain
@@ -66,7 +66,7 @@ docs: $(V)/.ready ## write docs/reference anew
 
 .PHONY: lock
 lock: $(V)/.ready ## write requirements/dev.txt anew: versions and hashes, no addresses
-	@$(V)/uv pip compile --quiet --group pyproject.toml:dev pyproject.toml --generate-hashes --universal \
+	@$(V)/uv pip compile --quiet --group pyproject.toml:dev pyproject.toml service/pyproject.toml --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/dev.txt
 
 .PHONY: clean
