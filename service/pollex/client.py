@@ -178,7 +178,7 @@ class Client:
                 )
             case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
                 seconds = float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
-                remedy = f"try again in {seconds:.0f} s" if seconds is not None else "try again later"
+                remedy = f"try again in {seconds:.0f} s" if seconds is not None else ""
                 return PollexError(Exit.BUSY, f"{self.url}: {message}", remedy, retry_after=seconds)
             case HTTPStatus.BAD_REQUEST | HTTPStatus.REQUEST_ENTITY_TOO_LARGE | HTTPStatus.UNPROCESSABLE_ENTITY:
                 unknown = message.startswith("unknown model")
