@@ -91,11 +91,22 @@ class Watch:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def context_options() -> dict[str, Any]:
+    """What a test module may replace to open its pages on another screen."""
+    return {"viewport": {"width": 1280, "height": 800}}
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """What the test's pages did that they must not."""
+    return Watch()
+
+
+@pytest.fixture
+def context(browser: Browser, context_options: dict[str, Any], watch: Watch) -> Iterator[BrowserContext]:
     """A fresh profile; afterwards: no error, no policy violation, no host but the service's."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    context = browser.new_context(locale="en-GB", **context_options)
     context.set_default_timeout(10_000)
-    watch = Watch()
     context.on("page", watch.over)
     yield context
     context.close()
@@ -119,7 +130,7 @@ def axe() -> str:
 
 
 @pytest.fixture
-def screenshot() -> Path:
+def screenshots() -> Path:
     """The folder for the README's pictures."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     return SCREENSHOTS

@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ class Standin:
     def app(self) -> Starlette:
         """The scripted API under the real page."""
 
-        def guarded(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        def guarded(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
             async def endpoint(request: Request) -> Response:
                 if self.key is not None and request.headers.get("X-API-Key") != self.key:
                     wrong = "invalid" if "X-API-Key" in request.headers else "missing"

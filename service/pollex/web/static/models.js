@@ -1,7 +1,6 @@
 /** The models to choose from, and whether each can be reached. */
 
-/** How often health is asked while the page is looked at, in ms. */
-const EVERY = 30_000;
+import { explain } from "./explain.js";
 
 export class Models {
     #models = [];
@@ -11,46 +10,41 @@ export class Models {
      * @param {import("./api.js").Api} api
      * @param {HTMLSelectElement} select
      * @param {HTMLElement} status  says in a line whether the chosen model can be reached
+     * @param {string} preferred  id of the model to choose if there is one of it, else the first is
      */
-    constructor(api, select, status) {
+    constructor(api, select, status, preferred) {
         this.api = api;
         this.select = select;
         this.status = status;
+        this.preferred = preferred;
         select.addEventListener("change", () => this.#say());
     }
 
-    /** Reads the list and chooses `preferred`, or else the first; throws ApiError. */
-    async load(preferred) {
-        this.#models = await this.api.models();
-        this.select.replaceChildren(...this.#models.map(({ id, name }) => new Option(name, id)));
-        if (this.#models.some(({ id }) => id === preferred)) this.select.value = preferred;
-        await this.refresh();
-    }
-
-    /** Asks for health; a service that cannot tell is what is then said. */
+    /** Reads what there is and whether it can be reached, and says so; throws ApiError. */
     async refresh() {
         try {
+            if (this.#models.length === 0) this.#fill(await this.api.models());
             this.#adapters = (await this.api.health()).adapters;
-            for (const [index, { id, name }] of this.#models.entries()) {
-                this.select.options[index].textContent = this.#adapters[id]?.available === false ? `${name} (unavailable)` : name;
-            }
-            this.#say();
-        } catch {
-            this.#tell("The service does not answer", false);
+        } catch (error) {
+            this.#tell(explain(error).title, false);
+            throw error;
         }
+        for (const [index, { id, name }] of this.#models.entries()) {
+            this.select.options[index].textContent = this.#adapters[id]?.available === false ? `${name} (unavailable)` : name;
+        }
+        this.#say();
+    }
+
+    #fill(models) {
+        this.#models = models;
+        this.select.replaceChildren(...models.map(({ id, name }) => new Option(name, id)));
+        if (models.some(({ id }) => id === this.preferred)) this.select.value = this.preferred;
     }
 
     /** Another model than the one asked for, if `answered` (an id or a name) is one. */
     other(answered, asked) {
         const model = this.#models.find(({ id, name }) => id === answered || name === answered);
         return model && model.id !== asked ? model.name : undefined;
-    }
-
-    /** Keeps health current while somebody looks at the page. */
-    watch() {
-        const look = () => document.visibilityState === "visible" && void this.refresh();
-        setInterval(look, EVERY);
-        document.addEventListener("visibilitychange", look);
     }
 
     #say() {

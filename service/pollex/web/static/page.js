@@ -24,9 +24,14 @@ const review = new Review($("changes"));
 
 let key = remembered.key.get();
 const api = new Api(() => key);
-const models = new Models(api, $("model"), $("upstream"));
+const models = new Models(api, $("model"), $("upstream"), remembered.model.get());
 /** @type {Run | undefined} the polish under way */
 let run;
+/** Whether the service could not be reached when it was last asked for its health. */
+let cut = false;
+
+/** How often health is asked while the page is looked at, in ms. */
+const LOOK_EVERY = 30_000;
 
 /** Read out by screen readers, shown to nobody. */
 function announce(text) {
@@ -88,6 +93,12 @@ function present(text, polished) {
 }
 
 function fail(error) {
+    tell(error);
+    models.refresh().catch(() => {}); // the status line says it
+}
+
+/** Says what is wrong, with a button that leads to what mends it. */
+function tell(error) {
     if (!(error instanceof ApiError)) throw error;
     const explanation = explain(error);
     const remedies = {
@@ -96,16 +107,17 @@ function fail(error) {
     };
     if (explanation.field === "text") $("text").ariaInvalid = "true";
     notice.show(explanation, remedies[explanation.field]);
-    void models.refresh();
 }
 
-/** Reads models and their health; without them nothing can be done, so that is said. */
+/** Asks what the service has and how it is. That it is cut off is told once, and taken back when it is there again. */
 async function connect() {
     try {
-        await models.load(remembered.model.get());
-        notice.clear();
+        await models.refresh();
+        if (cut) notice.clear();
+        cut = false;
     } catch (error) {
-        fail(error);
+        if (!cut) tell(error);
+        cut = true;
     }
 }
 
@@ -201,6 +213,9 @@ function listen() {
     $("forget").addEventListener("click", () => (history.clear(), remembered.draft.forget(), $("recent").close(), announce("Forgotten.")));
     $("open-settings").addEventListener("click", () => openSettings());
     document.addEventListener("keydown", keyboard);
+    const look = () => document.visibilityState === "visible" && void connect();
+    document.addEventListener("visibilitychange", look);
+    setInterval(look, LOOK_EVERY);
 }
 
 const apple = /Mac|iPhone|iPad/.test(navigator.platform);
@@ -211,6 +226,8 @@ $("polish-keys").textContent = apple ? "⌘↵" : "Ctrl ↵";
 settings($("settings"), remembered, {
     onKey: (entered) => {
         key = entered;
+        cut = false;
+        notice.clear();
         void connect();
     },
     onKeep: (keep) => {
@@ -222,5 +239,4 @@ settings($("settings"), remembered, {
 $("text").value = remembered.draft.get();
 counted();
 listen();
-models.watch();
 await connect();

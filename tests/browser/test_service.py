@@ -1,0 +1,77 @@
+"""The page on the real service: with the mock, and with llama-server and the real model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.test_polish import polish, seen
+from tests.patches.conftest import source  # noqa: F401 - a fixture that `binary` needs
+from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
+from tests.service.conftest import Llama, Start, llama, start  # noqa: F401 - the processes, as fixtures
+
+LETTER = "I has recieved you're letter yesterday.\n\nThe libary were closed, so me and Tom goes to the park."
+
+
+def opened(context: BrowserContext, url: str) -> Page:
+    """The page of a service, ready."""
+    page = context.new_page()
+    page.goto(url)
+    expect(page.locator("#upstream")).to_have_text("Ready")
+    return page
+
+
+def test_mock(context: BrowserContext, start: Start) -> None:  # noqa: F811 - the fixture of that name
+    """The page and the service would speak different languages, and only the stand-in would be right."""
+    page = opened(context, start(mock_delay_ms=150).url)
+    page.fill("#text", "I recieve teh letter.\n\n- dont go")
+    page.click("#polish")
+    seen(page, "#stream", "I receive the")
+    assert "go" not in page.locator("#stream").inner_text()
+    expect(page.locator("#result")).to_have_attribute("data-state", "done")
+    assert page.locator("#outcome").text_content() == "I receive the letter.\n\n- don't go"
+    assert page.locator("#changes del").all_inner_texts() == ["recieve", "teh", "dont"]
+
+
+def test_trouble(context: BrowserContext, start: Start) -> None:  # noqa: F811 - the fixture of that name
+    """The service words its refusals in a way that the page must know to explain them."""
+    page = opened(context, start(max_chars=20, rate_limit=2).url)
+    page.fill("#text", "a" * 30)
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text("Too long: 30 characters, at most 20 are possible")
+    page.fill("#text", "Teh")
+    page.click("#polish")
+    expect(page.locator("#result")).to_have_attribute("data-state", "done")
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text("Too many requests")
+
+
+def test_queue(context: BrowserContext, start: Start) -> None:  # noqa: F811 - the fixture of that name
+    """Two people at one board: the second must see that it is not their text that hangs, and stopping must help."""
+    service = start(mock_delay_ms=300, queue_length=1)
+    first, second, third = (opened(context, service.url) for _ in range(3))
+    for page, words in ((first, "Writing"), (second, "Next in the queue")):
+        page.fill("#text", "a teh b " * 8)
+        page.click("#polish")
+        seen(page, "#phase", words)
+    third.fill("#text", "c")
+    third.click("#polish")
+    expect(third.get_by_role("alert")).to_contain_text("Try again in")
+    first.click("#stop")
+    seen(second, "#phase", "Writing")
+
+
+def test_real_model(
+    context: BrowserContext,
+    start: Start,  # noqa: F811 - the fixture of that name
+    llama: Llama,  # noqa: F811 - the fixture of that name
+    screenshots: Path,
+) -> None:
+    """All of it together: what a person sees who polishes a letter on their board."""
+    page = opened(context, start(llamacpp_url=llama.url, llamacpp_model="smollm2-135m").url)
+    polish(page, LETTER, seconds=120)
+    expect(page.locator("#changes .change").first).to_be_visible()
+    assert "letter" in (page.locator("#outcome").text_content() or "")
+    page.click("#next")
+    page.screenshot(path=screenshots / "page.png")

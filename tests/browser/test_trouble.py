@@ -1,0 +1,172 @@
+"""What the page says when something is wrong, and that the text survives it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from starlette.responses import JSONResponse
+
+from tests.browser.standin import Answer, Standin, polished, refuse, sse
+from tests.browser.test_polish import seen
+
+TEXT = "Teh cat."
+PART = ("delta", {"text": "The"})
+
+TROUBLES: dict[str, tuple[Answer, str]] = {
+    "tokens": (
+        refuse(400, "text too long: 3012 tokens (max 1536)"),
+        "Too long: 3,012 tokens, at most 1,536 are possible",
+    ),
+    "characters": (refuse(400, "text too long: 12000 characters (max 10000)"), "Shorten it by about 17 %"),
+    "body": (refuse(413, "request body too large"), "Too long to send"),
+    "rate": (refuse(429, "rate limit exceeded", **{"Retry-After": "7"}), "Try again in 7 s"),
+    "queue": (refuse(503, "queue full", **{"Retry-After": "30"}), "Queue full. Your text is unchanged. Try again in"),
+    "upstream": (refuse(502, "polish failed: llama-server unreachable"), "Polish failed: llama-server unreachable."),
+    "time": (refuse(504, "request timeout"), "Request timeout."),
+    "in the stream": (lambda _: sse(PART, ("error", {"error": "polish failed: gone", "status": 502})), "failed: gone."),
+    "length limit": (
+        lambda _: sse(
+            PART,
+            (
+                "error",
+                {
+                    "error": "polish failed: the model stopped at its length limit; nothing was returned",
+                    "status": 502,
+                },
+            ),
+        ),
+        "the model stopped at its length limit",
+    ),
+    "cut off": (lambda _: sse(PART), "The answer broke off before it was complete."),
+    "cut off in the last event": (
+        lambda _: sse(("done", {"polished": "The", "model": "small", "elapsed_ms": 1}), cut=True),
+        "The answer broke off before it was complete.",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_says_what_is_wrong(page: Page, standin: Standin, trouble: str) -> None:
+    """A person would be left without a reason, or with half a text that looks like a whole one."""
+    standin.polish, words = TROUBLES[trouble]
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    expect(page.locator("#result")).to_have_attribute("data-state", "empty")
+    expect(page.locator("#stream")).to_be_hidden()
+    assert page.input_value("#text") == TEXT
+
+    standin.polish = polished("The cat.")
+    page.click("#polish")
+    expect(page.locator("#outcome")).to_have_text("The cat.")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_counts_down(page: Page, standin: Standin) -> None:
+    """A person would try again too early, and be refused again."""
+    standin.polish = refuse(429, "rate limit exceeded", **{"Retry-After": "2"})
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    seen(page, "#notice", "Try again in 1 s")
+    seen(page, "#notice", "You can try again now")
+
+
+def test_too_long_leads_back_to_the_text(page: Page, standin: Standin) -> None:
+    """The field at fault must be marked and at hand, also for a screen reader."""
+    standin.polish = TROUBLES["tokens"][0]
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    page.get_by_role("button", name="Go to the text").click()
+    expect(page.locator("#text")).to_be_focused()
+    expect(page.locator("#text")).to_have_attribute("aria-invalid", "true")
+
+
+def test_empty_text(page: Page, standin: Standin) -> None:
+    """White space would cost the board a minute."""
+    page.fill("#text", " \n ")
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text("There is no text yet")
+    assert standin.asked == []
+
+
+def test_queue_position(page: Page, standin: Standin) -> None:
+    """Who waits for others must see that it goes on."""
+    queue: list[Any] = []
+    for position in (2, 1, 0):
+        queue += [("queue", {"position": position}), 0.5]
+    standin.polish = lambda _: sse(*queue, ("done", {"polished": "The cat.", "model": "small", "elapsed_ms": 1}))
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    for words in ("Number 2 in the queue", "Next in the queue", "Reading"):
+        seen(page, "#phase", words)
+    expect(page.locator("#outcome")).to_have_text("The cat.")
+
+
+def test_upstream_down(page: Page, standin: Standin) -> None:
+    """A person would write a long text before learning that no model can be reached."""
+    standin.unavailable = {"small": "llama-server unreachable"}
+    page.reload()
+    expect(page.locator("#upstream")).to_have_text("Llama-server unreachable")
+    assert page.locator("#model option").all_inner_texts() == ["Small (unavailable)", "Large"]
+    page.select_option("#model", "large")
+    expect(page.locator("#upstream")).to_have_text("Ready")
+
+
+def test_another_model_answered(page: Page, standin: Standin) -> None:
+    """A person would judge one model by another one's work."""
+    standin.polish = polished("The cat.", model="large")
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text("Large answered")
+
+
+def test_service_gone(page: Page, standin: Standin) -> None:
+    """A board without power must not look like a page that hangs."""
+    page.route("**/api/**", lambda route: route.abort())
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text("Is the board on, and are you on its network?")
+    expect(page.locator("#upstream")).to_have_text("No answer")
+    page.unroute("**/api/**")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#upstream")).to_have_text("Ready")
+
+
+def test_comes_back_when_the_service_does(page: Page) -> None:
+    """A page opened while the board boots would stay without a model until somebody thinks of reloading it."""
+    page.route("**/api/**", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#upstream")).to_have_text("No answer")
+    page.unroute("**/api/**")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#upstream")).to_have_text("Ready")
+    expect(page.get_by_role("alert")).to_be_empty()
+    assert page.locator("#model option").count() == 2
+
+
+def test_asks_for_the_key(page: Page, standin: Standin) -> None:
+    """A service with a key could not be used from the page."""
+    standin.key = "s3cret"
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("An API key is needed")
+    page.get_by_role("button", name="Enter the key").click()
+    page.keyboard.type("wrong")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("alert")).to_contain_text("Invalid API key")
+    page.fill("#key", "s3cret")
+    page.keyboard.press("Enter")
+    expect(page.locator("#settings")).to_be_hidden()
+    expect(page.locator("#upstream")).to_have_text("Ready")
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    expect(page.locator("#result")).to_have_attribute("data-state", "done")
+
+
+def test_accepts_plain_json(page: Page, standin: Standin) -> None:
+    """An older service, or a proxy that does not stream, would not work with the page."""
+    standin.polish = lambda _: JSONResponse({"polished": "The cat.", "model": "small", "elapsed_ms": 5})
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    expect(page.locator("#outcome")).to_have_text("The cat.")
