@@ -39,6 +39,14 @@ def test_keeps_what_surrounds_a_text(pollex: Pollex, service: str, before: bytes
     assert (done.returncode, done.stdout, done.stderr) == (0, before + POLISHED + after, b"")
 
 
+def test_line_ends_of_windows_never_reach_the_model(pollex: Pollex, scripted: Script) -> None:
+    """If this fails, a model that answers in bare line feeds, as they do, mixes both kinds in one file."""
+    server = scripted(Answer.json(200, {"polished": "one\ntwo", "model": "m", "elapsed_ms": 1}))
+    done = pollex.at(server.url)("polish", "-m", "m", stdin=b"on\r\ntwo\r\n")
+    assert done.stdout == b"one\r\ntwo\r\n"
+    assert server.asked[0].body["text"] == "on\ntwo"
+
+
 def test_reads_a_file(pollex: Pollex, service: str, tmp_path: Path) -> None:
     """If this fails, FILE cannot be named, or is changed by being read."""
     file = tmp_path / "a letter.txt"
