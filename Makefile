@@ -63,6 +63,7 @@ golden: $(V)/.ready ## write the golden files anew; review what git shows
 .PHONY: docs
 docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m infra.reference
+	@$(V)/python -m pollex.clidoc > docs/reference/cli.md
 
 .PHONY: lock
 lock: $(V)/.ready ## write requirements/dev.txt anew: versions and hashes, no addresses

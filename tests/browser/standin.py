@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from pollex.web import routes
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+from pollex.web import routes
 
 Answer = Callable[[dict[str, Any]], Response]
 

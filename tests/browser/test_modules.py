@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from pollex.web import STATIC
 
 TESTS = sorted((Path(__file__).parent / "js").glob("*.test.js"))

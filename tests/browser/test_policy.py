@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
-from pollex.web import STATIC
 
+from pollex.web import STATIC
 from tests.browser.conftest import Watch
 from tests.browser.standin import Standin, polished
 from tests.browser.test_polish import polish

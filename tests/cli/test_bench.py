@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pollex.bench import Contestant, Report, Run, Sample, Spread, packaged_samples, report, schedule
 from pollex.plot import svg
-
 from tests.cli.conftest import Answer, Pollex, Scripted
 
 Script = Callable[..., Scripted]

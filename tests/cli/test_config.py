@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pollex import settings
 
+from pollex import settings
 from tests.cli.conftest import Pollex
 
 TOOLCHAIN = Path(__file__).parents[2] / ".toolchain" / "libexec"

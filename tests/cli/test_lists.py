@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pollex import __version__
 
+from pollex import __version__
 from tests.cli.conftest import COMMAND, Answer, Pollex, Scripted
 
 Script = Callable[..., Scripted]

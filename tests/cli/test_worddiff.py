@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pollex.console import marked
 from pollex.worddiff import Piece, diff
 
