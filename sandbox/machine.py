@@ -30,14 +30,16 @@ _PACKAGES = {
 _TEST_PACKAGES = {
     "/usr/sbin/sshd": "openssh-server",
     "c++": "g++",
+    "chromium|google-chrome": "chromium",
     "cmake": "cmake",
     "curl": "curl",
     "ninja": "ninja-build",
+    "node": "nodejs",
     "patch": "patch",
     "systemd-analyze": "systemd",
     "zsh": "zsh",
 }
-"""The same for what only the tests call."""
+"""The same for what only the tests call; `|` stands between commands of which one is enough."""
 
 _INSTEAD = "or use any host with SSH instead: pulumi config set --path 'pollex:host.address' ADDRESS"
 
@@ -100,7 +102,7 @@ def require() -> None:
 
 def _bring(wanted: Mapping[str, str]) -> None:
     """Install the packages of those commands that are not there."""
-    missing = [command for command in wanted if shutil.which(command) is None]
+    missing = [command for command in wanted if not any(map(shutil.which, command.split("|")))]
     if not missing:
         return
     packages = sorted({wanted[command] for command in missing})
