@@ -56,6 +56,7 @@ class Standin:
     url: str
     polish: Answer = field(default_factory=lambda: polished("The cat sat."))
     key: str | None = None
+    provider: str = "mock"
     unavailable: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of the polish requests."""
@@ -75,7 +76,9 @@ class Standin:
             return endpoint
 
         async def models(_: Request) -> Response:
-            return JSONResponse([{"id": name, "name": name.title(), "provider": "mock"} for name in ("small", "large")])
+            return JSONResponse(
+                [{"id": name, "name": name.title(), "provider": self.provider} for name in ("small", "large")]
+            )
 
         async def health(_: Request) -> Response:
             adapters = {
@@ -114,7 +117,8 @@ class Standin:
     def reset(self) -> None:
         """Makes it healthy again."""
         fresh = Standin(self.url)
-        self.polish, self.key, self.unavailable = fresh.polish, fresh.key, fresh.unavailable
+        self.polish, self.key, self.provider = fresh.polish, fresh.key, fresh.provider
+        self.unavailable = fresh.unavailable
         self.asked.clear()
         self.disconnected.clear()
 

@@ -60,3 +60,11 @@ def test_text_stays_text(page: Page, standin: Standin) -> None:
     page.click("#open-recent")
     expect(page.locator("#recent-list button")).to_contain_text("<img src=x")
     assert page.locator("main img, main script, dialog img").count() == 0
+
+
+def test_says_when_texts_leave_the_board(page: Page, standin: Standin) -> None:
+    """A person would hand a private letter to a company and think that it stays at home."""
+    assert "Anthropic" not in page.locator("body").inner_text()
+    standin.provider = "claude"
+    page.reload()
+    expect(page.locator("#upstream")).to_have_text("Ready. Texts are sent to Anthropic")

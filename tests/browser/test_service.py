@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.test_polish import polish, seen
@@ -11,7 +13,14 @@ from tests.patches.conftest import source  # noqa: F401 - a fixture that `binary
 from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.conftest import Llama, Start, llama, start  # noqa: F401 - the processes, as fixtures
 
-LETTER = "I has recieved you're letter yesterday.\n\nThe libary were closed, so me and Tom goes to the park."
+STORY = "He go to the store yesterday and buyed some milks. He forget the bread, so he have to go back again."
+"""What a model of 135 M parameters can mend without losing its thread."""
+
+
+@pytest.fixture
+def context_options() -> dict[str, Any]:
+    """The size of the README's picture."""
+    return {"viewport": {"width": 1280, "height": 600}, "device_scale_factor": 2}
 
 
 def opened(context: BrowserContext, url: str) -> Page:
@@ -70,8 +79,8 @@ def test_real_model(
 ) -> None:
     """All of it together: what a person sees who polishes a letter on their board."""
     page = opened(context, start(llamacpp_url=llama.url, llamacpp_model="smollm2-135m").url)
-    polish(page, LETTER, seconds=120)
-    expect(page.locator("#changes .change").first).to_be_visible()
-    assert "letter" in (page.locator("#outcome").text_content() or "")
+    polish(page, STORY, seconds=120)
+    assert page.locator("#changes .change").count() > 1
+    assert "went to the store" in (page.locator("#outcome").text_content() or "")
     page.click("#next")
     page.screenshot(path=screenshots / "page.png")

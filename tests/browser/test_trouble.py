@@ -146,6 +146,22 @@ def test_comes_back_when_the_service_does(page: Page) -> None:
     assert page.locator("#model option").count() == 2
 
 
+def test_recovery_takes_back_no_other_notice(page: Page, standin: Standin) -> None:
+    """Why a text was refused would vanish before it was read, because the network had hiccuped."""
+    look = "document.dispatchEvent(new Event('visibilitychange'))"
+    page.route("**/api/health", lambda route: route.abort())
+    page.evaluate(look)
+    expect(page.get_by_role("alert")).to_contain_text("No answer")
+    page.unroute("**/api/health")
+    standin.polish = refuse(413, "request body too large")
+    page.fill("#text", TEXT)
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text("Too long to send")
+    page.evaluate(look)
+    expect(page.locator("#upstream")).to_have_text("Ready")
+    expect(page.get_by_role("alert")).to_contain_text("Too long to send")
+
+
 def test_asks_for_the_key(page: Page, standin: Standin) -> None:
     """A service with a key could not be used from the page."""
     standin.key = "s3cret"

@@ -11,14 +11,16 @@ async function read(...pieces) {
 }
 
 test("a stream means the same wherever the network cuts it", async () => {
-    const stream = ': keep-alive\r\n\r\nevent: delta\r\ndata: {"text": "a: b"}\r\n\r\nevent: done\ndata: {}\n\ndata:1\ndata: 2\r\r';
+    const stream =
+        ': keep-alive\r\n\r\nevent: delta\r\ndata: {"text": "a: b"}\r\n\r\nevent: done\ndata: {}\n\ndata:1\ndata: 2\r\r';
     const whole = await read(stream + "\n");
     assert.deepEqual(whole, [
         { event: "delta", data: '{"text": "a: b"}' },
         { event: "done", data: "{}" },
         { event: "message", data: "1\n2" },
     ]);
-    for (let at = 0; at <= stream.length; at++) assert.deepEqual(await read(stream.slice(0, at), stream.slice(at) + "\n"), whole);
+    for (let at = 0; at <= stream.length; at++)
+        assert.deepEqual(await read(stream.slice(0, at), stream.slice(at) + "\n"), whole);
     assert.deepEqual(await read(...stream, "\n"), whole);
 });
 

@@ -4,7 +4,10 @@ import { test } from "node:test";
 import { diff, isChange, resolve, tokens } from "./diff.js";
 
 /** Changes as "before|after". */
-const changes = (before, after) => diff(before, after).filter(isChange).map((part) => `${part.before}|${part.after}`);
+const changes = (before, after) =>
+    diff(before, after)
+        .filter(isChange)
+        .map((part) => `${part.before}|${part.after}`);
 
 /** A generator of texts that is the same on every run (mulberry32). */
 function texts(seed) {
@@ -14,8 +17,30 @@ function texts(seed) {
         t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
         return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
     };
-    const pieces = ["the", "a", "cat", "don't", "é", "e\u0301", "你", "好", "👩‍💻", " ", "  ", "\n", "\r\n", "\t", ".", ",", "`", "", "x_1", "\ud800"];
-    return () => Array.from({ length: Math.floor(random() * 30) }, () => pieces[Math.floor(random() * pieces.length)]).join("");
+    const pieces = [
+        "the",
+        "a",
+        "cat",
+        "don't",
+        "é",
+        "e\u0301",
+        "你",
+        "好",
+        "👩‍💻",
+        " ",
+        "  ",
+        "\n",
+        "\r\n",
+        "\t",
+        ".",
+        ",",
+        "`",
+        "",
+        "x_1",
+        "\ud800",
+    ];
+    return () =>
+        Array.from({ length: Math.floor(random() * 30) }, () => pieces[Math.floor(random() * pieces.length)]).join("");
 }
 
 test("no character is lost: all accepted is the polished text, all rejected the original", () => {
@@ -47,6 +72,10 @@ test("two misspelt words side by side are two decisions", () => {
 test("a rewritten phrase is one decision, without the space after it", () => {
     assert.deepEqual(changes("I have recieve it", "I received it"), ["have recieve|received"]);
     assert.deepEqual(changes("I very much like it", "I love it"), ["very much like|love"]);
+});
+
+test("a sentence cut in two is one decision: half of it would be wrong", () => {
+    assert.deepEqual(changes("no bread, so he left", "no bread. So he left"), [", so|. So"]);
 });
 
 test("an apostrophe or a hyphen does not cut a word in two", () => {

@@ -73,7 +73,11 @@ async function reach(path, options) {
 async function refusal(response) {
     const body = await response.json().catch(() => ({}));
     const wait = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-    return new ApiError(response.status, body.error ?? `HTTP ${response.status}`, Number.isNaN(wait) ? undefined : wait);
+    return new ApiError(
+        response.status,
+        body.error ?? `HTTP ${response.status}`,
+        Number.isNaN(wait) ? undefined : wait,
+    );
 }
 
 /** The text of a body, piece by piece; a connection that breaks is an ApiError. */

@@ -1,3 +1,5 @@
+import { make } from "./dom.js";
+
 /**
  * Copies a text. The clipboard API exists only on https and on localhost; a board on the local network
  * usually speaks http, where copying a selection is the way that is left.
@@ -8,7 +10,7 @@ export async function copy(text) {
         return;
     }
     const focused = document.activeElement;
-    const area = Object.assign(document.createElement("textarea"), { value: text, className: "hidden-label" });
+    const area = make("textarea", { value: text, className: "hidden-label" });
     document.body.append(area);
     area.select();
     const copied = document.execCommand("copy");

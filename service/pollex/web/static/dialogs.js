@@ -1,26 +1,33 @@
 /** The two dialogs: recent texts, and settings. */
 
+import { make } from "./dom.js";
+
+/** How many characters of a text tell it from others. */
+const TITLE = 120;
+
 /**
  * @param {HTMLDialogElement} dialog
  * @param {import("./store.js").History} history
  * @param {(entry: import("./store.js").Entry) => void} open  takes the entry that was chosen
  */
 export function showRecent(dialog, history, open) {
-    const list = dialog.querySelector("ul");
-    const entries = history.list();
-    list.replaceChildren(...entries.map((entry) => item(entry, () => (dialog.close(), open(entry)))));
-    if (entries.length === 0) list.append(Object.assign(document.createElement("li"), { textContent: "None yet." }));
+    const items = history.list().map((entry) =>
+        item(entry, () => {
+            dialog.close();
+            open(entry);
+        }),
+    );
+    const none = make("li", {}, "None yet.");
+    dialog.querySelector("ul").replaceChildren(...(items.length > 0 ? items : [none]));
     dialog.showModal();
 }
 
 function item(entry, choose) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: entry.text.trim().slice(0, 120) });
     const when = new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
-    button.append(Object.assign(document.createElement("span"), { className: "muted", textContent: `${when} · ${entry.model}` }));
+    const facts = make("span", { className: "muted" }, `${when} · ${entry.model}`);
+    const button = make("button", { type: "button" }, entry.text.trim().slice(0, TITLE), facts);
     button.addEventListener("click", choose);
-    const line = document.createElement("li");
-    line.append(button);
-    return line;
+    return make("li", {}, button);
 }
 
 /**
@@ -31,18 +38,32 @@ function item(entry, choose) {
  * @param {{onKey: (key: string) => void, onKeep: (keep: boolean) => void}} changes
  */
 export function settings(dialog, remembered, { onKey, onKeep }) {
-    const [key, rememberKey, keep] = ["#key", "#remember-key", "#keep"].map((id) => dialog.querySelector(id));
-    key.value = remembered.key.get();
-    rememberKey.checked = key.value !== "";
+    keySettings(dialog, remembered.key, onKey);
+    const keep = dialog.querySelector("#keep");
     keep.checked = remembered.keep.get();
-    const keepKey = () => (rememberKey.checked && key.value ? remembered.key.set(key.value) : remembered.key.forget());
-    key.addEventListener("change", () => (keepKey(), onKey(key.value)));
-    rememberKey.addEventListener("change", keepKey);
-    keep.addEventListener("change", () => (remembered.keep.set(keep.checked), onKeep(keep.checked)));
-
-    const theme = dialog.querySelector("#theme");
-    const wear = (name) => (document.documentElement.dataset.theme = name);
+    keep.addEventListener("change", () => {
+        remembered.keep.set(keep.checked);
+        onKeep(keep.checked);
+    });
+    const wear = (theme) => (document.documentElement.dataset.theme = theme);
     wear(remembered.theme.get());
-    theme.querySelector(`[value="${remembered.theme.get()}"]`).checked = true;
-    theme.addEventListener("change", ({ target }) => (remembered.theme.set(target.value), wear(target.value)));
+    for (const choice of dialog.querySelectorAll("[name=theme]")) {
+        choice.checked = choice.value === remembered.theme.get();
+        choice.addEventListener("change", () => {
+            remembered.theme.set(choice.value);
+            wear(choice.value);
+        });
+    }
+}
+
+function keySettings(dialog, remembered, onKey) {
+    const [key, remember] = ["#key", "#remember-key"].map((id) => dialog.querySelector(id));
+    key.value = remembered.get();
+    remember.checked = key.value !== "";
+    const store = () => (remember.checked && key.value ? remembered.set(key.value) : remembered.forget());
+    remember.addEventListener("change", store);
+    key.addEventListener("change", () => {
+        store();
+        onKey(key.value);
+    });
 }

@@ -126,10 +126,10 @@ function joinFragments(parts) {
     const joined = [];
     for (const part of parts) {
         const [change, gap] = [joined.at(-2), joined.at(-1)];
-        const fragment =
-            change && isChange(part) && isChange(change) && /^[^\S\n]+$/.test(gap.after) && !(isWordForWord(change) && isWordForWord(part));
-        if (fragment) {
-            joined.splice(-2, 2, { before: change.before + gap.before + part.before, after: change.after + gap.after + part.after });
+        if (change && isChange(change) && isChange(part) && isFragment(change, gap, part)) {
+            const both = [change, gap, part];
+            const join = (side) => both.map((each) => each[side]).join("");
+            joined.splice(-2, 2, { before: join("before"), after: join("after") });
         } else {
             joined.push(part);
         }
@@ -151,6 +151,10 @@ function trimmed(parts) {
     return result.list;
 }
 
+function isFragment(change, gap, next) {
+    return /^[^\S\n]+$/.test(gap.after) && !(isWordForWord(change) && isWordForWord(next));
+}
+
 function isWordForWord(part) {
-    return tokens(part.before).length === 1 && tokens(part.after).length === 1;
+    return [part.before, part.after].every((side) => tokens(side).length === 1 && /[\p{L}\p{N}]/u.test(side));
 }

@@ -27,13 +27,25 @@ export function explain({ status, message, retryAfter }) {
         case 0:
             return { title: "No answer", advice: `${sentence(message)} Is the board on, and are you on its network?` };
         case 401:
-            return { title: "An API key is needed", advice: `${sentence(message)} Enter the one that the service was given.`, field: "key" };
+            return {
+                title: "An API key is needed",
+                advice: `${sentence(message)} Enter the one that the service was given.`,
+                field: "key",
+            };
         case 413:
-            return { title: "Too long to send", advice: "The service takes 64 KiB at most. Polish the text in parts.", field: "text" };
+            return {
+                title: "Too long to send",
+                advice: "The service takes 64 KiB at most. Polish the text in parts.",
+                field: "text",
+            };
         case 429:
             return { title: "Too many requests", advice: "The service limits how often one person may ask.", wait };
         case 503:
-            return { title: "The service cannot take this now", advice: `${sentence(message)} Your text is unchanged.`, wait };
+            return {
+                title: "The service cannot take this now",
+                advice: `${sentence(message)} Your text is unchanged.`,
+                wait,
+            };
         case 502:
         case 504:
             return { title: "The model could not finish", advice: `${sentence(message)} Your text is unchanged.` };

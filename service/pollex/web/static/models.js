@@ -2,6 +2,9 @@
 
 import { explain } from "./explain.js";
 
+/** Providers whose models run on other people's machines: before a text leaves, a person should know. */
+const ELSEWHERE = new Set(["claude"]);
+
 export class Models {
     #models = [];
     #adapters = {};
@@ -30,7 +33,8 @@ export class Models {
             throw error;
         }
         for (const [index, { id, name }] of this.#models.entries()) {
-            this.select.options[index].textContent = this.#adapters[id]?.available === false ? `${name} (unavailable)` : name;
+            const down = this.#adapters[id]?.available === false;
+            this.select.options[index].textContent = down ? `${name} (unavailable)` : name;
         }
         this.#say();
     }
@@ -48,10 +52,11 @@ export class Models {
     }
 
     #say() {
-        const chosen = this.#adapters[this.select.value];
-        if (this.#models.length === 0) this.#tell("No model is configured", false);
-        else if (chosen?.available === false) this.#tell(capital(chosen.reason ?? "unavailable"), false);
-        else this.#tell("Ready", true);
+        const chosen = this.#models.find(({ id }) => id === this.select.value);
+        const adapter = this.#adapters[chosen?.id];
+        if (!chosen) this.#tell("No model is configured", false);
+        else if (adapter?.available === false) this.#tell(capital(adapter.reason ?? "unavailable"), false);
+        else this.#tell(ELSEWHERE.has(chosen.provider) ? "Ready. Texts are sent to Anthropic" : "Ready", true);
     }
 
     #tell(text, ready) {

@@ -27,8 +27,8 @@ const api = new Api(() => key);
 const models = new Models(api, $("model"), $("upstream"), remembered.model.get());
 /** @type {Run | undefined} the polish under way */
 let run;
-/** Whether the service could not be reached when it was last asked for its health. */
-let cut = false;
+/** The notice that the service cannot be reached, while it cannot. */
+let cut;
 
 /** How often health is asked while the page is looked at, in ms. */
 const LOOK_EVERY = 30_000;
@@ -106,18 +106,17 @@ function tell(error) {
         text: { label: "Go to the text", act: () => $("text").focus() },
     };
     if (explanation.field === "text") $("text").ariaInvalid = "true";
-    notice.show(explanation, remedies[explanation.field]);
+    return notice.show(explanation, remedies[explanation.field]);
 }
 
 /** Asks what the service has and how it is. That it is cut off is told once, and taken back when it is there again. */
 async function connect() {
     try {
         await models.refresh();
-        if (cut) notice.clear();
-        cut = false;
+        if (cut) notice.clear(cut);
+        cut = undefined;
     } catch (error) {
-        if (!cut) tell(error);
-        cut = true;
+        cut ??= tell(error);
     }
 }
 
@@ -141,6 +140,12 @@ function restore(entry) {
     $("facts").textContent = entry.model;
 }
 
+/** Leaves no text in this browser. */
+function forget() {
+    history.clear();
+    remembered.draft.forget();
+}
+
 async function copyResult() {
     if ($("result").dataset.state !== "done") return;
     try {
@@ -149,7 +154,7 @@ async function copyResult() {
         $("copy").textContent = "Copied";
         setTimeout(() => ($("copy").textContent = "Copy"), 2000);
     } catch (error) {
-        notice.show({ title: "Not copied", advice: `${error.message}. Choose “Result”, select the text and copy it by hand.` });
+        notice.show({ title: "Not copied", advice: `${error.message}. Choose “Result” and copy the text by hand.` });
     }
 }
 
@@ -184,7 +189,10 @@ function decided(act) {
 }
 
 function listen() {
-    $("editor").addEventListener("submit", (event) => (event.preventDefault(), void polish()));
+    $("editor").addEventListener("submit", (event) => {
+        event.preventDefault();
+        void polish();
+    });
     $("stop").addEventListener("click", () => run?.stop());
     $("text").addEventListener("input", () => {
         counted();
@@ -210,7 +218,11 @@ function listen() {
     $("reject-all").addEventListener("click", () => decided(() => review.decideAll(false)));
     $("copy").addEventListener("click", () => void copyResult());
     $("open-recent").addEventListener("click", () => showRecent($("recent"), history, restore));
-    $("forget").addEventListener("click", () => (history.clear(), remembered.draft.forget(), $("recent").close(), announce("Forgotten.")));
+    $("forget").addEventListener("click", () => {
+        forget();
+        $("recent").close();
+        announce("Forgotten.");
+    });
     $("open-settings").addEventListener("click", () => openSettings());
     document.addEventListener("keydown", keyboard);
     const look = () => document.visibilityState === "visible" && void connect();
@@ -226,15 +238,11 @@ $("polish-keys").textContent = apple ? "⌘↵" : "Ctrl ↵";
 settings($("settings"), remembered, {
     onKey: (entered) => {
         key = entered;
-        cut = false;
         notice.clear();
+        cut = undefined;
         void connect();
     },
-    onKeep: (keep) => {
-        if (keep) return;
-        history.clear();
-        remembered.draft.forget();
-    },
+    onKeep: (keep) => keep || forget(),
 });
 $("text").value = remembered.draft.get();
 counted();

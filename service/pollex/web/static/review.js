@@ -1,6 +1,7 @@
 /** The changes between two texts on the page, each to be accepted or rejected. */
 
 import { diff, isChange, resolve } from "./diff.js";
+import { make } from "./dom.js";
 
 export class Review extends EventTarget {
     #parts = [];
@@ -12,7 +13,7 @@ export class Review extends EventTarget {
     constructor(element) {
         super();
         this.element = element;
-        element.addEventListener("focusin", (event) => this.#boxes.includes(event.target) && this.select(this.#boxes.indexOf(event.target)));
+        element.addEventListener("focusin", ({ target }) => this.select(this.#boxes.indexOf(target)));
         element.addEventListener("change", () => this.#changed());
         element.addEventListener("keydown", (event) => this.#key(event));
     }
@@ -21,7 +22,7 @@ export class Review extends EventTarget {
     show(before, after) {
         this.#parts = diff(before, after);
         this.#boxes = [];
-        this.element.replaceChildren(...this.#parts.map((part) => (isChange(part) ? this.#change(part) : document.createTextNode(part.after))));
+        this.element.replaceChildren(...this.#parts.map((part) => (isChange(part) ? this.#change(part) : part.after)));
         this.#current = 0;
         this.#mark();
         this.#changed();
@@ -106,13 +107,10 @@ export class Review extends EventTarget {
     }
 
     #change({ before, after }) {
-        const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true, ariaLabel: describe(before, after) });
+        const box = make("input", { type: "checkbox", checked: true, ariaLabel: describe(before, after) });
         this.#boxes.push(box);
-        const label = Object.assign(document.createElement("label"), { className: "change" });
-        label.append(box);
-        if (before) label.append(Object.assign(document.createElement("del"), { textContent: visible(before) }));
-        if (after) label.append(Object.assign(document.createElement("ins"), { textContent: visible(after) }));
-        return label;
+        const sides = [before && make("del", {}, visible(before)), after && make("ins", {}, visible(after))];
+        return make("label", { className: "change" }, box, ...sides.filter(Boolean));
     }
 }
 
