@@ -243,6 +243,8 @@ class _Attempt:
         async with aclosing(self._adapter.stream(self._prompt, piece.sent, limit)) as answer:
             async for part in answer:
                 add(cleaner.feed(part))
+                if cleaner.complete:
+                    break  # what would follow costs the board time and is thrown away
         add(cleaner.finish())
         return "".join(parts)
 

@@ -286,6 +286,11 @@ class Cleaner:
             self._begin()
         return self._give(self._certain())
 
+    @property
+    def complete(self) -> bool:
+        """Whether the model has begun to explain itself, after which nothing of its answer is taken any more."""
+        return self._begun and len(_without_note(self._raw, self._source)) < len(self._raw)
+
     def finish(self) -> str:
         """The rest."""
         if not self._begun:

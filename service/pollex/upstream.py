@@ -98,13 +98,16 @@ class Http:
         https = url.startswith("https:")
         # Loading the certificate store takes 30 ms and some megabytes, which plain HTTP does not need.
         trust = ssl.create_default_context() if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # llama-server has as few threads as the board has cores and gives one to every open connection, idle or not,
+        # which it then closes in a moment of its own choosing: on the same machine a new connection each is better.
+        kept = 4 if https else 0
         self.client = httpx.AsyncClient(
             base_url=url,
-            headers=headers,
+            headers=(headers or {}) | ({} if https else {"Connection": "close"}),
             verify=trust,
             trust_env=https,
             timeout=httpx.Timeout(timeout, connect=connect, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=4),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=kept),
         )
 
     @asynccontextmanager
@@ -124,9 +127,9 @@ class Http:
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise UnavailableError(f"{self.name}: an answer that cannot be understood") from error
 
-    async def ask(self, path: str, body: object, *, seconds: float | None = None) -> Any:
+    async def ask(self, path: str, body: object) -> Any:
         """The JSON answer to a POST."""
-        async with self.errors(seconds):
+        async with self.errors():
             response = await self.client.post(path, json=body)
             self.check(response.status_code, response.content)
             return response.json()
@@ -218,12 +221,12 @@ class LlamaCpp:
         async with self._http.errors():
             slot = int(props["default_generation_settings"]["n_ctx"])
         body = {"messages": _messages(prompt, "")}
-        templated = await self._http.ask("/apply-template", body, seconds=self._http.connect)
+        templated = await self._http.ask("/apply-template", body)
         async with self._http.errors():
             return slot, await self._count(templated["prompt"])
 
     async def _count(self, text: str) -> int:
-        answer = await self._http.ask("/tokenize", {"content": text}, seconds=self._http.connect)
+        answer = await self._http.ask("/tokenize", {"content": text})
         async with self._http.errors():
             return len(answer["tokens"])
 

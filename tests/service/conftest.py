@@ -66,13 +66,16 @@ class Service:
         wait_until(lambda: answers(f"{self.url}/livez"), what="the service")
 
     def polish(self, text: str, model: str = "mock", **more: Any) -> httpx.Response:
+        """POST /api/polish."""
         body = {"text": text, "model_id": model}
         return httpx.post(f"{self.url}/api/polish", json=body, timeout=60, **more)
 
     def logged(self) -> list[dict[str, Any]]:
+        """The log so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def stop(self) -> int:
+        """End it as systemd does; its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
@@ -122,22 +125,24 @@ class Llama:
     def __init__(self, executable: Path, model: Path, *options: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        fixed = ["--slots", "--no-context-shift", "-t", "2", "-c", "512", "--port", str(self.port)]
+        fixed = ["--slots", "--no-context-shift", "-t", "1", "-c", "512", "--port", str(self.port)]
         self._command = [str(executable), "-m", str(model), *fixed, *options]
         self.begin()
 
     def begin(self) -> None:
+        """Start, and wait until the model is loaded."""
         quiet = subprocess.DEVNULL
         self.process = subprocess.Popen(self._command, stdout=quiet, stderr=quiet)
         wait_until(lambda: answers(f"{self.url}/health"), what="llama-server")
 
     def end(self) -> None:
+        """Kill it."""
         self.process.kill()
         self.process.wait()
 
     def busy(self) -> bool:
         """Whether any slot is at work."""
-        return any(slot["is_processing"] for slot in httpx.get(f"{self.url}/slots", timeout=5).json())
+        return any(slot["is_processing"] for slot in httpx.get(f"{self.url}/slots", timeout=30).json())
 
 
 @pytest.fixture

@@ -97,6 +97,17 @@ def test_real_answers(case: dict[str, str]) -> None:
     assert streamed == clean(case["answer"], case["source"]) == case["polished"]
 
 
+@pytest.mark.parametrize("case", REAL, ids=range(len(REAL)))
+def test_talk_is_cut_off_early(case: dict[str, str]) -> None:
+    """If this fails, the board generates explanations that nobody reads, or a polished text is cut with them."""
+    cleaner, heard = Cleaner(case["source"]), ""
+    for letter in case["answer"]:
+        heard += cleaner.feed(letter)
+        if cleaner.complete:
+            break
+    assert heard + cleaner.finish() == case["polished"]
+
+
 @pytest.mark.parametrize(
     ("source", "answer"),
     [

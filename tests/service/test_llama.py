@@ -1,0 +1,149 @@
+"""The service with a real llama-server and a real model."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import suppress
+
+import httpx
+
+from tests.service.conftest import Llama, Service, Start, wait_until
+
+SENTENCE = "I has went to the libary yesterday and buyed two book."
+LONG = (
+    "My brother go to school by bus every day, becuase the libary is far away. "
+    "He recieve many book there and read them in the evening. "
+    "Our mother work in a hospital and come home late. "
+    "On sunday we all eats together and talks about the week."
+)
+SETTINGS = {"llamacpp_model": "small", "prompt_path": "polish-small"}
+
+
+def ready(url: str) -> bool:
+    return httpx.get(f"{url}/readyz").status_code == 200
+
+
+def polished_by(service: Service, text: str) -> str:
+    """The text as the small model polishes it."""
+    response = service.polish(text, "small")
+    assert response.status_code == 200, response.text
+    return str(response.json()["polished"])
+
+
+def test_a_sentence(llama: Llama, start: Start) -> None:
+    """If this fails, nobody gets a polished text from a real model, streamed or whole."""
+    service = start(llamacpp_url=llama.url, **SETTINGS)
+    wait_until(lambda: ready(service.url))
+    whole = service.polish(SENTENCE, "small").json()
+    assert "library yesterday" in whole["polished"]
+    assert whole["polished"] != SENTENCE
+    streamed = service.polish(SENTENCE, "small", headers={"Accept": "text/event-stream"}).text
+    heard = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: ")]
+    assert "".join(data.get("text", "") for data in heard) == heard[-1]["polished"] == whole["polished"]
+    assert len(heard) > 8, "it did not come word by word"
+    assert SENTENCE not in service.log.read_text()
+
+
+def test_what_is_not_prose_survives(llama: Llama, start: Start) -> None:
+    """If this fails, code, lists, links or white space of a text do not survive a real model."""
+    service = start(llamacpp_url=llama.url, **SETTINGS)
+    text = "\n  She dont like it.\n\n```sh\nteh --cmd\n```\n\n- he go home\n- see https://a.example/x?y=1\n\n\n"
+    polished = polished_by(service, text)
+    assert polished.startswith("\n  ")
+    assert polished.endswith("\n\n\n")
+    assert "\n\n```sh\nteh --cmd\n```\n\n- " in polished
+    assert "https://a.example/x?y=1" in polished
+    assert [line[:2] for line in polished.splitlines()[-4:-2]] == ["- ", "- "]
+
+
+def test_counted_in_tokens(llama: Llama, start: Start) -> None:
+    """If this fails, a text that does not fit the context is found out after minutes, or cut."""
+    service = start(llamacpp_url=llama.url, split_chars=0, **SETTINGS)
+    wait_until(lambda: ready(service.url))
+    response = service.polish(LONG * 4, "small")
+    assert response.status_code == 400
+    tokens = len(httpx.post(f"{llama.url}/tokenize", json={"content": LONG * 4}).json()["tokens"])
+    assert response.json()["error"].startswith(f"text too long: {tokens} tokens (max ")
+    assert not any(line.get("answered") for line in service.logged())
+
+
+def test_long_texts_are_split(llama: Llama, start: Start) -> None:
+    """If this fails, a text longer than the context cannot be polished at all."""
+    service = start(llamacpp_url=llama.url, split_chars=300, **SETTINGS)
+    text = "\n\n".join([LONG] * 2)
+    assert polished_by(service, text).count("\n\n") == 1
+
+
+def test_length_limit(llama: Llama, start: Start) -> None:
+    """If this fails, half a text is returned as if it were the whole."""
+    service = start(llamacpp_url=llama.url, decoding={"small": {"max_tokens": 4}}, **SETTINGS)
+    response = service.polish(SENTENCE, "small")
+    assert response.status_code == 502
+    assert "length limit" in response.json()["error"]
+
+
+def test_cancellation_frees_the_slot(llama: Llama, start: Start) -> None:
+    """If this fails, the board goes on working for somebody who has closed the page."""
+    service = start(llamacpp_url=llama.url, split_chars=300, **SETTINGS)
+    wait_until(lambda: ready(service.url))
+    for stream in (True, False):
+        body = {"text": "\n\n".join([LONG] * 20), "model_id": "small", "stream": stream}
+        with suppress(httpx.TimeoutException), httpx.Client(timeout=0.3) as client:
+            client.post(f"{service.url}/api/polish", json=body)
+            raise AssertionError("the text was polished too fast to be cancelled")
+        assert wait_until(lambda: not llama.busy(), seconds=5, what="the slot") < 1
+        assert service.polish("She dont like it.", "small").status_code == 200
+
+
+def test_restart_in_mid_stream(llama: Llama, start: Start) -> None:
+    """If this fails, a restart of llama-server leaves a page waiting, or the service unable to go on."""
+    service = start(llamacpp_url=llama.url, probe_seconds=0.2, **SETTINGS)
+    wait_until(lambda: ready(service.url))
+    body = {"text": LONG, "model_id": "small", "stream": True}
+    with httpx.stream("POST", f"{service.url}/api/polish", json=body, timeout=20) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if line == "event: delta")
+        llama.end()
+        rest = list(lines)
+    assert "event: error" in rest
+    assert json.loads(rest[rest.index("event: error") + 1][6:])["status"] == 502
+    wait_until(lambda: not ready(service.url))
+    llama.begin()
+    wait_until(lambda: ready(service.url))
+    assert service.polish(SENTENCE, "small").status_code == 200
+
+
+def test_warm_up_after_each_start(llama: Llama, start: Start) -> None:
+    """If this fails, the first user after a restart waits for the prompt to be read."""
+    service = start(llamacpp_url=llama.url, probe_seconds=0.2, **SETTINGS)
+
+    def warmed() -> int:
+        return sum(line["msg"] == "warm" for line in service.logged())
+
+    wait_until(lambda: warmed() == 1)
+    llama.end()
+    llama.begin()
+    wait_until(lambda: warmed() == 2)
+    time.sleep(1)
+    assert warmed() == 2, "it is warmed up again and again"
+
+
+def test_one_at_a_time(llama: Llama, start: Start) -> None:
+    """If this fails, requests fight for the slot inside llama-server, where nobody sees their place in the queue."""
+    service = start(llamacpp_url=llama.url, **SETTINGS)
+    wait_until(lambda: ready(service.url))
+    answers: list[httpx.Response] = []
+    threads = [
+        threading.Thread(
+            target=lambda: answers.append(service.polish(SENTENCE, "small", headers={"Accept": "text/event-stream"}))
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all("event: done" in answer.text for answer in answers), [answer.text[-300:] for answer in answers]
+    assert max(answer.text.count('"position"') for answer in answers) == 4, "nobody saw itself moving up from place 3"

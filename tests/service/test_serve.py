@@ -1,0 +1,110 @@
+"""The service as a process: how it starts, what it logs, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.service.conftest import Start, wait_until
+
+
+def test_stops_after_what_runs_is_done(start: Start) -> None:
+    """If this fails, every deployment cuts off the text that is being polished."""
+    service = start(mock_delay_ms=200)
+    answers: list[httpx.Response] = []
+    streamed = {"Accept": "text/event-stream"}
+    threads = [
+        threading.Thread(target=lambda: answers.append(service.polish("teh end of it"))),
+        threading.Thread(target=lambda: answers.append(service.polish("teh end of it", headers=streamed))),
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    assert service.stop() == 0
+    for thread in threads:
+        thread.join()
+    assert sorted("the end of it" in answer.text for answer in answers) == [True, True]
+
+
+def test_does_not_wait_for_ever(start: Start) -> None:
+    """If this fails, a stream that never ends keeps a board from shutting down."""
+    service = start(mock_delay_ms=60_000, shutdown_timeout=1)
+    body = {"text": "teh end", "model_id": "mock", "stream": True}
+    with httpx.stream("POST", f"{service.url}/api/polish", json=body, timeout=60) as response:
+        next(response.iter_lines())
+        started = time.monotonic()
+        service.stop()
+        assert time.monotonic() - started < 5
+
+
+def test_logs_tell_everything_but_the_text(start: Start) -> None:
+    """If this fails, private texts or keys lie in the journal, or a failure cannot be traced."""
+    service = start(api_key="topsecret", log_level="debug")
+    headers = {"X-API-Key": "topsecret", "X-Request-ID": "trace-1"}
+    service.polish("A private textt about Bob.", headers=headers)
+    service.polish("A private textt about Bob.", headers=headers | {"Accept": "text/event-stream"})
+    httpx.post(f"{service.url}/api/polish", content=b"private", headers=headers)
+    service.stop()
+    raw = service.log.read_text()
+    assert "private" not in raw.lower()
+    assert "topsecret" not in raw
+    first = next(line for line in service.logged() if line["msg"] == "request" and line["path"] == "/api/polish")
+    assert {"time", "level", "duration_ms"} <= first.keys()
+    assert (first["request_id"], first["status"], first["model"], first["chars"]) == ("trace-1", 200, "mock", 26)
+
+
+def test_a_wrong_setting(tmp_path: Path) -> None:
+    """If this fails, a service with a wrong configuration starts, or ends with a stack trace."""
+    environment = os.environ | {"POLLEX_PORT": "none", "POLLEX_MOCK": "true"}
+    command = [sys.executable, "-m", "pollex.serve"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: the settings have 1 problem")
+    assert "POLLEX_PORT" in ended.stderr
+
+
+def test_it_is_small(start: Start) -> None:
+    """If this fails, the service takes memory that the model needs on a board of 4 GB."""
+    service = start()
+    service.polish("teh end")
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    assert resident < 60 * 1024
+
+
+def test_imports_nothing_of_the_declaration() -> None:
+    """If this fails, pulumi must be installed on the board."""
+    code = "import sys, json, pollex.serve; print(json.dumps(sorted(m.partition('.')[0] for m in sys.modules)))"
+    loaded = set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))
+    assert not loaded & {"pulumi", "infra", "sandbox", "asyncssh", "grpc", "rich", "typer"}
+
+
+def test_keeps_a_silent_stream_open(start: Start) -> None:
+    """If this fails, a proxy closes the stream of somebody who waits in the queue."""
+    service = start(mock_delay_ms=16_000)
+    body = {"text": "teh", "model_id": "mock", "stream": True}
+    with httpx.stream("POST", f"{service.url}/api/polish", json=body, timeout=30) as response:
+        lines: list[str] = []
+        for line in response.iter_lines():
+            lines.append(line)
+    assert ": keep-alive" in lines
+    assert "event: done" in lines
+
+
+def test_the_port_is_taken(start: Start) -> None:
+    """If this fails, a second service seems to run while the first one answers."""
+    service = start()
+    environment = os.environ | {"POLLEX_PORT": str(service.port), "POLLEX_MOCK": "true", "POLLEX_HOST": "127.0.0.1"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pollex.serve"], env=environment, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert ended.returncode != 0
+    assert "address already in use" in ended.stdout
+    wait_until(lambda: service.polish("teh end").status_code == 200)

@@ -1,0 +1,303 @@
+"""Upstreams that hang, drip, lie and talk nonsense; what clients are told, and who answers instead."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.service.conftest import Client, Start, wait_until
+
+MODEL = "llama.cpp"
+
+
+class Scripted:
+    """A TCP server that answers by path with raw bytes, however wrong, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[socket.socket], None]] = {}
+        self.asked: list[tuple[str, bytes]] = []
+        self.closed = threading.Event()
+        """Set when a client has closed a connection in the middle of an answer."""
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Accept nobody any more."""
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head and (more := connection.recv(65536)):
+                head += more
+            if not head:
+                return
+            first, _, body = head.partition(b"\r\n\r\n")
+            length = next(
+                (int(h.split(b":")[1]) for h in first.split(b"\r\n") if h.lower().startswith(b"content-length")), 0
+            )
+            while len(body) < length and (more := connection.recv(65536)):
+                body += more
+            path = first.split()[1].decode()
+            self.asked.append((path, body))
+            self.answers.get(path, whole(b'{"error": {"message": "nothing here"}}', status=404))(connection)
+
+
+def whole(body: bytes, status: int = 200, length: int | None = None) -> Callable[[socket.socket], None]:
+    """A whole answer; its Content-Length may lie."""
+
+    def send(connection: socket.socket) -> None:
+        size = len(body) if length is None else length
+        connection.sendall(b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (status, size, body))
+
+    return send
+
+
+def stream(*parts: bytes, pause: float = 0, ends: bool = True) -> Callable[[socket.socket], None]:
+    """An answer in parts until the connection is closed, or one that is then left open without a word."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\r\n")
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        if not ends:
+            connection.settimeout(30)
+            connection.recv(1)
+
+    return send
+
+
+def chunk(content: str | None = None, reason: str | None = None) -> bytes:
+    """One event of llama-server's stream."""
+    delta = {} if content is None else {"content": content}
+    return b"data: %s\n\n" % json.dumps({"choices": [{"delta": delta, "finish_reason": reason}]}).encode()
+
+
+GOOD = stream(chunk("She"), chunk(" said."), chunk(reason="stop"), b"data: [DONE]\n\n")
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """A llama-server that is healthy and says `She said` to everything."""
+    server = Scripted()
+    server.answers = {
+        "/health": whole(b"{}"),
+        "/props": whole(b'{"default_generation_settings": {"n_ctx": 100}}'),
+        "/apply-template": whole(b'{"prompt": "p"}'),
+        "/tokenize": whole(b'{"tokens": [1, 2, 3]}'),
+        "/v1/chat/completions": GOOD,
+    }
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def second() -> Iterator[Scripted]:
+    """An Ollama that says `He said` to everything."""
+    server = Scripted()
+    done = b'{"message": {"content": " said."}, "done": true, "done_reason": "stop"}\n'
+    server.answers = {"/api/tags": whole(b"{}"), "/api/chat": stream(b'{"message": {"content": "He"}}\n', done)}
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (stream(ends=False), "no whole answer within 1 s"),
+        (stream(*[chunk("x")] * 30, pause=0.1, ends=False), "no whole answer within 1 s"),
+        (stream(chunk("She")), "the answer broke off before its end"),
+        (stream(chunk("She"), b"data: [DONE]\n\n"), "the answer broke off before its end"),
+        (whole(chunk("She"), length=5000), "the connection broke"),
+        (whole(chunk("She") + chunk(reason="stop"), length=9), "an answer that cannot be understood"),
+        (whole(b"data: {nonsense\n\n"), "an answer that cannot be understood"),
+        (whole(b"data: []\n\n"), "an answer that cannot be understood"),
+        (whole(b"data: 7\n\n"), "an answer that cannot be understood"),
+        (whole(b'data: {"choices": [{"delta": {"content": 7}}]}\n\n'), "an answer that cannot be understood"),
+        (whole(b'data: {"choices": []}\n\n'), "the answer broke off before its end"),
+        (whole(b"\xff\xfe\x00"), "the answer broke off before its end"),
+        (whole(b""), "the answer broke off before its end"),
+        (whole(b'{"error": {"message": "Loading model"}}', status=503), "status 503: Loading model"),
+        (whole(b"<html>", status=500), "status 500"),
+        (whole(b'data: {"error": {"message": "slot lost"}}\n\n'), "slot lost"),
+        (whole(b'error: {"message": "slot lost"}\n\n'), "slot lost"),
+        (lambda c: c.sendall(b"SSH-2.0-OpenSSH_9\r\n"), "the connection broke"),
+        (lambda c: None, "the connection broke"),
+    ],
+)
+def test_an_upstream_that_misbehaves(
+    client: Client, scripted: Scripted, answer: Callable[[socket.socket], None], error: str
+) -> None:
+    """If this fails, a broken upstream gives half a text, a hanging request, or a server error without a reason."""
+    api = client(llamacpp_url=scripted.url, llamacpp_timeout=1)
+    scripted.answers["/v1/chat/completions"] = answer
+    started = time.monotonic()
+    response = api.post("/api/polish", json={"text": "she sayd", "model_id": MODEL})
+    assert time.monotonic() - started < 3
+    assert response.status_code == 502
+    assert response.json()["error"].startswith("polish failed: llama.cpp: ")
+    assert error in response.json()["error"]
+
+
+def test_a_text_cut_by_length(client: Client, scripted: Scripted) -> None:
+    """If this fails, somebody sends a mail whose end the model never wrote."""
+    scripted.answers["/v1/chat/completions"] = stream(chunk("She"), chunk(reason="length"))
+    response = client(llamacpp_url=scripted.url).post("/api/polish", json={"text": "she sayd", "model_id": MODEL})
+    assert response.status_code == 502
+    assert response.json() == {"error": "polish failed: the model stopped at its length limit; nothing was returned"}
+
+
+def test_a_text_too_long_is_not_sent(client: Client, scripted: Scripted) -> None:
+    """If this fails, the board works for minutes on a text that cannot come back whole."""
+    api = client(llamacpp_url=scripted.url)
+    scripted.answers["/tokenize"] = whole(b'{"tokens": %s}' % json.dumps([1] * 50).encode())
+    scripted.asked.clear()
+    response = api.post("/api/polish", json={"text": "she sayd", "model_id": MODEL})
+    # (100 tokens of context - 50 of the prompt - 16) / 2.2
+    assert (response.status_code, response.json()) == (400, {"error": "text too long: 50 tokens (max 15)"})
+    assert "she sayd" not in str([body for path, body in scripted.asked if path == "/v1/chat/completions"])
+
+
+def test_what_is_sent(client: Client, scripted: Scripted) -> None:
+    """If this fails, decoding options or the length limit do not reach the model."""
+    decoding = {MODEL: {"top_k": 5, "repeat_penalty": 1.1}}
+    client(llamacpp_url=scripted.url, decoding=decoding).post(
+        "/api/polish", json={"text": "she sayd", "model_id": MODEL}
+    )
+    sent = json.loads([body for path, body in scripted.asked if path == "/v1/chat/completions"][-1])
+    assert [message["role"] for message in sent.pop("messages")] == ["system", "user"]
+    assert sent == {
+        "model": MODEL,
+        "stream": True,
+        "cache_prompt": True,
+        "temperature": 0.0,
+        "top_k": 5,
+        "repeat_penalty": 1.1,
+        "max_tokens": 2 * 3 + 64,
+    }
+
+
+@pytest.mark.parametrize(
+    "answer", [whole(b"{}", status=503), stream(chunk("She")), whole(b"data: {\n\n"), stream(ends=False)]
+)
+def test_fallback(
+    client: Client, scripted: Scripted, second: Scripted, answer: Callable[[socket.socket], None]
+) -> None:
+    """If this fails, one dead upstream ends the service although another one could answer."""
+    api = client(llamacpp_url=scripted.url, ollama_url=second.url, llamacpp_timeout=1)
+    scripted.answers["/v1/chat/completions"] = answer
+    response = api.post("/api/polish", json={"text": "he sayd", "model_id": MODEL}).json()
+    assert (response["polished"], response["model"]) == ("He said.", "qwen2.5:1.5b")
+    assert 'pollex_fallbacks_total{asked="llama.cpp",model="qwen2.5:1.5b"} 1.0' in api.get("/metrics").text
+
+
+def test_fallback_is_the_owners_choice(client: Client, scripted: Scripted, second: Scripted) -> None:
+    """If this fails, texts go to a server that the owner did not allow for this model."""
+    scripted.answers["/v1/chat/completions"] = whole(b"{}", status=503)
+    api = client(llamacpp_url=scripted.url, ollama_url=second.url, fallback={MODEL: []})
+    second.asked.clear()
+    assert api.post("/api/polish", json={"text": "he sayd", "model_id": MODEL}).status_code == 502
+    assert "he sayd" not in str(second.asked)
+
+
+def test_nothing_leaves_the_house_by_itself(client: Client, scripted: Scripted, second: Scripted) -> None:
+    """If this fails, private texts reach a cloud service because the board was down."""
+    scripted.answers["/v1/chat/completions"] = whole(b"{}", status=503)
+    api = client(llamacpp_url=scripted.url, claude_api_key="k", claude_url=second.url)
+    assert api.post("/api/polish", json={"text": "he sayd", "model_id": MODEL}).status_code == 502
+    assert second.asked == []
+
+
+def test_no_fallback_after_the_first_words(client: Client, scripted: Scripted, second: Scripted) -> None:
+    """If this fails, a page shows the beginning of one answer and the end of another."""
+    scripted.answers["/v1/chat/completions"] = stream(chunk("She has"), chunk(" said"))
+    api = client(llamacpp_url=scripted.url, ollama_url=second.url)
+    text = api.post("/api/polish", json={"text": "he sayd", "model_id": MODEL, "stream": True}).text
+    assert "event: error" in text
+    assert "He said" not in text
+
+
+def test_the_breaker(client: Client, scripted: Scripted) -> None:
+    """If this fails, every request waits out the timeout of a dead upstream, or it is never asked again."""
+    api = client(
+        llamacpp_url=scripted.url, llamacpp_timeout=0.3, breaker_failures=2, breaker_seconds=1, probe_seconds=60
+    )
+    scripted.answers["/v1/chat/completions"] = stream(ends=False)
+
+    def seconds() -> float:
+        started = time.monotonic()
+        assert api.post("/api/polish", json={"text": "he sayd", "model_id": MODEL}).status_code == 502
+        return time.monotonic() - started
+
+    assert min(seconds(), seconds()) >= 0.3
+    assert max(seconds(), seconds()) < 0.2
+    scripted.answers["/v1/chat/completions"] = GOOD
+    time.sleep(1)
+    assert api.post("/api/polish", json={"text": "he sayd", "model_id": MODEL}).status_code == 200
+
+
+def test_claude(client: Client, second: Scripted) -> None:
+    """If this fails, a paid key is of no use."""
+    event = b'data: {"type": "%s", "delta": %s}\n\n'
+    second.answers["/v1/messages"] = stream(
+        event % (b"content_block_delta", b'{"type": "text_delta", "text": "He said."}'),
+        event % (b"message_delta", b'{"stop_reason": "end_turn"}'),
+        event % (b"message_stop", b"{}"),
+    )
+    api = client(claude_api_key="k", claude_url=second.url, ollama_url=second.url)
+    asked = {"text": "he sayd", "model_id": "claude-sonnet-4-5-20250929"}
+    assert api.post("/api/polish", json=asked).json()["polished"] == "He said."
+    sent = json.loads(next(body for path, body in second.asked if path == "/v1/messages"))
+    assert (sent["max_tokens"], sent["messages"][0]["content"]) == (4096, "he sayd")
+    second.answers["/v1/messages"] = stream(event % (b"message_delta", b'{"stop_reason": "max_tokens"}'))
+    assert "length limit" in api.post("/api/polish", json=asked).json()["error"]
+
+
+def test_readiness_needs_a_generation(client: Client, scripted: Scripted) -> None:
+    """If this fails, a board that answers health checks but cannot generate is called ready."""
+    scripted.answers["/v1/chat/completions"] = whole(b"{}", status=500)
+    api = client(llamacpp_url=scripted.url, probe_seconds=0.1)
+    wait_until(lambda: any(path == "/v1/chat/completions" for path, _ in scripted.asked))
+    response = api.get("/readyz")
+    assert (response.status_code, response.json()["reasons"]) == (503, ["llama.cpp: has not generated anything yet"])
+    scripted.answers["/v1/chat/completions"] = whole(b'{"choices": [{"message": {"content": "x"}}]}')
+    wait_until(lambda: api.get("/readyz").status_code == 200)
+    scripted.answers["/health"] = whole(b"{}", status=503)
+    wait_until(lambda: api.get("/readyz").status_code == 503)
+    assert api.get("/readyz").json()["reasons"] == ["llama.cpp: llama-server unreachable"]
+    assert api.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_client_that_goes_away_cancels_upstream(start: Start, scripted: Scripted, streamed: bool) -> None:  # noqa: FBT001 - a table
+    """If this fails, the board's one slot works on for somebody who has left."""
+    service = start(llamacpp_url=scripted.url)
+    closed = threading.Event()
+
+    def hold(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + chunk("She"))
+        connection.settimeout(30)
+        if connection.recv(1) == b"":
+            closed.set()
+
+    scripted.answers["/v1/chat/completions"] = hold
+    body = {"text": "she sayd", "model_id": MODEL, "stream": streamed}
+    with suppress(httpx.TimeoutException):
+        httpx.post(f"{service.url}/api/polish", json=body, timeout=0.5)
+    assert closed.wait(1)
+    wait_until(lambda: any(line.get("gone") for line in service.logged()))
