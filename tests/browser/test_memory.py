@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.standin import Standin, polished
@@ -28,6 +29,23 @@ def test_recent_texts_come_back(page: Page, standin: Standin) -> None:
     expect(page.locator("#text")).to_have_value(TEXT)
     expect(page.locator("#changes ins")).to_have_count(3)
     assert len(standin.asked) == 1
+
+
+def test_recent_text_while_another_is_polished(page: Page, standin: Standin) -> None:
+    """The chosen text would be pushed away again by the end of the one that was given up for it."""
+    standin.polish = polished(POLISHED)
+    polish(page)
+    page.reload()
+    standin.polish = polished("Something else. " * 50, pause=0.1)
+    page.fill("#text", "Another text.")
+    page.click("#polish")
+    page.click("#open-recent")
+    page.get_by_role("button", name=TEXT).click()
+    assert standin.disconnected.wait(2)
+    page.wait_for_timeout(200)  # a wrong page needs a moment to go wrong
+    expect(page.locator("#outcome")).to_have_text(POLISHED)
+    expect(page.locator("#changes")).to_be_visible()
+    expect(page.locator("#stop")).to_be_hidden()
 
 
 def test_keeps_the_last_ten(page: Page) -> None:
@@ -82,9 +100,17 @@ def test_key_is_remembered_only_if_told_so(page: Page, standin: Standin) -> None
     expect(page.locator("#upstream")).to_have_text("Ready")
 
 
-def test_forbidden_storage_only_forgets(page: Page, standin: Standin) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') }",
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError') } })",
+    ],
+    ids=["full", "forbidden"],
+)
+def test_unusable_storage_only_forgets(page: Page, standin: Standin, fault: str) -> None:
     """With a full or forbidden storage nothing at all would work."""
-    page.add_init_script("Storage.prototype.setItem = Storage.prototype.getItem = () => { throw new Error('no') }")
+    page.add_init_script(fault)
     page.reload()
     standin.polish = polished(POLISHED)
     polish(page)

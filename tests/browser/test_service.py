@@ -20,7 +20,7 @@ STORY = "He go to the store yesterday and buyed some milks. He forget the bread,
 @pytest.fixture
 def context_options() -> dict[str, Any]:
     """The size of the README's picture."""
-    return {"viewport": {"width": 1280, "height": 600}, "device_scale_factor": 2}
+    return {"viewport": {"width": 1280, "height": 480}, "device_scale_factor": 2}
 
 
 def opened(context: BrowserContext, url: str) -> Page:
@@ -83,4 +83,5 @@ def test_real_model(
     assert page.locator("#changes .change").count() > 1
     assert "went to the store" in (page.locator("#outcome").text_content() or "")
     page.click("#next")
+    page.mouse.move(0, 0)
     page.screenshot(path=screenshots / "page.png")

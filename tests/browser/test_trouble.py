@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from tests.browser.standin import Answer, Standin, polished, refuse, sse
 from tests.browser.test_polish import seen
 
 TEXT = "Teh cat."
+
+
+def sse_text(text: str) -> Response:
+    """An event stream, as given."""
+    return Response(text, media_type="text/event-stream")
+
+
 PART = ("delta", {"text": "The"})
 
 TROUBLES: dict[str, tuple[Answer, str]] = {
@@ -39,6 +46,11 @@ TROUBLES: dict[str, tuple[Answer, str]] = {
         ),
         "the model stopped at its length limit",
     ),
+    "not the service's answer": (
+        lambda _: HTMLResponse("<h1>Log in to this network</h1>"),
+        "The answer cannot be read.",
+    ),
+    "not the service's stream": (lambda _: sse_text("data: <h1>\n\n"), "The answer cannot be read."),
     "cut off": (lambda _: sse(PART), "The answer broke off before it was complete."),
     "cut off in the last event": (
         lambda _: sse(("done", {"polished": "The", "model": "small", "elapsed_ms": 1}), cut=True),

@@ -20,12 +20,12 @@ export class Api {
 
     /** @returns {Promise<{id: string, name: string, provider: string}[]>} */
     async models() {
-        return (await this.#request("api/models")).json();
+        return json(await this.#request("api/models"));
     }
 
     /** @returns {Promise<{status: string, version: string, adapters: Record<string, {available: boolean, reason?: string}>}>} */
     async health() {
-        return (await this.#request("api/health")).json();
+        return json(await this.#request("api/health"));
     }
 
     /**
@@ -40,11 +40,11 @@ export class Api {
             signal,
         });
         if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-            yield { event: "done", ...(await response.json()) };
+            yield { event: "done", ...(await json(response)) };
             return;
         }
         for await (const { event, data } of events(chunks(response.body))) {
-            const message = JSON.parse(data);
+            const message = parse(data);
             if (event === "error") throw new ApiError(message.status, message.error, message.retry_after);
             yield { event, ...message };
             if (event === "done") return;
@@ -70,6 +70,24 @@ async function reach(path, options) {
     }
 }
 
+async function json(response) {
+    return parse(await response.text().catch(broken));
+}
+
+/** Something else than the service may answer: a proxy, or the network's own login page. */
+function parse(text) {
+    try {
+        return JSON.parse(text);
+    } catch {
+        throw new ApiError(0, "the answer cannot be read");
+    }
+}
+
+/** Rejects as an abort does, or else as an ApiError. */
+function broken(error) {
+    throw error.name === "AbortError" ? error : new ApiError(0, "the connection broke before the answer was complete");
+}
+
 async function refusal(response) {
     const body = await response.json().catch(() => ({}));
     const wait = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
@@ -90,8 +108,7 @@ async function* chunks(body) {
             yield value;
         }
     } catch (error) {
-        if (error.name === "AbortError") throw error;
-        throw new ApiError(0, "the connection broke before the text was complete");
+        broken(error);
     } finally {
         reader.cancel().catch(() => {});
     }

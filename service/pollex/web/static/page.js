@@ -12,13 +12,13 @@ import { History, Remembered } from "./store.js";
 
 const $ = (id) => document.getElementById(id);
 const remembered = {
-    key: new Remembered(localStorage, "key", ""),
-    theme: new Remembered(localStorage, "theme", "auto"),
-    keep: new Remembered(localStorage, "keep", true),
-    draft: new Remembered(localStorage, "draft", ""),
-    model: new Remembered(localStorage, "model", ""),
+    key: new Remembered("key", ""),
+    theme: new Remembered("theme", "auto"),
+    keep: new Remembered("keep", true),
+    draft: new Remembered("draft", ""),
+    model: new Remembered("model", ""),
 };
-const history = new History(localStorage);
+const history = new History();
 const notice = new Notice($("notice"));
 const review = new Review($("changes"));
 
@@ -45,6 +45,7 @@ function show(state) {
     const running = state === "running";
     if (!running && document.activeElement === $("stop")) $("polish").focus();
     $("stop").hidden = !running;
+    $("clear").hidden = running;
     $("polish").ariaDisabled = String(running);
 }
 
@@ -60,15 +61,17 @@ async function polish() {
     }
     const former = $("result").dataset.state;
     show("running");
-    run = new Run(api, { text, model }, { stream: $("stream"), progress: $("progress"), phase: $("phase"), announce });
+    const view = { stream: $("stream"), progress: $("progress"), phase: $("phase"), announce };
+    const mine = (run = new Run(api, { text, model }, view));
     try {
-        finish(text, model, await run.result());
+        finish(text, model, await mine.result());
     } catch (error) {
+        if (run !== mine) return; // something else is shown by now
         show(former);
         if (error.name === "AbortError") announce("Stopped. Your text is unchanged.");
         else fail(error);
     } finally {
-        run = undefined;
+        if (run === mine) run = undefined;
     }
 }
 
@@ -78,7 +81,8 @@ function finish(text, asked, { polished, model, elapsed_ms }) {
     $("facts").textContent = `${model} · ${(elapsed_ms / 1000).toFixed(1)} s`;
     const other = models.other(model, asked);
     if (other) notice.show({ title: `${other} answered`, advice: "The model you chose cannot be reached." });
-    announce(review.count === 0 ? "Done. Nothing to change." : `Done. ${review.count} changes to review.`);
+    const changes = review.count === 1 ? "1 change" : `${review.count} changes`;
+    announce(review.count === 0 ? "Done. Nothing to change." : `Done. ${changes} to review.`);
     if (matchMedia("(max-width: 50rem)").matches) $("result").scrollIntoView();
 }
 
@@ -131,10 +135,16 @@ function counted() {
     $("count").textContent = `${words} ${words === 1 ? "word" : "words"} · ${[...text].length} characters`;
 }
 
+/** Puts a text in place of the one there is. */
+function write(text) {
+    $("text").value = text;
+    $("text").dispatchEvent(new Event("input"));
+}
+
 function restore(entry) {
     run?.stop();
-    $("text").value = entry.text;
-    counted();
+    run = undefined;
+    write(entry.text);
     notice.clear();
     present(entry.text, entry.polished);
     $("facts").textContent = entry.model;
@@ -168,11 +178,12 @@ function step(by) {
 
 function keyboard(event) {
     const mod = event.ctrlKey || event.metaKey;
+    const alt = event.altKey && event.target !== $("model"); // there it opens the list
     if (document.querySelector("dialog[open]")) return;
     if (mod && event.key === "Enter") void (event.shiftKey ? copyResult() : polish());
     else if (event.key === "Escape" && run) run.stop();
-    else if (event.altKey && event.key === "ArrowDown") step(1);
-    else if (event.altKey && event.key === "ArrowUp") step(-1);
+    else if (alt && event.key === "ArrowDown") step(1);
+    else if (alt && event.key === "ArrowUp") step(-1);
     else return;
     event.preventDefault();
 }
@@ -199,8 +210,7 @@ function listen() {
         if (remembered.keep.get()) remembered.draft.set($("text").value);
     });
     $("clear").addEventListener("click", () => {
-        $("text").value = "";
-        $("text").dispatchEvent(new Event("input"));
+        write("");
         $("text").focus();
     });
     $("model").addEventListener("change", () => remembered.model.set($("model").value));

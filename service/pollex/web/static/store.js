@@ -7,17 +7,16 @@ const KEPT = 10;
  * @typedef {{at: number, model: string, text: string, polished: string}} Entry  `at` in ms since 1970
  */
 
-/** A value under a name in a Storage; a storage that is full or forbidden only forgets. */
+/** A value under a name; where storage is full or forbidden (then even naming it throws) it is only forgotten. */
 export class Remembered {
-    constructor(storage, name, fallback) {
-        this.storage = storage;
+    constructor(name, fallback) {
         this.name = `pollex.${name}`;
         this.fallback = fallback;
     }
 
     get() {
         try {
-            return JSON.parse(this.storage.getItem(this.name)) ?? this.fallback;
+            return JSON.parse(localStorage.getItem(this.name)) ?? this.fallback;
         } catch {
             return this.fallback;
         }
@@ -25,7 +24,7 @@ export class Remembered {
 
     set(value) {
         try {
-            this.storage.setItem(this.name, JSON.stringify(value));
+            localStorage.setItem(this.name, JSON.stringify(value));
         } catch {
             this.forget();
         }
@@ -33,7 +32,7 @@ export class Remembered {
 
     forget() {
         try {
-            this.storage.removeItem(this.name);
+            localStorage.removeItem(this.name);
         } catch {
             // a storage that is forbidden holds nothing
         }
@@ -42,11 +41,7 @@ export class Remembered {
 
 /** The last texts, newest first. */
 export class History {
-    #entries;
-
-    constructor(storage) {
-        this.#entries = new Remembered(storage, "history", []);
-    }
+    #entries = new Remembered("history", []);
 
     /** @returns {Entry[]} */
     list() {
