@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -36,7 +36,7 @@ async def _tokenize(request: Request) -> Response:
     return JSONResponse({"tokens": (await request.json())["content"].split()})
 
 
-def _fixed(answer: object) -> object:
+def _fixed(answer: object) -> Callable[[Request], Response]:
     return lambda _: JSONResponse(answer)
 
 

@@ -46,14 +46,15 @@ class Room:
     """How long a text may be for a model."""
 
     tokens: int
-    """Of this text."""
+    """Of this text, or more than it can have."""
     most: int
     """Of the longest text whose answer still fits the context."""
+    answer: int
+    """That the polished text can need; a model that goes on beyond that has lost its way."""
 
-    @property
-    def answer(self) -> int:
-        """Tokens that a polished text can need; a model that goes on beyond that has lost its way."""
-        return 2 * self.tokens + 64
+
+_SHORT = 256
+"""Bytes up to which a text is not worth asking how many tokens it has."""
 
 
 class Adapter(Protocol):
@@ -214,7 +215,12 @@ class LlamaCpp:
             self._context = await self._measure(prompt)
         slot, taken = self._context
         # An answer is about as long as its text; a fifth more, and some for a sentence, covers what polishing adds.
-        return Room(await self._count(text), max(0, int((slot - taken - 16) / 2.2)))
+        most = max(0, int((slot - taken - 16) / 2.2))
+        # No token is shorter than a byte, so a short text is known to fit without being counted.
+        if (size := len(text.encode())) <= min(_SHORT, most):
+            return Room(size, most, size + 64)
+        tokens = await self._count(text)
+        return Room(tokens, most, 2 * tokens + 64)
 
     async def _measure(self, prompt: Prompt) -> tuple[int, int]:
         props = await self._http.get("/props")

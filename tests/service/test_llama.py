@@ -137,7 +137,7 @@ def test_one_at_a_time(llama: Llama, start: Start) -> None:
     answers: list[httpx.Response] = []
     threads = [
         threading.Thread(
-            target=lambda: answers.append(service.polish(SENTENCE, "small", headers={"Accept": "text/event-stream"}))
+            target=lambda: answers.append(service.polish(LONG, "small", headers={"Accept": "text/event-stream"}))
         )
         for _ in range(4)
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -21,7 +23,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 @schema.parametrize()
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
-def test_every_answer_is_documented(case: schemathesis.Case) -> None:
+def test_every_answer_is_documented(case: schemathesis.Case[Any]) -> None:
     """If this fails, some request crashes the service, or gets an answer that no client was told of."""
     case.call_and_validate(checks=CHECKS)
 
