@@ -56,14 +56,24 @@ test: lint toolchain ## everything: lint, types, unit, snapshot and end-to-end t
 test-quick: lint ## what needs neither root nor a board
 	@$(V)/pytest tests/infra tests/patches tests/host
 
+.PHONY: bench-service
+bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
+	@$(V)/python bench/service.py
+
 .PHONY: golden
 golden: $(V)/.ready ## write the golden files anew; review what git shows
 	@$(V)/pytest --quiet --snapshot-update tests/infra
+
+.PHONY: screenshots
+screenshots: $(V)/.ready ## take the README's picture of the page anew, with the real small model
+	@$(V)/pytest --quiet tests/browser/test_service.py -k real_model
+	@cp build/screenshots/page.png docs/images/page.png
 
 .PHONY: docs
 docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m infra.reference
 	@$(V)/python -m pollex.clidoc > docs/reference/cli.md
+	@$(V)/python -m pollex.reference > docs/reference/service.md
 
 .PHONY: lock
 lock: $(V)/.ready ## write requirements/dev.txt anew: versions and hashes, no addresses
