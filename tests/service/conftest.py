@@ -63,7 +63,11 @@ class Service:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pollex.serve"], env=environment, stdout=output, stderr=output
             )
+
+    def wait(self) -> Service:
+        """Itself, once it answers."""
         wait_until(lambda: answers(f"{self.url}/livez"), what="the service")
+        return self
 
     def polish(self, text: str, model: str = "mock", **more: Any) -> httpx.Response:
         """POST /api/polish."""
@@ -93,7 +97,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         if not any(key.endswith("_url") for key in given):
             given["mock"] = True
         running.append(Service(tmp_path / f"service-{len(running)}.log", **given))
-        return running[-1]
+        return running[-1].wait()
 
     yield run
     for service in running:
@@ -127,7 +131,6 @@ class Llama:
         self.url = f"http://127.0.0.1:{self.port}"
         fixed = ["--slots", "--no-context-shift", "-t", "1", "-c", "512", "--port", str(self.port)]
         self._command = [str(executable), "-m", str(model), *fixed, *options]
-        self.begin()
 
     def begin(self) -> None:
         """Start, and wait until the model is loaded."""
@@ -148,5 +151,8 @@ class Llama:
 @pytest.fixture
 def llama(binary: Path) -> Iterator[Llama]:  # noqa: F811 - the fixture of that name
     server = Llama(binary, fetch.fetch(fetch.MODEL))
-    yield server
-    server.end()
+    try:
+        server.begin()
+        yield server
+    finally:
+        server.end()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import suppress
 
 import httpx
+import pytest
 
 from tests.service.conftest import Llama, Service, Start, wait_until
 
@@ -88,11 +88,19 @@ def test_cancellation_frees_the_slot(llama: Llama, start: Start) -> None:
     """If this fails, the board goes on working for somebody who has closed the page."""
     service = start(llamacpp_url=llama.url, split_chars=300, **SETTINGS)
     wait_until(lambda: ready(service.url))
-    for stream in (True, False):
-        body = {"text": "\n\n".join([LONG] * 20), "model_id": "small", "stream": stream}
-        with suppress(httpx.TimeoutException), httpx.Client(timeout=0.3) as client:
-            client.post(f"{service.url}/api/polish", json=body)
-            raise AssertionError("the text was polished too fast to be cancelled")
+    body = {"text": "\n\n".join([LONG] * 20), "model_id": "small"}
+
+    def watch_and_leave() -> None:
+        asked = body | {"stream": True}
+        with httpx.stream("POST", f"{service.url}/api/polish", json=asked, timeout=20) as response:
+            next(line for line in response.iter_lines() if line == "event: delta")
+
+    def wait_and_leave() -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{service.url}/api/polish", json=body, timeout=0.5)
+
+    for leave in (watch_and_leave, wait_and_leave):
+        leave()
         assert wait_until(lambda: not llama.busy(), seconds=5, what="the slot") < 1
         assert service.polish("She dont like it.", "small").status_code == 200
 
