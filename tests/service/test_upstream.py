@@ -23,8 +23,6 @@ class Scripted:
     def __init__(self) -> None:
         self.answers: dict[str, Callable[[socket.socket], None]] = {}
         self.asked: list[tuple[str, bytes]] = []
-        self.closed = threading.Event()
-        """Set when a client has closed a connection in the middle of an answer."""
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -286,7 +284,8 @@ def test_readiness_needs_a_generation(client: Client, scripted: Scripted) -> Non
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_client_that_goes_away_cancels_upstream(start: Start, scripted: Scripted, streamed: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, the board's one slot works on for somebody who has left."""
-    service = start(llamacpp_url=scripted.url)
+    service = start(llamacpp_url=scripted.url, probe_seconds=60)
+    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()))
     closed = threading.Event()
 
     def hold(connection: socket.socket) -> None:
