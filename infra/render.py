@@ -57,6 +57,7 @@ def llama_server_command(server: LlamaServer, model: Model) -> tuple[str, ...]:
         *("-t", str(server.threads)),
         *("-np", str(server.slots)),
         *(() if server.context_shift else ("--no-context-shift",)),
+        *(("--slots",) if server.slots_endpoint else ()),
         *server.extra_args,
     )
 

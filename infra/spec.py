@@ -213,6 +213,12 @@ class LlamaServer(Value):
             description="false adds --no-context-shift: a full context is an error instead of a silently lost beginning"
         ),
     ] = False
+    slots_endpoint: Annotated[
+        bool,
+        Field(
+            description="true adds --slots: /slots shows what is being served, prompts included, to all who reach it"
+        ),
+    ] = False
     extra_args: Annotated[tuple[Line, ...], Field(description="further llama-server arguments, one an item")] = ()
     restart: Annotated[Literal["on-failure", "always", "no"], Field(description="systemd's Restart=")] = "on-failure"
     restart_sec: Annotated[int, Field(ge=0, description="systemd's RestartSec=, seconds")] = 5

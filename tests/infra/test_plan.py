@@ -103,7 +103,7 @@ def test_patches_and_script_cost_a_rebuild(values: dict[str, Any]) -> None:
     assert len({plan.build_derivation(stack, series, script).key for series, script in variants}) == len(variants)
 
 
-SERVER_ONLY = {"server.context": 4096, "server.extraArgs": ["--slots"], "server.readySeconds": 60}
+SERVER_ONLY = {"server.context": 4096, "server.extraArgs": ["-fa"], "server.readySeconds": 60}
 
 
 @pytest.mark.parametrize("path", SERVER_ONLY)

@@ -118,9 +118,10 @@ def test_local_url(values: dict[str, Any], host: str, url: str) -> None:
 
 def test_flags_of_the_command(values: dict[str, Any]) -> None:
     """If this fails, a setting does not reach llama-server."""
-    values["server"] |= {"contextShift": True, "slots": 3, "extraArgs": ["--slots", "-ub", "256"]}
+    values["server"] |= {"contextShift": True, "slots": 3, "slotsEndpoint": False, "extraArgs": ["-ub", "256", "-fa"]}
     stack = spec.parse(values, file="x")
     command = render.llama_server_command(stack.server, stack.model)
     assert "--no-context-shift" not in command
+    assert "--slots" not in render.llama_server_command(stack.server.model_copy(update={"extra_args": ()}), stack.model)
     assert command[command.index("-np") + 1] == "3"
-    assert command[-3:] == ("--slots", "-ub", "256")
+    assert command[-3:] == ("-ub", "256", "-fa")
