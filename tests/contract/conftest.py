@@ -1,4 +1,6 @@
-"""The provider under test: always the stand-in, and the official plugin where POLLEX_OFFICIAL_COMMAND names it.
+"""The provider under test: always the stand-in, and the official plugin wherever there is one.
+
+The official one is what POLLEX_OFFICIAL_COMMAND names, what `make toolchain` could download, or what stands on PATH.
 
 A test that takes `workshop` runs with each of them, and so pins what they share; one that takes `stand_in` is about
 what the stand-in does otherwise on purpose.
@@ -7,19 +9,30 @@ what the stand-in does otherwise on purpose.
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.command import VERSION
 from sandbox.command.testing import CHECKOUT, STAND_IN, Sshd, Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROVIDERS = {"stand-in": STAND_IN}
-if "POLLEX_OFFICIAL_COMMAND" in os.environ:
-    PROVIDERS["official"] = Path(os.environ["POLLEX_OFFICIAL_COMMAND"])
+PLUGIN = "pulumi-resource-command"
+
+
+def official() -> Path | None:
+    """The official plugin, if this machine has it."""
+    named = os.environ.get("POLLEX_OFFICIAL_COMMAND") or shutil.which(PLUGIN)
+    downloaded = sorted((CHECKOUT / ".toolchain/home/plugins").glob(f"resource-command-v{VERSION}/{PLUGIN}"))
+    found = [Path(named)] if named else downloaded
+    return found[0] if found and found[0].resolve() != STAND_IN.resolve() else None
+
+
+PROVIDERS = {"stand-in": STAND_IN} | ({"official": plugin} if (plugin := official()) else {})
 
 
 @pytest.fixture(scope="session")
