@@ -49,7 +49,8 @@ lint: $(V)/.ready ## ruff, mypy, shellcheck, shfmt
 .PHONY: test
 test: lint toolchain ## everything: lint, types, unit, snapshot and end-to-end tests
 	@$(V)/python -m sandbox.machine
-	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile --ignore=tests/sandbox tests
+	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile --ignore=tests/sandbox --ignore=tests/browser tests
+	@$(V)/pytest --quiet --numprocesses=2 --dist=loadfile tests/browser # its driver keeps an event loop running
 	@$(V)/pytest --quiet tests/sandbox # alone: it looks at what a board leaves on the machine
 
 .PHONY: test-quick
