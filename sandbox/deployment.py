@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from sandbox import fetch, mirror
+from sandbox import fetch
 from sandbox.board import Board
 from sandbox.engine import CHECKOUT, Pulumi
 from sandbox.mirror import Mirror
@@ -124,14 +124,10 @@ def serve(folder: Path) -> Path:
     served = folder / "served"
     served.mkdir()
     for name in (fetch.BUNDLE, fetch.MODEL):
-        os.link(fetch.fetch(name), served / name) if _same_disk(served) else shutil.copy(
-            fetch.fetch(name), served / name
-        )
+        source = fetch.fetch(name)
+        same_disk = source.stat().st_dev == served.stat().st_dev
+        (os.link if same_disk else shutil.copy)(source, served / name)
     return served
-
-
-def _same_disk(folder: Path) -> bool:
-    return folder.stat().st_dev == mirror.directory().stat().st_dev
 
 
 @contextmanager
