@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,10 @@ def nothing(index: int, folder: Path) -> dict[str, set[str]]:
 
 def supervisors(board: Board) -> list[int]:
     """boot.sh and systemd-nspawn."""
-    commands = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in board.guest.processes()}
+    commands = {}
+    for pid in board.guest.processes():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may have ended since it was listed
+            commands[pid] = Path(f"/proc/{pid}/comm").read_text().strip()
     return [pid for pid, command in commands.items() if command in {"sh", "systemd-nspawn"}]
 
 
