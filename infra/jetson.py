@@ -8,9 +8,9 @@ from typing import Any
 
 import pulumi
 
-from infra import HOST_FOLDER, ROOT, plan, remote, store
+from infra import HOST_FOLDER, ROOT, plan, remote, render, store
 from infra.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
-from infra.resources import Generation, Host
+from infra.resources import TOOLS, Generation, Host
 from infra.spec import HostStack
 
 PACKAGES = (*HOST_PACKAGES, *RUNTIME_PACKAGES)
@@ -35,8 +35,8 @@ class LlamaHost(pulumi.ComponentResource):
             tools_hash(HOST_FOLDER),
             copied,
         )
-        server = commands.run("llama-server", f"{remote.POLLEX_HOST} ensure", made.build_sheet, tools)
-        model = commands.run("model", f"{remote.POLLEX_HOST} ensure-model", made.model_sheet, tools)
+        server = commands.run("llama-server", f"{TOOLS} ensure", made.build_sheet, tools)
+        model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, tools)
         self.generation = Generation(
             "generation",
             connection=login.own(),
@@ -59,7 +59,7 @@ def needs(stack: HostStack) -> dict[str, Any]:
         "memoryMb": stack.host.min_memory_mb,
         "commands": [*HOST_COMMANDS, *profile.commands],
         "packages": [*PACKAGES, *plan.packages(stack)],
-        "ports": {str(stack.server.port): "llama-server.service"},
+        "ports": {str(stack.server.port): render.LLAMA_SERVER_UNIT},
         "serviceUser": stack.server.user,
     }
 

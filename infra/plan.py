@@ -38,7 +38,6 @@ def build_derivation(stack: HostStack, series: Sequence[Patch], script: str) -> 
         series: the patches of the profile, in order.
         script: the text of the build scripts, which decides bytes too.
     """
-    profile = PROFILES[stack.build.profile]
     return Derivation(
         "llama-server",
         {
@@ -47,10 +46,10 @@ def build_derivation(stack: HostStack, series: Sequence[Patch], script: str) -> 
             # an interrupted build goes on with the folders that it has
             "folders": list(SPARSE),
             "script": store.sha256(script),
-            "flags": [*profile.flags, *stack.build.flags],
+            "flags": list(flags(stack)),
             "target": "llama-server",
             "architecture": stack.host.architecture,
-            "toolchain": profile.toolchain,
+            "toolchain": PROFILES[stack.build.profile].toolchain,
         },
     )
 
@@ -112,7 +111,6 @@ def make(stack: HostStack, series: Sequence[Patch], script: str) -> Plan:
 
 
 def _build_sheet(stack: HostStack, build: Derivation, series: Sequence[Patch]) -> str:
-    profile = PROFILES[stack.build.profile]
     return sheet.render(
         {
             "env": sheet.env(
@@ -125,7 +123,7 @@ def _build_sheet(stack: HostStack, build: Derivation, series: Sequence[Patch]) -
                     "number": stack.source.number,
                     "mirrors": stack.source.mirrors,
                     "target": "llama-server",
-                    "flags": [*profile.flags, *stack.build.flags],
+                    "flags": flags(stack),
                     "packages": packages(stack),
                     "jobs": stack.build.jobs,
                     "sparse": SPARSE,
@@ -155,6 +153,11 @@ def _model_sheet(stack: HostStack, model: Derivation) -> str:
             )
         }
     )
+
+
+def flags(stack: HostStack) -> tuple[str, ...]:
+    """The CMake arguments of the build: the profile's, then the stack's own."""
+    return (*PROFILES[stack.build.profile].flags, *stack.build.flags)
 
 
 def packages(stack: HostStack) -> tuple[str, ...]:

@@ -11,9 +11,6 @@ from pulumi_command import remote
 
 from infra.spec import ConfigError, HostStack, Problem
 
-POLLEX_HOST = "/opt/pollex/bin/pollex-host"
-"""The host side's one command, once `prepare` has installed it."""
-
 UPLOAD = ".pollex/host"
 """Where the tools are copied to, below the login's home; `prepare` installs them from there."""
 
