@@ -49,7 +49,7 @@ def binary(source: Callable[[str], Source]) -> Path:
 def build(tree: Source, series: tuple[patches.Patch, ...], flags: tuple[str, ...], final: Path) -> None:
     missing = [tool for tool in ("cmake", "ninja", "c++", "patch") if shutil.which(tool) is None]
     if missing:
-        pytest.skip(f"cannot build llama-server to see how it ends: no {' and no '.join(missing)} on this machine")
+        pytest.fail(f"cannot build llama-server: no {' and no '.join(missing)}; `python -m sandbox.machine` brings it")
     work = final.with_suffix(".work")
     shutil.rmtree(work, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(tree.git("archive", tree.tree))) as archive:
