@@ -2,7 +2,7 @@
 
     python -m bench.sass [MODEL.gguf…]
 
-Compiles them for the Nano's GPU, as they are upstream and as patches/0011 has them, counts the instructions of their
+Compiles them for the Nano's GPU, as they are upstream and as patches/0021 has them, counts the instructions of their
 inner loops for each weight, and takes a model's shapes times that, against three limits: instructions, loads, memory.
 Prints tables, writes build/bench/sass.json and a plot. Exits with 1 if the upstream kernels give other counts than
 those that the method was checked with. Everything it says of tokens a second is predicted, not measured.
@@ -27,7 +27,7 @@ from bench.tensors import QWEN, SEED_BYTES, GgufError, Model, models, read, size
 from infra import ROOT
 from sandbox.machine import SandboxError
 
-PATCH = "0011-cuda-half2-mat-vec.patch"
+PATCH = "0021-cuda-half2-mat-vec.patch"
 
 INSTRUCTIONS = 128 * 0.9216e9
 """Per second and lane: 128 lanes at 921.6 MHz, the Nano's highest clock. Two that are issued together count as two."""
@@ -39,7 +39,7 @@ LOADS = 128 * 0.9216e9
 """Bytes a second from the first cache to registers: 32 lanes of 4 bytes in every clock."""
 
 SLICE = 1024
-"""Products that patches/0012 lets cuBLAS add up in halves: HGEMM_SLICE."""
+"""Products that patches/0022 lets cuBLAS add up in halves: HGEMM_SLICE."""
 
 PROMPT = 300
 """Tokens: a polishing instruction with a text of some hundred words."""
@@ -296,7 +296,7 @@ def prompt(tokens: int, *, halves: bool) -> Prompt:
 
     Args:
         tokens: length of the prompt, at most one batch.
-        halves: with patches/0012 instead of without.
+        halves: with patches/0022 instead of without.
     """
     matrices = [(name, count) for name, count in QWEN.layer() for _ in range(QWEN.layers)]
     weights = sum(count for _, count in matrices)
@@ -317,7 +317,7 @@ def print_prompt(tokens: int) -> None:
     """Floats and halves side by side."""
     before, after = prompt(tokens, halves=False), prompt(tokens, halves=True)
     print(f"\n{f'a prompt of {tokens} tokens, predicted':46}{'GFLOP':>10}{'GFLOP/s':>10}{'GB':>8}{'s, at least':>14}")
-    for name, taken in (("in floats, unpatched", before), ("in halves, patches/0012", after)):
+    for name, taken in (("in floats, unpatched", before), ("in halves, patches/0022", after)):
         print(
             f"{name:46}{taken.operations / 1e9:10.0f}{taken.rate / 1e9:10.0f}{taken.bytes / 1e9:8.1f}"
             f"{taken.seconds:14.1f}"

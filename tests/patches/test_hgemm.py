@@ -1,4 +1,4 @@
-"""What 0012-cuda-half-prompts costs in exactness: sums in halves, sliced as the patch slices them."""
+"""What 0022-cuda-half-prompts costs in exactness: sums in halves, sliced as the patch slices them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from infra import patches
 
-PATCH = patches.FOLDER / "0012-cuda-half-prompts.patch"
+PATCH = patches.FOLDER / "0022-cuda-half-prompts.patch"
 HOST = Path(__file__).parent / "host"
 
 LIMIT = 0.0053
