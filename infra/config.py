@@ -9,7 +9,7 @@ import pulumi
 from infra import spec
 
 
-def load() -> spec.HostStack:
+def load() -> spec.Stack:
     """The spec of the current stack.
 
     Raises:

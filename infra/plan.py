@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,24 @@ def load(stack: HostStack) -> Plan:
     """
     series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
     return make(stack, series, "".join((HOST_FOLDER / name).read_text() for name in BUILD_SCRIPTS))
+
+
+def files(stack: HostStack) -> dict[str, str]:
+    """Every text that the stack generates by name, its keys among them.
+
+    Raises:
+        patches.PatchError: the series of the profile is wrong.
+    """
+    made = load(stack)
+    keys = {"llama-server": made.build.key, "model": made.model.key, "generation": made.generation}
+    return {
+        **made.files,
+        "build.sheet": made.build_sheet,
+        "model.sheet": made.model_sheet,
+        "generation.sheet": made.generation_sheet,
+        "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
+        "keys.json": json.dumps(keys, indent=2) + "\n",
+    }
 
 
 def make(stack: HostStack, series: Sequence[Patch], script: str) -> Plan:

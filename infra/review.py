@@ -16,8 +16,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -53,17 +54,11 @@ def render(file: Path) -> dict[str, str]:
         patches.PatchError: the patch series is wrong.
     """
     stack = spec.parse(values(file), file=f"stacks/{file.name}")
-    made = plan.load(stack)
-    keys = {"llama-server": made.build.key, "model": made.model.key, "generation": made.generation}
-    return {
-        **made.files,
-        "build.sheet": made.build_sheet,
-        "model.sheet": made.model_sheet,
-        "generation.sheet": made.generation_sheet,
-        "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
-        KEYS: json.dumps(keys, indent=2) + "\n",
-    }
+    return FILES[stack.kind](stack)
 
+
+FILES: Mapping[str, Callable[[Any], dict[str, str]]] = {"host": plan.files}
+"""`pollex:kind`, and what makes every text that such a stack generates, by name; its keys are `keys.json`."""
 
 KEYS = "keys.json"
 

@@ -49,13 +49,13 @@ def test_no_secret_shows(own_stack: Path) -> None:
     assert "open sesame" not in graph
 
 
-def test_nothing_touches_the_host_before_the_preflight(stack_name: str) -> None:
+def test_nothing_touches_the_host_before_the_preflight(host_name: str) -> None:
     """If this fails, a board is changed before anybody knows whether it can take it."""
-    resources = json.loads(shown(stack_name, ROOT / "stacks" / f"Pulumi.{stack_name}.yaml"))["resources"]
+    resources = json.loads(shown(host_name, ROOT / "stacks" / f"Pulumi.{host_name}.yaml"))["resources"]
     after = {seen["name"]: set(seen["dependsOn"]) for seen in resources}
 
     def waits_for(name: str) -> set[str]:
         return after[name] | {further for one in after[name] for further in waits_for(one)}
 
-    assert all("host" in waits_for(name) for name in after if name not in {"host", "llama", f"pollex-{stack_name}"})
+    assert all("host" in waits_for(name) for name in after if name not in {"host", "llama", f"pollex-{host_name}"})
     assert {"llama-server", "model"} <= waits_for("generation")

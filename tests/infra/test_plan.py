@@ -14,7 +14,6 @@ from infra import ROOT, patches, plan, review, sheet, spec
 from infra.profiles import PROFILES
 
 Golden = Callable[[str, str], None]
-STACKS = [review.stack_name(file) for file in review.stack_files(ROOT)]
 SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
 
 
@@ -23,42 +22,48 @@ def made(stack: spec.HostStack) -> plan.Plan:
     return plan.make(stack, patches.load(series, tag=stack.source.tag), SCRIPT)
 
 
-def of(name: str) -> spec.HostStack:
-    file = ROOT / "stacks" / f"Pulumi.{name}.yaml"
-    return spec.parse(review.values(file), file=str(file))
+def host(values: dict[str, Any]) -> spec.HostStack:
+    stack = spec.parse(values, file="x")
+    assert isinstance(stack, spec.HostStack)
+    return stack
+
+
+def host_stacks() -> dict[str, spec.HostStack]:
+    files = {review.stack_name(file): review.values(file) for file in review.stack_files(ROOT)}
+    return {name: host(values) for name, values in files.items() if values["kind"] == "host"}
 
 
 def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def test_generated_files(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+def test_generated_files(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
     """If this fails, the board gets other files than the ones that were reviewed."""
-    for name, text in made(stack).files.items():
-        golden(f"{stack_name}/{name}", text)
+    for name, text in made(host_stack).files.items():
+        golden(f"{host_name}/{name}", text)
 
 
-def test_sheets(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+def test_sheets(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
     """If this fails, the host is asked for something else than what was reviewed."""
-    all_made = made(stack)
-    golden(f"{stack_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
-    golden(f"{stack_name}/model.sheet", all_made.model_sheet)
-    golden(f"{stack_name}/generation.sheet", all_made.generation_sheet)
+    all_made = made(host_stack)
+    golden(f"{host_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
+    golden(f"{host_name}/model.sheet", all_made.model_sheet)
+    golden(f"{host_name}/generation.sheet", all_made.generation_sheet)
 
 
-def test_derivations(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+def test_derivations(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
     """If this fails, a change that costs a rebuild went unseen in review."""
-    all_made = made(stack)
+    all_made = made(host_stack)
     derivations = {d.item: dict(d.inputs) for d in (all_made.build, all_made.model)}
-    golden(f"{stack_name}/derivations.json", pretty(derivations))
-    golden(f"{stack_name}/live.json", pretty(all_made.live))
+    golden(f"{host_name}/derivations.json", pretty(derivations))
+    golden(f"{host_name}/live.json", pretty(all_made.live))
 
 
-def test_series_travels_whole(stack: spec.HostStack) -> None:
+def test_series_travels_whole(host_stack: spec.HostStack) -> None:
     """If this fails, the board builds without one of the patches."""
-    sections = sheet.parse(made(stack).build_sheet)
+    sections = sheet.parse(made(host_stack).build_sheet)
     names = sections["series"].splitlines()
-    loaded = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    loaded = patches.load(PROFILES[host_stack.build.profile].series, tag=host_stack.source.tag)
     assert [sections[f"patches/{name}"] for name in names] == [patch.text for patch in loaded]
 
 
@@ -90,13 +95,13 @@ def test_what_costs_a_rebuild(values: dict[str, Any], path: str) -> None:
     """If this fails, a harmless change costs an hour of compiling, or a real one is served by an old binary."""
     changed = set_at(values, path, (REBUILDS | KEEPS)[path])
     patch = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
-    keys = [plan.build_derivation(spec.parse(one, file="x"), [patch], SCRIPT).key for one in (values, changed)]
+    keys = [plan.build_derivation(host(one), [patch], SCRIPT).key for one in (values, changed)]
     assert (keys[0] != keys[1]) == (path in REBUILDS)
 
 
 def test_patches_and_script_cost_a_rebuild(values: dict[str, Any]) -> None:
     """If this fails, a changed patch or build script is served by an old binary."""
-    stack = spec.parse(values, file="x")
+    stack = host(values)
     first = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
     second = patches.Patch(name="0002-y.patch", sha256="4" * 64, text="", description="", applies_to=("b5050",))
     variants = [([first, second], SCRIPT), ([second, first], SCRIPT), ([first], SCRIPT), ([first, second], "other")]
@@ -109,17 +114,14 @@ SERVER_ONLY = {"server.context": 4096, "server.extraArgs": ["-fa"], "server.read
 @pytest.mark.parametrize("path", SERVER_ONLY)
 def test_a_server_setting_changes_the_generation_alone(values: dict[str, Any], path: str) -> None:
     """If this fails, a changed server flag is not activated, or rebuilds the server."""
-    before, after = (
-        made(spec.parse(values, file="x")),
-        made(spec.parse(set_at(values, path, SERVER_ONLY[path]), file="x")),
-    )
+    before, after = made(host(values)), made(host(set_at(values, path, SERVER_ONLY[path])))
     assert (before.build, before.model) == (after.build, after.model)
     assert before.generation != after.generation
 
 
-def test_live_map_matches_the_sheet(stack: spec.HostStack) -> None:
+def test_live_map_matches_the_sheet(host_stack: spec.HostStack) -> None:
     """If this fails, `refresh` reports drift on a board that is as declared."""
-    all_made = made(stack)
+    all_made = made(host_stack)
     sections = sheet.parse(all_made.generation_sheet)
     links = dict(line.split("\t") for line in sections["links"].splitlines())
     assert {f"link {path}": target for path, target in links.items()}.items() <= all_made.live.items()
@@ -133,5 +135,5 @@ def test_no_golden_file_is_left_over() -> None:
     folder = Path(__file__).parent / "__snapshots__" / "test_plan"
     kept = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     sheets = ["build.env", "model.sheet", "generation.sheet", "derivations.json", "live.json"]
-    made_here = {f"{name}/{file}" for name in STACKS for file in [*made(of(name)).files, *sheets]}
+    made_here = {f"{name}/{file}" for name, one in host_stacks().items() for file in [*made(one).files, *sheets]}
     assert kept == made_here

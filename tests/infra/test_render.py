@@ -22,6 +22,12 @@ KNOWN_TO_SYSTEMD_237 = {
 """Directives in systemd 237's manual pages systemd.unit(5), .service(5), .exec(5); CacheDirectory came in 235."""
 
 
+def host(values: dict[str, Any]) -> spec.HostStack:
+    stack = spec.parse(values, file="x")
+    assert isinstance(stack, spec.HostStack)
+    return stack
+
+
 def units(stack: spec.HostStack) -> dict[str, str]:
     build = HOST_FOLDER / "pollex-build@.service"
     return {
@@ -30,20 +36,20 @@ def units(stack: spec.HostStack) -> dict[str, str]:
     }
 
 
-def test_directives_are_known_to_the_board(stack: spec.HostStack) -> None:
+def test_directives_are_known_to_the_board(host_stack: spec.HostStack) -> None:
     """If this fails, JetPack's systemd ignores a line that was relied on."""
-    for text in units(stack).values():
+    for text in units(host_stack).values():
         joined = text.replace("\\\n", "")
         names = {line.partition("=")[0] for line in joined.splitlines() if line and line[0] not in "[#"}
         assert names <= KNOWN_TO_SYSTEMD_237
 
 
-def test_systemd_accepts_the_units(stack: spec.HostStack, tmp_path: Any) -> None:
+def test_systemd_accepts_the_units(host_stack: spec.HostStack, tmp_path: Any) -> None:
     """If this fails, the unit does not load on the board."""
-    for name, text in units(stack).items():
+    for name, text in units(host_stack).items():
         # the programs and the account are the board's; here any that exist will do
         here = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
-        here = here.replace(f"User={stack.server.user}", "User=root")
+        here = here.replace(f"User={host_stack.server.user}", "User=root")
         (tmp_path / name).write_text(here)
         checked = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
@@ -102,7 +108,7 @@ def test_words_survive_systemd(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "url"),
+    ("listens", "url"),
     [
         ("127.0.0.1", "http://localhost:8080"),
         ("0.0.0.0", "http://localhost:8080"),
@@ -110,16 +116,16 @@ def test_words_survive_systemd(words: list[str]) -> None:
         ("fd00::7", "http://[fd00::7]:8080"),
     ],
 )
-def test_local_url(values: dict[str, Any], host: str, url: str) -> None:
+def test_local_url(values: dict[str, Any], listens: str, url: str) -> None:
     """If this fails, the gate and the service ask at an address where nobody listens."""
-    values["server"]["host"] = host
-    assert render.local_url(spec.parse(values, file="x").server) == url
+    values["server"]["host"] = listens
+    assert render.local_url(host(values).server) == url
 
 
 def test_flags_of_the_command(values: dict[str, Any]) -> None:
     """If this fails, a setting does not reach llama-server."""
     values["server"] |= {"contextShift": True, "slots": 3, "slotsEndpoint": False, "extraArgs": ["-ub", "256", "-fa"]}
-    stack = spec.parse(values, file="x")
+    stack = host(values)
     command = render.llama_server_command(stack.server, stack.model)
     assert "--no-context-shift" not in command
     assert "--slots" not in render.llama_server_command(stack.server.model_copy(update={"extra_args": ()}), stack.model)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra import spec
+from infra import ROOT, review, spec
 
 
 def problems(values: dict[str, Any]) -> dict[str, spec.Problem]:
@@ -16,14 +16,22 @@ def problems(values: dict[str, Any]) -> dict[str, spec.Problem]:
     return {problem.key: problem for problem in caught.value.problems}
 
 
-def test_committed_stacks_are_valid(stack: spec.HostStack) -> None:
+def test_committed_stacks_are_valid(stack_name: str) -> None:
     """If this fails, a fresh clone cannot even be previewed."""
-    assert stack.kind == "host"
+    file = ROOT / "stacks" / f"Pulumi.{stack_name}.yaml"
+    assert spec.parse(review.values(file), file=file.name).kind in spec.KINDS
+
+
+@pytest.mark.parametrize("kind", [None, "hots", ["host"]])
+def test_a_stack_says_what_it_declares(values: dict[str, Any], kind: object) -> None:
+    """If this fails, a mistyped kind drowns in complaints about settings that another kind lacks."""
+    assert list(problems({**values, "kind": kind} if kind else {"host": {}})) == ["pollex:kind"]
 
 
 def test_jetson_is_the_original_recipe(values: dict[str, Any]) -> None:
     """If this fails, the Nano silently gets other values than the recipe that was measured."""
     stack = spec.parse(values, file="x")
+    assert isinstance(stack, spec.HostStack)
     server, model = stack.server, stack.model
     assert stack.source.commit.startswith("23106f9")
     assert model.path == "/opt/llama-models/qwen2.5-1.5b-instruct-q4_k_m.gguf"
