@@ -21,12 +21,21 @@ _SECRET = re.compile(r"private|password|token", re.IGNORECASE)
 _LONG = 200
 """Characters after which a text is shown by its length and hash: sheets are reviewed as files of their own."""
 
+_COMPUTED = {
+    "identity": "of the host",
+    "facts": {},
+    "generation": "the live one",
+    "imageId": "of the image",
+    "repoDigest": "of the image",
+}
+"""What providers would say of a resource."""
+
 
 class _Answers(mocks.Mocks):
     """Answers every registration with its inputs."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        return f"{args.name}-id", {**args.inputs, "identity": "of the host", "facts": {}, "generation": "the live one"}
+        return f"{args.name}-id", {**args.inputs, **_COMPUTED}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise RuntimeError(f"the program calls {args.token}, which cannot be answered without an engine")

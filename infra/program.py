@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from infra import jetson
+from infra import dev, jetson
 from infra.spec import Stack
 
-DECLARE: Mapping[str, Callable[[Any], Mapping[str, object]]] = {"host": jetson.declare}
+DECLARE: Mapping[str, Callable[[Any], Mapping[str, object]]] = {"host": jetson.declare, "dev": dev.declare}
 
 
 def declare(stack: Stack) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from infra import ROOT, plan, spec
+from infra import ROOT, compose, plan, spec
 
 
 def stack_files(tree: Path) -> list[Path]:
@@ -57,7 +57,7 @@ def render(file: Path) -> dict[str, str]:
     return FILES[stack.kind](stack)
 
 
-FILES: Mapping[str, Callable[[Any], dict[str, str]]] = {"host": plan.files}
+FILES: Mapping[str, Callable[[Any], dict[str, str]]] = {"host": plan.files, "dev": compose.files}
 """`pollex:kind`, and what makes every text that such a stack generates, by name; its keys are `keys.json`."""
 
 KEYS = "keys.json"

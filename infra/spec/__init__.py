@@ -4,6 +4,7 @@
 The descriptions of the settings are also the remedies in that report and the text of docs/reference/config.md.
 """
 
+from infra.spec.dev import DevStack
 from infra.spec.host import Build, Host, HostStack, Jump, LlamaServer, Model
 from infra.spec.report import KINDS, ConfigError, Problem, Stack, group_of, parse
 from infra.spec.source import Source
@@ -15,6 +16,7 @@ __all__ = [
     "REFERENCE",
     "Build",
     "ConfigError",
+    "DevStack",
     "Host",
     "HostStack",
     "Jump",

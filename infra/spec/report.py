@@ -11,13 +11,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from infra.spec.dev import DevStack
 from infra.spec.host import HostStack
 from infra.spec.values import NAMESPACE, REFERENCE
 
-Stack = HostStack
+Stack = HostStack | DevStack
 """What a stack file can declare."""
 
-KINDS: Mapping[str, type[Stack]] = {"host": HostStack}
+KINDS: Mapping[str, type[Stack]] = {"host": HostStack, "dev": DevStack}
 """`pollex:kind`, and what it declares."""
 
 

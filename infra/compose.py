@@ -1,0 +1,312 @@
+"""The containers of a dev stack as a neutral list, and everything that is rendered from it. Pure.
+
+The Pulumi program (infra/dev.py) and compose.yaml are twins made from the same list, so that what one of them was
+tried with holds for the other.
+"""
+
+from __future__ import annotations
+
+import json
+import plistlib
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from infra import store
+from infra.spec.dev import Chat, DevStack, Embeddings, Metal, Multiplexer, Service
+
+EMBEDDINGS = "llama-server"
+"""The embeddings container, and its name in the network; Mimir's compose file has the same service."""
+CHAT = "llama-chat"
+POLISH = "polish"
+
+MODELS = "/models"
+"""Where the image looks for models."""
+PORT = 8080
+"""The port that llama-server's image listens on."""
+HEALTH = ("/entrypoint", "health")
+"""The health check of llama-server's image, where another one has to be replaced: there is no shell in it."""
+
+COMPOSE = "compose.yaml"
+MIMIR_COMPOSE = "mimir.compose.yaml"
+MIMIR_ENV = "mimir.env"
+MIMIR_METAL_ENV = "mimir.metal.env"
+LLAMA_SWAP = "llama-swap.yaml"
+JOB = "org.pollex.llama-server"
+"""The label of the launchd job, which also names its file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container: its health check and its user come from the image, its root file system is read-only."""
+
+    name: str
+    """Its name in the network."""
+    image: str
+    environment: Mapping[str, str]
+    port: int
+    """The port that it listens on."""
+    published: int
+    """The port of this machine."""
+    address: str
+    """The address of this machine."""
+    models: str | None = None
+    """How it sees the volume: `ro` or `rw`; none does not see it."""
+    after: str | None = None
+    """The container that must be healthy before it starts."""
+    stop_seconds: int = 10
+    """How long it may take to stop."""
+
+
+def containers(stack: DevStack) -> tuple[Container, ...]:
+    """Every container, in the order in which they start."""
+    made = [_server(EMBEDDINGS, stack.embeddings, stack.images.server)]
+    if stack.chat is not None:
+        made.append(_server(CHAT, stack.chat, stack.images.server))
+        if stack.service is not None and stack.images.polish is not None:
+            made.append(_polish(stack.service, stack.chat, stack.images.polish))
+    return tuple(made)
+
+
+def _server(name: str, server: Embeddings | Chat, image: str) -> Container:
+    environment: dict[str, str | int | None] = {
+        "MODEL": server.model,
+        "MODEL_SHA256": server.sha256,
+        "MODE": "chat",
+        "CONTEXT": server.context,
+        "LLAMA_ARG_N_PARALLEL": server.parallel,
+    }
+    if isinstance(server, Embeddings):
+        # a model that gives other vectors than clients were promised does not start
+        environment |= {"MODE": "embeddings", "POOLING": server.pooling, "DIMENSIONS": server.length}
+    return Container(
+        name=name,
+        image=image,
+        environment={name: str(value) for name, value in environment.items() if value is not None},
+        port=PORT,
+        published=server.port,
+        address=server.address,
+        models="rw" if server.downloaded else "ro",
+    )
+
+
+def _polish(service: Service, chat: Chat, image: str) -> Container:
+    return Container(
+        name=POLISH,
+        image=image,
+        environment={
+            "POLLEX_PORT": str(service.port),
+            "POLLEX_LLAMACPP_URL": f"http://{CHAT}:{PORT}",
+            "POLLEX_LLAMACPP_MODEL": chat.name,
+            "POLLEX_PROMPT_PATH": service.prompt,
+            "POLLEX_SLOTS": str(chat.parallel),
+        },
+        port=service.port,
+        published=service.port,
+        address=service.address,
+        after=CHAT,
+        # it finishes what runs, for which its own limit is a minute
+        stop_seconds=65,
+    )
+
+
+def compose(stack: DevStack) -> str:
+    """compose.yaml: the twin of the Pulumi program."""
+    return _yaml(
+        {
+            "name": "pollex",
+            "services": {made.name: _service(made) for made in containers(stack)},
+            "volumes": {"models": _existing(stack.volume, foreign="volume" in stack.foreign)},
+            "networks": {"default": _existing(stack.network, foreign="network" in stack.foreign)},
+        }
+    )
+
+
+def _service(made: Container) -> dict[str, Any]:
+    service: dict[str, Any] = {
+        "image": made.image,
+        "restart": "unless-stopped",
+        "environment": _literal(made.environment),
+        "ports": [{"host_ip": made.address, "published": str(made.published), "target": made.port}],
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "stop_grace_period": f"{made.stop_seconds}s",
+    }
+    if made.models is not None:
+        service["volumes"] = [_mount("models", made)]
+    if made.after is not None:
+        service["depends_on"] = {made.after: {"condition": "service_healthy"}}
+    return service
+
+
+def _mount(volume: str, made: Container) -> dict[str, Any]:
+    mount = {"type": "volume", "source": volume, "target": MODELS}
+    return {**mount, "read_only": True} if made.models == "ro" else mount
+
+
+def _existing(name: str, *, foreign: bool) -> dict[str, Any]:
+    return {"name": name, "external": True} if foreign else {"name": name}
+
+
+def _literal(environment: Mapping[str, str]) -> dict[str, str]:
+    """Values in which compose finds no variable."""
+    return {name: value.replace("$", "$$") for name, value in environment.items()}
+
+
+def mimir_compose(stack: DevStack) -> str:
+    """What Mimir's own compose file is overlaid with: its `llama-server` served by this image, from its own volume."""
+    made = containers(stack)[0]
+    service = {
+        "image": made.image,
+        # the image knows what to start; what the former image was told is for another program
+        "command": [],
+        "environment": _literal(made.environment),
+        "volumes": [_mount("ollama_models", made)],
+        "healthcheck": {"test": ["CMD", *HEALTH], "start_period": "120s"},
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+    }
+    return _yaml({"services": {made.name: service}, "volumes": {"ollama_models": {}}})
+
+
+def mimir(stack: DevStack, url: str = f"http://{EMBEDDINGS}:{PORT}") -> dict[str, str]:
+    """The variables that Mimir reads, where it finds the embeddings server at `url`."""
+    return {
+        "MIMIR_EMBEDDINGS_ENABLED": "true",
+        "MIMIR_EMBEDDINGS_PROVIDER": "openai",
+        "MIMIR_EMBEDDINGS_API": url,
+        "MIMIR_EMBEDDINGS_API_PATH": "/v1/embeddings",
+        "MIMIR_EMBEDDINGS_API_MODELS_PATH": "/v1/models",
+        # Mimir wants one; llama-server asks for none
+        "MIMIR_EMBEDDINGS_API_KEY": "unused",
+        "MIMIR_EMBEDDINGS_MODEL": stack.embeddings.name,
+        "MIMIR_EMBEDDINGS_DIMENSIONS": str(stack.embeddings.length),
+    }
+
+
+def env_file(variables: Mapping[str, str]) -> str:
+    """Lines that a shell, compose and docker's --env-file read alike: no value of these needs quotes."""
+    return "".join(f"{name}={value}\n" for name, value in variables.items())
+
+
+def llama_swap(multiplexer: Multiplexer, image: str, volume: str) -> str:
+    """The configuration of llama-swap, each of whose models is a container of the same image, made when asked for.
+
+    Its keys are those of llama-swap's config-schema.json.
+    """
+    return _yaml(
+        {
+            # the first load of a model comes from a cold disk
+            "healthCheckTimeout": 300,
+            "startPort": multiplexer.start_port,
+            "models": {
+                model: {
+                    "cmd": shlex.join(_run(model, image, volume)),
+                    "cmdStop": f"docker stop {_slug(model)}",
+                    "ttl": multiplexer.idle_seconds,
+                }
+                for model in multiplexer.models
+            },
+        }
+    )
+
+
+def _run(model: str, image: str, volume: str) -> Sequence[str]:
+    hardened = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true")
+    mount = f"--mount=type=volume,source={volume},target={MODELS},readonly"
+    run = ("docker", "run", "--rm", f"--name={_slug(model)}", *hardened, mount)
+    return (*run, f"--publish=127.0.0.1:${{PORT}}:{PORT}", f"--env=MODEL={model}", image)
+
+
+def _slug(model: str) -> str:
+    """A container's name for a model, of its own even where two models differ in a character that names cannot have."""
+    return f"llama-{re.sub(r'[^a-zA-Z0-9_.-]+', '-', model)}-{store.sha256(model)[:6]}"
+
+
+def metal_command(embeddings: Embeddings, metal: Metal) -> tuple[str, ...]:
+    """The command line of macOS's own llama-server, one word an item."""
+    context = embeddings.context or 0
+    return (
+        metal.llama_server,
+        *("--model", metal.model),
+        *("--alias", embeddings.name),
+        *("--host", embeddings.address),
+        *("--port", str(embeddings.port)),
+        "--embeddings",
+        *(("--pooling", embeddings.pooling) if embeddings.pooling is not None else ()),
+        *("--ctx-size", str(context * embeddings.parallel)),
+        # an input is evaluated in one piece
+        *("--batch-size", str(context)),
+        *("--ubatch-size", str(context)),
+        *("--parallel", str(embeddings.parallel)),
+        *("--n-gpu-layers", "999"),
+    )
+
+
+def launchd(embeddings: Embeddings, metal: Metal) -> str:
+    """The launchd job of macOS's own llama-server: started at login, and again when it ends by a mistake."""
+    job = {
+        "Label": JOB,
+        "ProgramArguments": list(metal_command(embeddings, metal)),
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": 30,
+        "StandardOutPath": metal.log,
+        "StandardErrorPath": metal.log,
+    }
+    return plistlib.dumps(job, sort_keys=False).decode()
+
+
+def app_config(stack: DevStack) -> dict[str, dict[str, str | int]]:
+    """The stack output `appConfig`: the polish service as this machine reaches things, Mimir as the network does."""
+    config: dict[str, dict[str, str | int]] = {}
+    if stack.chat is not None:
+        port = stack.service.port if stack.service is not None else Service().port
+        config["pollex"] = {"port": port, "llamacpp_url": url(stack.chat), "llamacpp_model": stack.chat.name}
+    return {**config, "mimir": {**mimir(stack)}}
+
+
+def url(part: Embeddings | Chat | Service) -> str:
+    """Where this machine reaches a published port."""
+    everywhere = {"0.0.0.0", "::", "127.0.0.1", "::1"}  # noqa: S104 - compared, not bound
+    name = "localhost" if part.address in everywhere else part.address
+    return f"http://{f'[{name}]' if ':' in name else name}:{part.port}"
+
+
+def files(stack: DevStack) -> dict[str, str]:
+    """Every text that the stack generates, by the name of its file."""
+    made = {
+        COMPOSE: compose(stack),
+        MIMIR_COMPOSE: mimir_compose(stack),
+        MIMIR_ENV: env_file(mimir(stack)),
+        "appConfig.json": json.dumps(app_config(stack), indent=2) + "\n",
+    }
+    if stack.multiplexer is not None:
+        made[LLAMA_SWAP] = llama_swap(stack.multiplexer, stack.images.server, stack.volume)
+    if stack.metal is not None:
+        made[f"{JOB}.plist"] = launchd(stack.embeddings, stack.metal)
+        made[MIMIR_METAL_ENV] = env_file(mimir(stack, f"http://host.docker.internal:{stack.embeddings.port}"))
+    return made
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML that a reader of version 1.1 and one of 1.2 take alike: what is not plainly a word stands in quotes."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = re.fullmatch(r"[A-Za-z/][\w ./:@=$<>{}+,-]*", text, re.ASCII) and not text.endswith(" ")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    head = "# Made from a stack of kind dev by infra/compose.py: change the stack file, not this.\n"
+    return head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
