@@ -17,7 +17,7 @@ from pulumi.runtime import mocks, rpc
 
 from infra import ROOT, config, review, spec
 
-_SECRET = re.compile(r"private|password|token", re.IGNORECASE)
+_SECRET = re.compile(r"private|password|token|secrets", re.IGNORECASE)
 _LONG = 200
 """Characters after which a text is shown by its length and hash: sheets are reviewed as files of their own."""
 
@@ -27,6 +27,10 @@ _COMPUTED = {
     "generation": "the live one",
     "imageId": "of the image",
     "repoDigest": "of the image",
+    "digest": "sha256:of the index",
+    "held": "",
+    "sizes": {},
+    "referrers": {},
 }
 """What providers would say of a resource."""
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from infra import dev, jetson
+from infra import dev, image, jetson
 from infra.spec import Stack
 
-DECLARE: Mapping[str, Callable[[Any], Mapping[str, object]]] = {"host": jetson.declare, "dev": dev.declare}
+DECLARE: Mapping[str, Callable[[Any], Mapping[str, object]]] = {
+    "host": jetson.declare,
+    "image": image.declare,
+    "dev": dev.declare,
+}
 
 
 def declare(stack: Stack) -> Mapping[str, object]:

@@ -35,7 +35,7 @@ def _table(prefix: str, group: type[BaseModel], seen: set[str]) -> list[str]:
         alias = field.alias or name
         key = f"{prefix}.{alias}" if prefix else f"{spec.NAMESPACE}:{alias}"
         inner = spec.group_of(field.annotation)
-        default = "**required**" if field.is_required() else f"`{_plain(field.default)}`"
+        default = "**required**" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
         kind = "group" if inner else _kind(schema["properties"][alias])
         rows.append(f"| `{key}` | {kind} | {default} | {field.description} |")
         if inner and key not in seen:

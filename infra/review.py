@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from infra import ROOT, compose, plan, spec
+from infra import ROOT, attest, compose, plan, spec
 
 
 def stack_files(tree: Path) -> list[Path]:
@@ -39,11 +39,15 @@ def values(file: Path) -> dict[str, object]:
     """A stack file's own values without their namespace and without encrypted ones, which only an `up` can read."""
     config = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
     prefix = f"{spec.NAMESPACE}:"
-    return {
-        key.removeprefix(prefix): value
-        for key, value in config.items()
-        if key.startswith(prefix) and not (isinstance(value, dict) and set(value) == {"secure"})
-    }
+    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    return dict(_open(own))
+
+
+def _open(value: Any) -> Any:
+    """The value without what is encrypted in it."""
+    if isinstance(value, dict):
+        return {k: _open(v) for k, v in value.items() if not (isinstance(v, dict) and set(v) == {"secure"})}
+    return [_open(item) for item in value] if isinstance(value, list) else value
 
 
 def render(file: Path) -> dict[str, str]:
@@ -57,7 +61,11 @@ def render(file: Path) -> dict[str, str]:
     return FILES[stack.kind](stack)
 
 
-FILES: Mapping[str, Callable[[Any], dict[str, str]]] = {"host": plan.files, "dev": compose.files}
+FILES: Mapping[str, Callable[[Any], dict[str, str]]] = {
+    "host": plan.files,
+    "image": attest.files,
+    "dev": compose.files,
+}
 """`pollex:kind`, and what makes every text that such a stack generates, by name; its keys are `keys.json`."""
 
 KEYS = "keys.json"

@@ -2,7 +2,8 @@
 # shellcheck disable=SC2154 # the variables of the tools are set by lib.sh
 # found.sh — what stood at a visible place before us is kept, once, and put back when the place is given up.
 #
-# found/list says what is ours, one a line:  unit NAME ENABLED ACTIVE (the state found) · link PATH · dir PATH
+# found/list says what is ours, one a line:
+#   unit NAME ENABLED ACTIVE (the state found) · link PATH · file PATH · dir PATH
 # found/files/<path> is what stood there. The line is written last, so a place without a line is not ours yet.
 
 found_list=$root/found/list
@@ -22,6 +23,14 @@ claim_link() {
     claim_folder "${1%/*}"
     keep_found "$1"
     printf 'link\t%s\n' "$1" >>"$found_list"
+}
+
+# claim_file PATH
+claim_file() {
+    ! is_ours file "$1" || return 0
+    claim_folder "${1%/*}"
+    keep_found "$1"
+    printf 'file\t%s\n' "$1" >>"$found_list"
 }
 
 # claim_unit NAME
@@ -86,6 +95,13 @@ release_link() {
         give_back "$1"
     fi
     forget link "$1"
+}
+
+# release_file PATH — it is ours, whoever edited it.
+release_file() {
+    rm -f -- "$1"
+    give_back "$1"
+    forget file "$1"
 }
 
 # release_unit NAME — stopped, disabled, gone; a unit that was found is back as it was.

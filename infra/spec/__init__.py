@@ -5,7 +5,8 @@ The descriptions of the settings are also the remedies in that report and the te
 """
 
 from infra.spec.dev import DevStack
-from infra.spec.host import Build, Host, HostStack, Jump, LlamaServer, Model
+from infra.spec.host import Build, Host, HostStack, Interpreter, Jump, LlamaServer, Model, Polish
+from infra.spec.image import Image, ImageStack
 from infra.spec.report import KINDS, ConfigError, Problem, Stack, group_of, parse
 from infra.spec.source import Source
 from infra.spec.values import NAMESPACE, REFERENCE
@@ -19,9 +20,13 @@ __all__ = [
     "DevStack",
     "Host",
     "HostStack",
+    "Image",
+    "ImageStack",
+    "Interpreter",
     "Jump",
     "LlamaServer",
     "Model",
+    "Polish",
     "Problem",
     "Source",
     "Stack",

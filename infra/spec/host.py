@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, JsonValue, SecretStr, StringConstraints, model_validator
 
 from infra.spec.source import Source
 from infra.spec.values import Hex64, Line, Path, Port, PublicKey, Url, UserName, Value
@@ -136,6 +136,86 @@ class LlamaServer(Value):
     ] = 300
 
 
+class Interpreter(Value):
+    """The Python that runs the polish service."""
+
+    version: Annotated[
+        str,
+        StringConstraints(pattern=r"^3\.(1[1-9]|[2-9][0-9])$"),
+        Field(description="its version, such as 3.12; without `url` the host's own pythonX.Y of that version is used"),
+    ]
+    url: Annotated[
+        Url | None,
+        Field(description="a standalone build (`install_only`) to bring along, for a host whose own Python is too old"),
+    ] = None
+    sha256: Annotated[Hex64 | None, Field(description="the SHA-256 of what `url` names, 64 hex digits")] = None
+    mirrors: Annotated[tuple[Url, ...], Field(description="further places, asked in order after `url`")] = ()
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if (self.url is None) != (self.sha256 is None):
+            missing = "sha256" if self.sha256 is None else "url"
+            raise ValueError(f"{missing}|missing|a standalone build is named by url and sha256 together")
+        return self
+
+
+class Polish(Value):
+    """The polish service in front of llama-server: its unit and its settings."""
+
+    port: Annotated[Port, Field(description="the port of its page and its API")] = 8090
+    host: Annotated[Line, Field(description="the address it listens on; 127.0.0.1 keeps it on the board")] = "0.0.0.0"  # noqa: S104 - phones and laptops are its users
+    user: Annotated[
+        UserName | None,
+        Field(description="the account that the unit runs as; null: one that systemd makes for as long as it runs"),
+    ] = None
+    python: Annotated[
+        Interpreter, Field(description="the Python that runs it: version, and url and sha256 if it is brought along")
+    ]
+    prompt: Annotated[
+        Line,
+        Field(description="`polish`, `polish-small` (for models below 1B), or a text file below the project's folder"),
+    ] = "polish"
+    memory_mb: Annotated[int, Field(ge=64, description="systemd's MemoryMax=, MB")] = 256
+    tasks: Annotated[int, Field(ge=16, description="systemd's TasksMax=")] = 64
+    ready_seconds: Annotated[
+        int, Field(ge=5, description="how long it may take from start to ready before it is taken back")
+    ] = 120
+    settings: Annotated[
+        dict[str, JsonValue],
+        Field(
+            default_factory=dict,
+            description="further settings of the service, spelt as in docs/reference/service.md, such as rate_limit",
+        ),
+    ]
+    api_key: Annotated[
+        SecretStr | None,
+        Field(description="the key that clients must send: `pulumi config set --secret --path polish.apiKey`"),
+    ] = None
+    claude_api_key: Annotated[
+        SecretStr | None, Field(description="a key of the Anthropic API (secret), to offer its model too")
+    ] = None
+
+    @model_validator(mode="after")
+    def _settings_are_left_to_give(self) -> Self:
+        for name, setting in _GIVEN.items():
+            if name in self.settings:
+                raise ValueError(f"settings.{name}|{self.settings[name]}|is set by pollex:{setting}")
+        return self
+
+
+_GIVEN = {
+    "host": "polish.host",
+    "port": "polish.port",
+    "prompt_path": "polish.prompt",
+    "api_key": "polish.apiKey",
+    "claude_api_key": "polish.claudeApiKey",
+    "llamacpp_url": "server",
+    "llamacpp_model": "model.name",
+    "slots": "server.slots",
+}
+"""Settings of the service that have one other place, and where that is."""
+
+
 class HostStack(Value):
     """Everything that a stack of kind `host` declares."""
 
@@ -152,6 +232,9 @@ class HostStack(Value):
     build: Annotated[Build, Field(description="how llama-server is compiled")]
     model: Annotated[Model, Field(description="the GGUF file that is served")]
     server: Annotated[LlamaServer, Field(description="the llama-server unit")]
+    polish: Annotated[
+        Polish | None, Field(description="the polish service in front of llama-server; null: llama-server alone")
+    ] = None
     substituters: Annotated[
         tuple[Url, ...],
         Field(description="HTTP servers asked for a finished build before compiling; trusted by being named here"),

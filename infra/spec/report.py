@@ -13,12 +13,13 @@ from pydantic_core import ErrorDetails
 
 from infra.spec.dev import DevStack
 from infra.spec.host import HostStack
+from infra.spec.image import ImageStack
 from infra.spec.values import NAMESPACE, REFERENCE
 
-Stack = HostStack | DevStack
+Stack = HostStack | ImageStack | DevStack
 """What a stack file can declare."""
 
-KINDS: Mapping[str, type[Stack]] = {"host": HostStack, "dev": DevStack}
+KINDS: Mapping[str, type[Stack]] = {"host": HostStack, "image": ImageStack, "dev": DevStack}
 """`pollex:kind`, and what it declares."""
 
 
@@ -102,13 +103,17 @@ _WRONG = {
 """Pydantic's error types in words that fit into the report; every other message stands as pydantic words it."""
 
 
+_SECRET = ("key", "password", "token")
+"""How the names of secret settings end; a test compares them with the types."""
+
+
 def _key(location: Sequence[str]) -> str:
     first, *rest = location
     return ".".join([f"{NAMESPACE}:{first}", *rest])
 
 
 def _shown(location: Sequence[str], value: object) -> str:
-    if location[0].startswith("privateKey"):
+    if any(part.lower().endswith(_SECRET) for part in location):
         return "***"
     text = json.dumps(value, ensure_ascii=False)
     limit = 48

@@ -10,16 +10,19 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, patches, plan, review, sheet, spec
+from infra import ROOT, patches, plan, review, sheet, spec, store
 from infra.profiles import PROFILES
 
 Golden = Callable[[str, str], None]
 SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
 
+BUNDLE = store.Derivation("polish", {"fixed here": "so that edits of the service do not change these files"})
+
 
 def made(stack: spec.HostStack) -> plan.Plan:
     series = PROFILES[stack.build.profile].series
-    return plan.make(stack, patches.load(series, tag=stack.source.tag), SCRIPT)
+    loaded = patches.load(series, tag=stack.source.tag)
+    return plan.make(stack, loaded, SCRIPT, BUNDLE if stack.polish is not None else None)
 
 
 def host(values: dict[str, Any]) -> spec.HostStack:
@@ -48,7 +51,7 @@ def test_sheets(host_name: str, host_stack: spec.HostStack, golden: Golden) -> N
     all_made = made(host_stack)
     golden(f"{host_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
     golden(f"{host_name}/model.sheet", all_made.model_sheet)
-    golden(f"{host_name}/generation.sheet", all_made.generation_sheet)
+    golden(f"{host_name}/generation.sheet", all_made.generation.sheet)
 
 
 def test_derivations(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
@@ -56,7 +59,7 @@ def test_derivations(host_name: str, host_stack: spec.HostStack, golden: Golden)
     all_made = made(host_stack)
     derivations = {d.item: dict(d.inputs) for d in (all_made.build, all_made.model)}
     golden(f"{host_name}/derivations.json", pretty(derivations))
-    golden(f"{host_name}/live.json", pretty(all_made.live))
+    golden(f"{host_name}/live.json", pretty(all_made.generation.live))
 
 
 def test_series_travels_whole(host_stack: spec.HostStack) -> None:
@@ -116,18 +119,20 @@ def test_a_server_setting_changes_the_generation_alone(values: dict[str, Any], p
     """If this fails, a changed server flag is not activated, or rebuilds the server."""
     before, after = made(host(values)), made(host(set_at(values, path, SERVER_ONLY[path])))
     assert (before.build, before.model) == (after.build, after.model)
-    assert before.generation != after.generation
+    assert before.generation.id != after.generation.id
 
 
 def test_live_map_matches_the_sheet(host_stack: spec.HostStack) -> None:
     """If this fails, `refresh` reports drift on a board that is as declared."""
     all_made = made(host_stack)
-    sections = sheet.parse(all_made.generation_sheet)
+    sections = sheet.parse(all_made.generation.sheet)
     links = dict(line.split("\t") for line in sections["links"].splitlines())
-    assert {f"link {path}": target for path, target in links.items()}.items() <= all_made.live.items()
+    assert {f"link {path}": target for path, target in links.items()}.items() <= all_made.generation.live.items()
     stores = {line.split("\t")[1].rpartition("/")[2] for line in sections["needs"].splitlines()}
-    assert {f"store {item}" for item in stores} == {name for name in all_made.live if name.startswith("store ")}
-    assert re.fullmatch("[0-9a-f]{32}", all_made.live["generation"])
+    assert {f"store {item}" for item in stores} == {
+        name for name in all_made.generation.live if name.startswith("store ")
+    }
+    assert re.fullmatch("[0-9a-f]{32}", all_made.generation.live["generation"])
 
 
 def test_no_golden_file_is_left_over() -> None:

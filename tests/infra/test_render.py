@@ -119,7 +119,7 @@ def test_words_survive_systemd(words: list[str]) -> None:
 def test_local_url(values: dict[str, Any], listens: str, url: str) -> None:
     """If this fails, the gate and the service ask at an address where nobody listens."""
     values["server"]["host"] = listens
-    assert render.local_url(host(values).server) == url
+    assert render.app_config(host(values))["llamacpp_url"] == url
 
 
 def test_flags_of_the_command(values: dict[str, Any]) -> None:
