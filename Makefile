@@ -77,9 +77,11 @@ docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m pollex.reference > docs/reference/service.md
 
 .PHONY: lock
-lock: $(V)/.ready ## write requirements/dev.txt anew: versions and hashes, no addresses
+lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addresses
 	@$(V)/uv pip compile --quiet --group pyproject.toml:dev pyproject.toml service/pyproject.toml --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/dev.txt
+	@$(V)/uv pip compile --quiet service/pyproject.toml -c requirements/dev.txt --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-annotate -o requirements/service.txt
 
 .PHONY: clean
 clean: ## take away what make made here, apart from the caches in ~/.cache/pollex

@@ -55,7 +55,7 @@ def _plain(value: object) -> str:
     return json.dumps(value, default=list)
 
 
-_WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+_WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping"}
 
 
 def _kind(schema: dict[str, Any]) -> str:

@@ -103,7 +103,7 @@ _WRONG = {
 """Pydantic's error types in words that fit into the report; every other message stands as pydantic words it."""
 
 
-_SECRET = ("key", "password", "token")
+_SECRET = ("privatekey", "apikey", "password", "token")
 """How the names of secret settings end; a test compares them with the types."""
 
 
@@ -112,8 +112,13 @@ def _key(location: Sequence[str]) -> str:
     return ".".join([f"{NAMESPACE}:{first}", *rest])
 
 
+def is_secret(location: Sequence[str]) -> bool:
+    """Whether the setting there, or one of the groups around it, is a secret by its name."""
+    return any(part.lower().endswith(_SECRET) for part in location)
+
+
 def _shown(location: Sequence[str], value: object) -> str:
-    if any(part.lower().endswith(_SECRET) for part in location):
+    if is_secret(location):
         return "***"
     text = json.dumps(value, ensure_ascii=False)
     limit = 48

@@ -135,6 +135,70 @@ def test_live_map_matches_the_sheet(host_stack: spec.HostStack) -> None:
     assert re.fullmatch("[0-9a-f]{32}", all_made.generation.live["generation"])
 
 
+POLISH_ONLY = {"polish.settings": {"rate_limit": 60}, "polish.memoryMb": 300, "polish.port": 8091, "polish.apiKey": "k"}
+
+
+@pytest.mark.parametrize("path", POLISH_ONLY)
+def test_a_service_setting_leaves_the_server_alone(values: dict[str, Any], path: str) -> None:
+    """If this fails, a changed setting of the service is not activated, or costs a restart of llama-server."""
+    before, after = made(host(values)), made(host(set_at(values, path, POLISH_ONLY[path])))
+    assert before.generation.id != after.generation.id
+    server = "unit llama-server.service"
+    assert before.generation.live[server] == after.generation.live[server]
+    assert (before.build, before.model, before.bundle) == (after.build, after.model, after.bundle)
+
+
+def test_without_the_service_nothing_of_it_is_left(values: dict[str, Any]) -> None:
+    """If this fails, somebody who wants llama-server alone gets a web service too."""
+    del values["polish"]
+    all_made = made(host(values))
+    assert list(all_made.files) == ["llama-server.service"]
+    assert "pollex.service" not in all_made.generation.sheet
+
+
+def test_secrets_travel_apart(values: dict[str, Any]) -> None:
+    """If this fails, an API key stands in a sheet that reviews and states show."""
+    values["polish"] |= {"apiKey": "correct horse", "claudeApiKey": "battery staple"}
+    all_made = made(host(values))
+    shown = json.dumps([all_made.generation.sheet, all_made.generation.live, all_made.files, all_made.app_config])
+    assert "horse" not in shown
+    assert "staple" not in shown
+    (text,) = all_made.generation.secrets.values()
+    assert text.splitlines()[1:] == ['POLLEX_API_KEY="correct horse"', 'POLLEX_CLAUDE_API_KEY="battery staple"']
+    other = made(host({**values, "polish": {**values["polish"], "apiKey": "wrong horse"}}))
+    assert other.generation.id != all_made.generation.id
+
+
+def test_an_own_prompt_travels_as_a_file(values: dict[str, Any]) -> None:
+    """If this fails, a changed prompt never reaches the board."""
+    values["polish"]["prompt"] = "mine.txt"
+    stack = host(values)
+    series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    one, two = (plan.make(stack, series, SCRIPT, BUNDLE, text) for text in ("Mend it.\n", "Mend it well.\n"))
+    assert one.files["prompt.txt"] == "Mend it.\n"
+    assert "prompt_path: /etc/pollex/prompt.txt" in one.files["pollex.yaml"]
+    assert one.generation.id != two.generation.id
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt": "no/such/file.txt"}, ("pollex:polish.prompt", "no/such/file.txt", "polish-small")),
+        ({"settings": {"rate_limt": 60}}, ("pollex:polish.settings.rate_limt", "did you mean rate_limit?")),
+        ({"settings": {"max_chars": 0, "slot": 2}}, ("polish.settings.max_chars", "polish.settings.slot")),
+        ({"settings": {"fallback": {"x": ["y"]}}}, ("polish.settings.fallback", "no configured model")),
+    ],
+)
+def test_what_the_service_refuses_is_said_before(
+    values: dict[str, Any], change: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    """If this fails, a mistyped setting is found out only when the board has restarted the service with it."""
+    values["polish"] |= change
+    with pytest.raises(spec.ConfigError) as caught:
+        plan.load(host(values))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
 def test_no_golden_file_is_left_over() -> None:
     """If this fails, a file stands in review that nothing is compared with any more."""
     folder = Path(__file__).parent / "__snapshots__" / "test_plan"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 from typing import Any
@@ -18,8 +19,19 @@ KNOWN_TO_SYSTEMD_237 = {
     *("CacheDirectory", "Environment", "WantedBy"),
     *("NoNewPrivileges", "PrivateTmp", "ProtectSystem", "ProtectHome", "LockPersonality", "RestrictRealtime"),
     *("RestrictAddressFamilies", "UMask"),
+    *("DynamicUser", "EnvironmentFile", "MemoryMax", "TasksMax", "CapabilityBoundingSet", "PrivateDevices"),
+    *("ProtectKernelTunables", "ProtectKernelModules", "ProtectControlGroups", "RestrictNamespaces"),
+    *("MemoryDenyWriteExecute", "SystemCallArchitectures", "SystemCallFilter", "SystemCallErrorNumber"),
 }
-"""Directives in systemd 237's manual pages systemd.unit(5), .service(5), .exec(5); CacheDirectory came in 235."""
+"""Directives in systemd 237's manual pages systemd.unit(5), .service(5), .exec(5), .resource-control(5); the youngest
+are DynamicUser, CacheDirectory and LockPersonality, of 235."""
+
+CALLS_KNOWN_TO_SYSTEMD_237 = {
+    *("@aio", "@basic-io", "@chown", "@clock", "@cpu-emulation", "@debug", "@default", "@file-system", "@io-event"),
+    *("@ipc", "@keyring", "@memlock", "@module", "@mount", "@network-io", "@obsolete", "@privileged", "@process"),
+    *("@raw-io", "@reboot", "@resources", "@setuid", "@signal", "@swap", "@sync", "@timer"),
+}
+"""The groups of system calls in src/shared/seccomp-util.c of systemd 237; @system-service came in 239."""
 
 
 def host(values: dict[str, Any]) -> spec.HostStack:
@@ -33,6 +45,7 @@ def units(stack: spec.HostStack) -> dict[str, str]:
     return {
         render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build),
         build.name: build.read_text(),
+        **({render.POLLEX_UNIT: render.pollex_unit(stack.polish)} if stack.polish is not None else {}),
     }
 
 
@@ -42,6 +55,8 @@ def test_directives_are_known_to_the_board(host_stack: spec.HostStack) -> None:
         joined = text.replace("\\\n", "")
         names = {line.partition("=")[0] for line in joined.splitlines() if line and line[0] not in "[#"}
         assert names <= KNOWN_TO_SYSTEMD_237
+        calls = re.search(r"^SystemCallFilter=~(.*)$", joined, re.MULTILINE)
+        assert calls is None or set(calls[1].split()) <= CALLS_KNOWN_TO_SYSTEMD_237
 
 
 def test_systemd_accepts_the_units(host_stack: spec.HostStack, tmp_path: Any) -> None:
@@ -131,3 +146,17 @@ def test_flags_of_the_command(values: dict[str, Any]) -> None:
     assert "--slots" not in render.llama_server_command(stack.server.model_copy(update={"extra_args": ()}), stack.model)
     assert command[command.index("-np") + 1] == "3"
     assert command[-3:] == ("-ub", "256", "-fa")
+
+
+def test_a_guess_at_a_secret_is_slow(values: dict[str, Any]) -> None:
+    """If this fails, a weak key can be found out by its hash, which is shown."""
+    values["polish"]["apiKey"] = "hunter2"
+    polish = host(values).polish
+    assert polish is not None
+    text = render.secrets_env(polish)
+    assert text is not None
+    stretched, _, rest = text.partition("\n")
+    assert rest == 'POLLEX_API_KEY="hunter2"\n'
+    assert (
+        stretched == f"# {hashlib.scrypt(rest.encode(), salt=b'pollex secrets.env', n=2**14, r=8, p=1, dklen=16).hex()}"
+    )
