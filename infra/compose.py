@@ -28,6 +28,8 @@ MODELS = "/models"
 """Where the image looks for models."""
 PORT = 8080
 """The port that llama-server's image listens on."""
+POLISH_PORT = 8090
+"""The port that the polish service's image listens on."""
 HEALTH = ("/entrypoint", "health")
 """The health check of llama-server's image, where another one has to be replaced: there is no shell in it."""
 
@@ -99,13 +101,12 @@ def _polish(service: Service, chat: Chat, image: str) -> Container:
         name=POLISH,
         image=image,
         environment={
-            "POLLEX_PORT": str(service.port),
             "POLLEX_LLAMACPP_URL": f"http://{CHAT}:{PORT}",
             "POLLEX_LLAMACPP_MODEL": chat.name,
             "POLLEX_PROMPT_PATH": service.prompt,
             "POLLEX_SLOTS": str(chat.parallel),
         },
-        port=service.port,
+        port=POLISH_PORT,
         published=service.port,
         address=service.address,
         after=CHAT,
