@@ -28,6 +28,7 @@ from sandbox import fetch
 from sandbox.images import polish, tools
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import published
+from sandbox.mirror import Mirror, directory
 from tests.dev.conftest import OPTIONS, STACK, parsed
 
 MODEL = "smollm2:135m"
@@ -221,6 +222,32 @@ def test_mimir_is_switched_over(engine: Engine, running: spec.DevStack, tmp_path
         assert len(answer["data"][0]["embedding"]) == int(mimir["MIMIR_EMBEDDINGS_DIMENSIONS"])
     finally:
         engine.compose(*named, "down", "--timeout", "20", check=False)
+
+
+def test_a_model_is_downloaded(engine: Engine, running: spec.DevStack, tmp_path: Path) -> None:
+    """If this fails, a stack whose model is named by URL and hash never serves it, or fetches it at every start."""
+    network = json.loads(engine.docker.run("network", "inspect", running.network).stdout)[0]
+    gateway = network["IPAM"]["Config"][0]["Gateway"]
+    model = fetch.fetch(fetch.MODEL)
+    with Mirror(directory(), address=gateway) as mirror:
+        (port,) = free_ports(1)
+        pinned = {"model": f"{mirror.url}/{model.name}", "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
+        served = {**pinned, "port": port, "context": 512, "dimensions": DIMENSIONS, "pooling": "mean"}
+        # a volume of its own, made with the stack
+        changes = {"volume": "pollex-downloads", "network": running.network, "foreign": ["network"]}
+        stack = declared(engine, embeddings=served, chat=None, service=None, **changes)
+        file = tmp_path / "compose.yaml"
+        file.write_text(rendered.compose(stack))
+        named = ["--file", str(file), "--project-name", "downloads"]
+        try:
+            engine.compose(*named, "up", "--detach", "--wait", "--wait-timeout", str(PATIENCE))
+            url = rendered.url(stack.embeddings)
+            answer = posted(f"{url}/v1/embeddings", {"input": "a text"})
+            assert len(answer["data"][0]["embedding"]) == DIMENSIONS
+            offered = httpx.get(f"{url}/v1/models", timeout=PATIENCE).json()
+            assert [one["id"] for one in offered["data"]] == [stack.embeddings.name]
+        finally:
+            engine.compose(*named, "down", "--volumes", "--timeout", "20", check=False)
 
 
 def test_llama_swap_s_command_serves(engine: Engine, running: spec.DevStack) -> None:
