@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from sandbox.images import tools
-from sandbox.machine import SandboxError, run
+from sandbox.images.mounts import release
+from sandbox.machine import SandboxError
 
 _READY_SECONDS = 30
 
@@ -87,6 +88,7 @@ class BuildKit:
                 os.killpg(self._daemon.pid, signal.SIGKILL)
                 self._daemon.wait()
             self._daemon = None
+        release(self.folder)
         shutil.rmtree(self.folder / "docker", ignore_errors=True)
 
     def _wait(self) -> None:
@@ -103,11 +105,3 @@ class BuildKit:
         done = subprocess.run(create, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SandboxError(f"{' '.join(create)}: {done.stderr.strip()}")
-
-
-def prune_mounts(folder: Path) -> None:
-    """Unmount what a killed daemon left mounted below a folder."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        point = line.split()[1]
-        if Path(point).is_relative_to(folder):
-            run(["umount", "--lazy", point], check=False)

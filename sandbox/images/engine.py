@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox.images.mounts import release
 from sandbox.images.tools import command
 from sandbox.machine import SandboxError
 
@@ -131,6 +132,7 @@ class Docker:
         self._daemon.terminate()
         self._daemon.wait()
         self._daemon = None
+        release(self.folder)
         shutil.rmtree(self.folder / "exec", ignore_errors=True)
 
     def run(

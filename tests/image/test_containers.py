@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ import pytest
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import Published
 from sandbox.machine import SandboxError
+from sandbox.mirror import Mirror
 from tests.image.conftest import CHAT, EMBEDDINGS, PLATFORMS, add_to_store
 
 NATIVE = PLATFORMS[0]
@@ -218,51 +221,62 @@ def test_a_truncated_model_ends_as_process_one(docker: Docker, reference: str, m
         assert "half" in container.logs
 
 
-def test_wrong_bytes_are_not_served(docker: Docker, native: str, models: Path) -> None:
-    """If this fails, a model that was replaced is served under the name of the one that was pinned."""
-    environment = {"MODEL": f"/models/{CHAT}", "MODEL_SHA256": "0" * 64}
-    with docker.container(native, models=models, environment=environment) as container:
+@contextmanager
+def on_this_network(docker: Docker, image: str, *options: str, **environment: str) -> Iterator[Container]:
+    """A container that shares this machine's network, without models."""
+    name = docker.run(
+        *("run", "--detach", "--read-only", "--network", "host", *options),
+        *(word for item in environment.items() for word in ("--env", "=".join(item))),
+        image,
+    ).stdout.strip()
+    try:
+        yield Container(docker, name[:12])
+    finally:
+        docker.run("rm", "--force", name)
+
+
+@pytest.fixture(scope="module")
+def url(models: Path) -> Iterator[str]:
+    """Where the models can be downloaded."""
+    with Mirror(models) as mirror:
+        yield mirror.url
+
+
+def test_wrong_bytes_are_not_served(docker: Docker, native: str, url: str) -> None:
+    """If this fails, a model that was replaced at its address is served under the name of the one that was pinned."""
+    wrong = {"MODEL": f"{url}/{CHAT}", "MODEL_SHA256": "0" * 64, "MODEL_CACHE": "/cache"}
+    with on_this_network(docker, native, "--tmpfs", "/cache:uid=65532", **wrong) as container:
         status, line = refusal(container)
         assert status == 3
-        assert "0" * 8 in line
+        assert "0" * 64 in line
+
+
+def test_a_full_disk_is_one_line(docker: Docker, native: str, url: str) -> None:
+    """If this fails, a download that does not fit leaves half a model, or a stack trace."""
+    wanted = {"MODEL": f"{url}/{CHAT}", "MODEL_SHA256": "0" * 64, "MODEL_CACHE": "/cache"}
+    with on_this_network(docker, native, "--tmpfs", "/cache:size=1m,uid=65532", **wanted) as container:
+        status, line = refusal(container)
+        assert status == 6
+        assert "/cache" in line
 
 
 def test_a_taken_port_is_one_line(docker: Docker, native: str, models: Path) -> None:
-    """If this fails, a second server on the same network says nothing of why it ended."""
-    first = docker.container(native, models=models, environment={"MODEL": EMBEDDINGS})
-    with first as taken:
-        taken.wait_healthy(HEALTHY_SECONDS)
-        name = docker.run(
-            *("run", "--detach", "--network", f"container:{taken.name}", "--volume", f"{models}:/models:ro"),
-            *("--env", f"MODEL={EMBEDDINGS}", native),
-        ).stdout.strip()
-        second = Container(docker, name[:12])
-        status, line = refusal(second)
-        docker.run("rm", name)
-        assert status == 1
-        assert "8080" in line
+    """If this fails, a server that cannot listen hangs, or says nothing of why it ended."""
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options = ["--volume", f"{models}:/models:ro"]
+        with on_this_network(docker, native, *options, MODEL=EMBEDDINGS, LLAMA_ARG_PORT=port) as container:
+            status, _ = refusal(container)
+            assert 0 < status < 128
+            assert [line for line in container.logs.splitlines() if port in line and "couldn't bind" in line]
 
 
-def test_a_full_disk_is_one_line(docker: Docker, native: str, image: Published, models: Path) -> None:
-    """If this fails, a download that does not fit leaves half a model, or a stack trace."""
-    from sandbox.mirror import Mirror  # noqa: PLC0415 - only this test serves files
-
-    with Mirror(models) as mirror:
-        environment = {"MODEL": f"{mirror.url}/{CHAT}", "MODEL_SHA256": "0" * 64, "MODEL_CACHE": "/cache"}
-        options = ["--network", "host", "--tmpfs", "/cache:size=1m,uid=65532"]
-        name = docker.run(
-            "run",
-            "--detach",
-            "--read-only",
-            *options,
-            *(word for item in environment.items() for word in ("--env", "=".join(item))),
-            native,
-        ).stdout.strip()
-        container = Container(docker, name[:12])
-        status, line = refusal(container)
-        docker.run("rm", name)
-    assert status == 6
-    assert "space" in line or "MB" in line
+def test_a_port_that_is_published_already_is_one_line(docker: Docker, native: str, models: Path) -> None:
+    """If this fails, a second server for the port of Ollama looks as if it had started."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        publish = f"127.0.0.1:{taken.getsockname()[1]}:8080"
+        with pytest.raises(SandboxError, match="address already in use"):
+            docker.run("run", "--rm", "--network", "pollex", "--publish", publish, native, "--version")
 
 
 def test_the_wrong_platform_is_refused(docker: Docker, image: Published) -> None:
