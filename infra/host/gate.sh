@@ -73,9 +73,12 @@ healthy() {
     }
 }
 
-# shown REPLY — on one line.
+# shown REPLY — its status and the beginning of its body, on one line.
 shown() {
-    printf '%s' "$1" | tr '\n' ' ' | cut -c -300
+    printf '%s: ' "${1##*
+}"
+    printf '%s' "${1%
+*}" | tr '[:cntrl:]' ' ' | cut -c -300 | iconv -c -f UTF-8 -t UTF-8 || :
 }
 
 main_pid() {
