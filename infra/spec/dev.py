@@ -9,8 +9,26 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from infra.spec.values import Hex64, Line, Path, Port, Value
 
-DIMENSIONS = {"nomic-embed-text": 768, "mxbai-embed-large": 1024, "bge-m3": 1024, "all-minilm": 384}
-"""The length of a vector, for the embedding models that Mimir and Ollama name; from the models' own cards."""
+DIMENSIONS = {
+    "all-minilm": 384,
+    "bge-large": 1024,
+    "bge-m3": 1024,
+    "mxbai-embed-large": 1024,
+    "nomic-embed-text": 768,
+    "paraphrase-multilingual": 768,
+    "snowflake-arctic-embed2": 1024,
+}
+"""The length of a vector, for embedding models of Ollama's library; image/entrypoint/known.go says from where."""
+
+
+def dimensions(name: str) -> int | None:
+    """The length of a model's vectors, if it is known by its name.
+
+    As in the image, `mxbai-embed-large` is also mixedbread/mxbai-embed-large:335m and mxbai-embed-large-v1.Q8_0.
+    """
+    words = re.split(r"([-_.:])", name.lower().rpartition("/")[2])
+    starts = ("".join(words[:end]) for end in range(len(words), 0, -2))
+    return next((DIMENSIONS[start] for start in starts if start in DIMENSIONS), None)
 
 
 def _model(name: str) -> str:
@@ -97,11 +115,14 @@ class Embeddings(Served):
     @property
     def length(self) -> int:
         """Numbers in a vector."""
-        return self.dimensions if self.dimensions is not None else DIMENSIONS[self.name.partition(":")[0]]
+        found = self.dimensions if self.dimensions is not None else dimensions(self.name)
+        if found is None:
+            raise ValueError(f"the dimensions of {self.name} are not known")  # which _dimensions_are_known refused
+        return found
 
     @model_validator(mode="after")
     def _dimensions_are_known(self) -> Self:
-        if self.dimensions is None and self.name.partition(":")[0] not in DIMENSIONS:
+        if self.dimensions is None and dimensions(self.name) is None:
             names = ", ".join(DIMENSIONS)
             raise ValueError(f"dimensions|missing|numbers in a vector of {self.name}; known are: {names}")
         return self
