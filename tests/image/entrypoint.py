@@ -148,7 +148,7 @@ class Container:
     """The entrypoint as process 1, without rights, on a read-only root, with a volume that is read-only or not."""
 
     def __init__(self, root: Path, *args: str, variables: Mapping[str, str], volume: Literal["ro", "rw"]) -> None:
-        apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        apart = ["unshare", "--mount", "--pid", "--fork"]
         command = [*apart, "sh", str(HERE / "container.sh"), str(root), volume, "/entrypoint", *args]
         self._root = root
         self._variables = dict(variables)
@@ -170,6 +170,18 @@ class Container:
         out, said = self.process.communicate(timeout=seconds)
         return ended(self.process.returncode, out, said)
 
+    def kill(self) -> str:
+        """End it without notice; what it wrote to standard output.
+
+        Process 1 has become another user, and so outlives an `unshare` that is killed in its place.
+        """
+        for child in _children(self.process.pid):
+            os.kill(child, signal.SIGKILL)
+        self.process.kill()
+        out = self.process.stdout.read() if self.process.stdout is not None and not self.process.stdout.closed else ""
+        self.process.communicate()
+        return out
+
     def health(self, *args: str, seconds: float = SOON) -> subprocess.CompletedProcess[str]:
         """What the image's HEALTHCHECK finds."""
         inside = ["nsenter", "--target", str(self.pid), "--mount", "--pid"]
@@ -188,15 +200,25 @@ def container(
     try:
         yield running
     finally:
-        running.process.send_signal(signal.SIGKILL)
-        running.process.communicate()
+        running.kill()
 
 
 def first_process(unshare: int) -> int:
-    """The child of an `unshare --pid --fork`, once it is there."""
+    """The child of an `unshare --pid --fork`, once it is there.
+
+    Raises:
+        TimeoutError: it started nothing, or has ended.
+    """
     deadline = time.monotonic() + SOON
     while time.monotonic() < deadline:
-        if children := Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split():
-            return int(children[0])
+        if children := _children(unshare):
+            return children[0]
         time.sleep(0.01)
     raise TimeoutError(f"process {unshare} started nothing")
+
+
+def _children(process: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
