@@ -1,14 +1,21 @@
-"""The polish service's image: one request for its build, as for llama-server's. Pure.
+"""The polish service's image: one request for its build, as for llama-server's.
 
-It is pushed beside llama-server's under the same version, and dev stacks run it.
+It is named beside llama-server's, with the same version, and dev stacks run it.
+
+    python -m infra.polishimage FILE [--load] [--certificates FILE]    build it as an image stack's file says, and push
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from infra import ROOT, store
+from infra import ROOT, buildx, review, spec, store
 from infra.buildx import FORM, KEY_LABEL, BuildRequest
 from infra.spec import ImageStack
 from infra.store import Derivation
@@ -68,3 +75,42 @@ def request(stack: ImageStack, made: Derivation) -> BuildRequest:
         cache_from=(kept,) if kept is not None else (),
         cache_to=(f"{kept},mode=max",) if kept is not None else (),
     )
+
+
+def local(request: BuildRequest, machine: str) -> BuildRequest:
+    """The same for this machine's own engine instead of a registry.
+
+    Args:
+        request: what would be pushed.
+        machine: as `uname -m` says it; macOS says arm64.
+    """
+    own = {"x86_64": "linux/amd64", "aarch64": "linux/arm64", "arm64": "linux/arm64"}[machine]
+    return replace(request, platforms=(own,), exports=("type=docker,rewrite-timestamp=true",), cache_to=())
+
+
+def secrets(certificates: str | None) -> list[str]:
+    """Arguments of buildx that let the build trust a proxy's certificates."""
+    return [] if certificates is None else [f"--secret=id=certificates,src={certificates}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `docker buildx` with the request; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m infra.polishimage", description="Build the polish service's image")
+    parser.add_argument("file", type=Path, help="the image stack's file, such as stacks/Pulumi.image.yaml")
+    parser.add_argument("--load", action="store_true", help="give it to this machine's engine instead of pushing it")
+    parser.add_argument("--certificates", metavar="FILE", help="certificates that a proxy here is trusted by")
+    given = parser.parse_args(arguments)
+    try:
+        stack = spec.parse(review.values(given.file), file=str(given.file))
+    except spec.ConfigError as error:
+        sys.exit(str(error))
+    if not isinstance(stack, ImageStack):
+        sys.exit(f"{given.file} declares {stack.kind}, not image")
+    asked = request(stack, derivation(stack, texts()))
+    words = buildx.argv(local(asked, platform.machine()) if given.load else asked, builder=stack.image.builder)
+    command = ["docker", "buildx", words[0], *secrets(given.certificates), *words[1:]]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -47,7 +47,6 @@ def _build(declared: ImageStack, made: Derivation, target: Path) -> None:
     here = replace(request, tags=(TAG,), exports=(f"type=docker,dest={target},rewrite-timestamp=true",))
     # a proxy between this machine and the registries may have a certificate of its own
     trusted = ssl.get_default_verify_paths().cafile
-    secret = [] if trusted is None else [f"--secret=id=certificates,src={trusted}"]
     with (
         BuildKit(cache() / "images" / "buildkit") as kit,
         Progress("building the polish service's image", sys.stderr) as progress,
@@ -60,7 +59,7 @@ def _build(declared: ImageStack, made: Derivation, target: Path) -> None:
                 folder=CHECKOUT,
                 environment=kit.environment,
                 say=progress.say,
-                extra=secret,
+                extra=polishimage.secrets(trusted),
             )
         except BuildError as error:
             raise SandboxError(f"the polish service's image was not built: {error}") from error

@@ -39,6 +39,21 @@ def test_request(stack: spec.ImageStack, golden: Golden) -> None:
     golden("argv.json", json.dumps(buildx.argv(request, builder="pollex"), indent=2) + "\n")
 
 
+@pytest.mark.parametrize(("machine", "platform"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
+def test_for_this_machine_alone(stack: spec.ImageStack, machine: str, platform: str) -> None:
+    """If this fails, `--load` pushes, or gives the engine an image that it cannot run."""
+    request = polishimage.local(polishimage.request(stack, polishimage.derivation(stack, {})), machine)
+    words = buildx.argv(request, builder=None)
+    assert words[words.index("--platform") + 1] == platform
+    assert [word for word in words if word.startswith("type=")] == ["type=docker,rewrite-timestamp=true"]
+
+
+def test_another_kind_of_stack_is_refused() -> None:
+    """If this fails, a wrong file ends in a stack trace, or in an image of nothing."""
+    with pytest.raises(SystemExit, match="declares dev, not image"):
+        polishimage.main([str(ROOT / "stacks" / "Pulumi.dev.yaml")])
+
+
 @pytest.mark.parametrize(
     "file",
     [
