@@ -198,6 +198,7 @@ def test_drift_is_named_and_mended(host: Host, etc: Path, drift: str) -> None:
 def test_a_folder_with_something_in_it_is_not_ours(host: Host, etc: Path) -> None:
     """Somebody's data would be deleted to put a file in its place, or an activation end half done."""
     path, other = etc / "app", etc / "other"
+    path.write_text("own\n")
     files = Placed(path), Placed(other, name="other")
     host.json("activate", stdin=placing("g1", *files))
     path.unlink()
@@ -211,8 +212,10 @@ def test_a_folder_with_something_in_it_is_not_ours(host: Host, etc: Path) -> Non
     assert tree(etc) == before
     done = host.run("deactivate")
     assert done.returncode == 0, done.stderr
-    assert f"left alone: {path} is a folder now" in done.stderr
+    kept = Path(f"{host.root}/found/files{path}")
+    assert f"left alone: {path} is a folder now; what was found there stays as {kept}" in done.stderr
     assert (path / "data").read_text() == "precious"
+    assert kept.read_text() == "own\n"
 
 
 def what_was_found(etc: Path) -> dict[str, tuple[object, ...]]:
@@ -243,6 +246,17 @@ def test_what_was_found_comes_back(host: Host, etc: Path) -> None:
     assert f"putting back what stood at {etc}/a" in done.stderr
     assert tree(etc) == before
     assert not (host.root / "found").exists()
+
+
+def test_what_was_found_comes_back_although_its_folder_is_gone(host: Host, etc: Path) -> None:
+    """Somebody's own configuration could not be had back, and `destroy` would fail for ever."""
+    (etc / "app").mkdir()
+    (etc / "app/own").write_text("own\n")
+    before = tree(etc)
+    host.json("activate", stdin=placing("g1", Placed(etc / "app/own")))
+    shutil.rmtree(etc / "app")
+    host.json("deactivate")
+    assert tree(etc) == before
 
 
 def test_a_file_that_is_dropped_gives_its_place_back(host: Host, etc: Path) -> None:
