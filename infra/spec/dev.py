@@ -57,11 +57,12 @@ class Images(Value):
     """The two images that the containers run."""
 
     server: Annotated[
-        Image, Field(description="llama-server: repository:tag or repository@sha256:…, the image stack's output `ref`")
+        Image,
+        Field(description="llama-server: repository:tag or repository@sha256:…, the image stack's output `reference`"),
     ]
     polish: Annotated[
         Image | None,
-        Field(description="the polish service, which the image stack pushes beside it; needed where `service` is"),
+        Field(description="the polish service, made by `python -m infra.polishimage`; needed where `service` is"),
     ] = None
 
 
@@ -196,7 +197,9 @@ class DevStack(Value):
         if self.service is not None and self.chat is None:
             raise ValueError("chat|missing|the polish service asks it: declare it, or leave service out")
         if self.service is not None and self.images.polish is None:
-            raise ValueError("images.polish|missing|the image of the polish service, which the image stack pushes too")
+            raise ValueError(
+                "images.polish|missing|the image of the polish service, made by `python -m infra.polishimage`"
+            )
         if self.metal is not None and self.embeddings.context is None:
             raise ValueError("embeddings.context|missing|llama-server of macOS is not told by the image: set it")
         taken: dict[int, str] = {}
