@@ -76,7 +76,7 @@ def published(folder: Path, *, port: int = 0, real: bool = False) -> Iterator[Pu
     with Mirror(directory()) as mirror:
         choose = stack.best if real else stack.reachable
         values = choose("127.0.0.1:1", mirror.url)
-        key = _parse(values)[1].derivation.key
+        key = parse(values)[1].derivation.key
         kept = shelf / f"image-{key}"
         if not (kept / "digest").is_file():
             with locked(shelf):
@@ -86,14 +86,15 @@ def published(folder: Path, *, port: int = 0, real: bool = False) -> Iterator[Pu
         # What a test pushes beside it must not end up in the cache.
         shutil.copytree(kept / "data", folder / "data", dirs_exist_ok=True)
         with Registry(folder, port=port) as registry:
-            declared, plan = _parse(stack.at(registry.address, values))
+            declared, plan = parse(stack.at(registry.address, values))
             # The documents name the registry, so they cannot be kept.
             with Repository(declared.image.repository) as repository:
                 attach(repository, declared, plan, digest)
             yield Published(registry=registry.address, digest=digest, stack=declared, plan=plan)
 
 
-def _parse(values: dict[str, Any]) -> tuple[ImageStack, buildx.ImagePlan]:
+def parse(values: dict[str, Any]) -> tuple[ImageStack, buildx.ImagePlan]:
+    """The stack of such values, and its plan."""
     declared = spec.parse(values, file="the sandbox's image stack")
     if not isinstance(declared, ImageStack):
         raise SandboxError(f"{stack.COMMITTED} is not of kind image")
@@ -105,7 +106,7 @@ def _make(kept: Path, values: dict[str, Any]) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     say("building the image, once for these inputs (about six minutes on two cores)")
     with Registry(kept) as registry, BuildKit(cache() / "images" / "buildkit") as kit:
-        _, plan = _parse(stack.at(registry.address, values))
+        _, plan = parse(stack.at(registry.address, values))
         with Progress("building the image", sys.stderr) as progress:
             try:
                 built = build(
