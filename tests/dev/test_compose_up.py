@@ -31,6 +31,9 @@ from sandbox.images.published import published
 from sandbox.mirror import Mirror, directory
 from tests.dev.conftest import OPTIONS, STACK, parsed
 
+# the first run on a machine builds both images
+pytestmark = pytest.mark.timeout(3600)
+
 MODEL = "smollm2:135m"
 DIMENSIONS = 576
 VOLUME = "ollama_models"
