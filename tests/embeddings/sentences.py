@@ -201,5 +201,8 @@ def _sentences() -> tuple[str, ...]:
 SENTENCES = _sentences()
 """Each at most `LIMIT` tokens, no two the same."""
 
+SHORT = tuple(sorted(SENTENCES, key=len)[:60])
+"""Some of them, for an emulated processor, which embeds these in a minute or two."""
+
 TOO_LONG = _of_length(LIMIT + 1, random.Random(1))
 """One token more than the model takes."""
