@@ -82,6 +82,8 @@ lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addr
 	  --python-version 3.11 --no-header --no-annotate -o requirements/dev.txt
 	@$(V)/uv pip compile --quiet service/pyproject.toml -c requirements/dev.txt --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/service.txt
+	@echo torch | $(V)/uv pip compile --quiet requirements/reference.in --excludes /dev/stdin --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-annotate -o requirements/reference.txt # PyTorch is the distribution's
 
 .PHONY: clean
 clean: ## take away what make made here, apart from the caches in ~/.cache/pollex
