@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from infra.spec import dev
 from tests.image.entrypoint import (
     FAKE,
     SOURCES,
@@ -35,6 +37,21 @@ def test_sources(folder: Path) -> None:
     gofmt = Path(go("env", "GOROOT", folder=folder).stdout.strip()) / "bin/gofmt"
     formatted = subprocess.run([gofmt, "-l", "."], cwd=folder, capture_output=True, text=True, check=True)
     assert formatted.stdout == ""
+
+
+def test_every_setting_is_documented() -> None:
+    """If this fails, docs/reference/image.md lacks a setting of the image, or has one that does not exist."""
+    code = (SOURCES / "settings.go").read_text()
+    page = (SOURCES.parents[1] / "docs/reference/image.md").read_text()
+    read = set(re.findall(r'(?:text\(|count\(g, )"([A-Z0-9_]+)"', code))
+    assert read == set(re.findall(r"^\| `([A-Z0-9_]+)` \|", page, re.MULTILINE))
+    assert "MODEL" in read
+
+
+def test_known_models_are_the_same_everywhere() -> None:
+    """If this fails, a stack declares vectors of another length than the image expects of the same model."""
+    table = re.findall(r'"([a-z0-9-]+)":\s+\{"(?:mean|cls)", (\d+)\}', (SOURCES / "known.go").read_text())
+    assert {name: int(length) for name, length in table if length != "0"} == dev.DIMENSIONS
 
 
 @pytest.mark.parametrize(
