@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import ROOT
+from infra import ROOT, native
 from infra import compose as rendered
 from tests.dev.conftest import Compose, loaded, parsed
 
@@ -81,7 +81,7 @@ def test_the_runbook_s_lines_fit_into_mimir_s_file(compose: Compose, tmp_path: P
     assert read["image"] == stack.images.server
     assert read["environment"] == {"MODEL": stack.embeddings.model}
     assert read["healthcheck"]["test"] == ["CMD", *rendered.HEALTH]
-    assert read["volumes"][0]["target"] == rendered.MODELS
+    assert read["volumes"][0]["target"] == native.MODELS
 
 
 def test_mimir_is_switched_over(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:

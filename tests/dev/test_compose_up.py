@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from infra import compose as rendered
-from infra import review, spec
+from infra import native, review, spec
 from infra.spec.dev import Multiplexer
 from sandbox import fetch
 from sandbox.images import polish, tools
@@ -256,7 +256,7 @@ def test_a_model_is_downloaded(engine: Engine, running: spec.DevStack, tmp_path:
 def test_llama_swap_s_command_serves(engine: Engine, running: spec.DevStack) -> None:
     """If this fails, llama-swap starts a container that never answers on the port that it was given."""
     swap = Multiplexer(models=(MODEL,))
-    read = yaml.safe_load(rendered.llama_swap(swap, engine.images["server"], VOLUME))["models"][MODEL]
+    read = yaml.safe_load(native.llama_swap(swap, engine.images["server"], VOLUME))["models"][MODEL]
     (port,) = free_ports(1)
     words = shlex.split(read["cmd"].replace("${PORT}", str(port)))
     # this engine has no default network
@@ -273,7 +273,7 @@ def test_the_server_knows_every_argument_of_the_job(engine: Engine) -> None:
     """If this fails, macOS's launchd job ends at once with a usage error, every 30 seconds."""
     stack = declared(engine, metal=OPTIONS["metal"])
     assert stack.metal is not None
-    words = rendered.metal_command(stack.embeddings, stack.metal)[1:]
+    words = native.metal_command(stack.embeddings, stack.metal)[1:]
     # arguments are read in order, and the last one ends the program once all before it were understood
     run = ["run", "--rm", "--network=none", engine.images["server"]]
     assert engine.docker.run(*run, *words, "--version", check=False).returncode == 0
