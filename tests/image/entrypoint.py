@@ -171,13 +171,8 @@ class Container:
         return ended(self.process.returncode, out, said)
 
     def kill(self) -> str:
-        """End it without notice; what it wrote to standard output.
-
-        Process 1 has become another user, and so outlives an `unshare` that is killed in its place.
-        """
-        for child in _children(self.process.pid):
-            os.kill(child, signal.SIGKILL)
-        self.process.kill()
+        """End it without notice; what it wrote to standard output."""
+        kill_first_process(self.process)
         out = self.process.stdout.read() if self.process.stdout is not None and not self.process.stdout.closed else ""
         self.process.communicate()
         return out
@@ -215,6 +210,17 @@ def first_process(unshare: int) -> int:
             return children[0]
         time.sleep(0.01)
     raise TimeoutError(f"process {unshare} started nothing")
+
+
+def kill_first_process(unshare: subprocess.Popen[Any]) -> None:
+    """End an `unshare --pid --fork` without notice, with all that runs in it.
+
+    Its --kill-child is of no use here: the kernel forgets that wish when process 1 becomes another user, or another
+    program from a thread that did not express it.
+    """
+    for child in _children(unshare.pid):
+        os.kill(child, signal.SIGKILL)
+    unshare.kill()
 
 
 def _children(process: int) -> list[int]:

@@ -26,6 +26,7 @@ from tests.image.entrypoint import (
     container,
     first_process,
     gguf,
+    kill_first_process,
     programs,  # noqa: F401 - a fixture
     root,
 )
@@ -189,7 +190,7 @@ class Real:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._program = str(folder / "entrypoint")
-        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        alone = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"]
         environment = {"PATH": os.environ["PATH"], "MODEL": name, "MODELS_DIR": str(folder / "models")}
         command = [*alone, self._program, "--port", str(self.port), "--threads", "1", *args]
         self.log = (folder / "log").open("w+")
@@ -234,7 +235,7 @@ def real(programs: Path, binary: Path, tmp_path: Path) -> Callable[..., Any]:  #
         try:
             yield server
         finally:
-            server.process.kill()
+            kill_first_process(server.process)
             server.process.wait()
             server.log.close()
 
