@@ -161,6 +161,8 @@ class Docker:
     ) -> Iterator[Container]:
         """A container as the README starts it: read-only root, models mounted, its port on a free one of loopback.
 
+        Its health is asked for every second, because this engine does not know the image's own pace for the start.
+
         Args:
             image: reference by digest.
             arguments: for the image's entry point.
@@ -170,7 +172,7 @@ class Docker:
         """
         name = self.run(
             *("run", "--detach", "--read-only", "--network", _NETWORK, "--publish", "127.0.0.1::8080"),
-            *("--volume", f"{models}:/models:ro"),
+            *("--volume", f"{models}:/models:ro", "--health-interval=1s"),
             *(word for item in environment.items() for word in ("--env", "=".join(item))),
             *options,
             image,

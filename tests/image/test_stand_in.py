@@ -12,6 +12,7 @@ from infra.image import arguments
 from infra.provider.server import UNKNOWN
 from sandbox.docker_build.context import context_hash
 from sandbox.docker_build.image import Image, request
+from sandbox.images import packages
 from sandbox.images.build import reason
 from tests.infra.test_buildx import image, made
 
@@ -153,3 +154,9 @@ def test_why_a_build_failed_is_one_line(name: str) -> None:
     """If this fails, the reason is somewhere in a thousand lines of progress."""
     output, line = REASONS[name]
     assert reason(output) == line
+
+
+def test_packages_are_renewed_one_by_one() -> None:
+    """If this fails, the day that a pinned version is gone is spent on editing them by hand."""
+    text = "# why=1\ng++-12=12.2.0-14\ngit=1:2.39\n"
+    assert packages.renewed(text, lambda name: f"2~{name}") == "# why=1\ng++-12=2~g++-12\ngit=2~git\n"
