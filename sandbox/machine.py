@@ -36,7 +36,11 @@ _TEST_PACKAGES = {
     "curl": "curl",
     "ninja": "ninja-build",
     "node": "nodejs",
+    "dockerd": "docker.io",
+    "docker-registry": "docker-registry",
     "patch": "patch",
+    "qemu-aarch64-static": "qemu-user-static binfmt-support",
+    "runc": "runc",
     "systemd-analyze": "systemd",
     "zsh": "zsh",
 }
