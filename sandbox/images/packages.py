@@ -37,12 +37,16 @@ def current(name: str) -> str:
     return found[1]
 
 
+def _require_release() -> None:
+    here = run(["sh", "-c", ". /etc/os-release && echo $ID-$VERSION_ID-$(dpkg --print-architecture)"]).stdout.strip()
+    if here != "debian-12-amd64":
+        raise SandboxError(f"the versions must be those of a debian-12-amd64, and this is a {here}")
+
+
 def main() -> None:
     """Ask apt on a Debian 12 for amd64, and write the file."""
     try:
-        release = run(["sh", "-c", ". /etc/os-release && echo $ID-$VERSION_ID-$(dpkg --print-architecture)"])
-        if release.stdout.strip() != "debian-12-amd64":
-            raise SandboxError(f"the versions must be those of a debian-12-amd64, not {release.stdout.strip()}")
+        _require_release()
         run(["apt-get", "update", "-q"])
         FILE.write_text(renewed(FILE.read_text(), current))
     except SandboxError as error:
