@@ -35,6 +35,7 @@ _TEST_PACKAGES = {
     "cmake": "cmake",
     "curl": "curl",
     "ninja": "ninja-build",
+    "openssl": "openssl",
     "node": "nodejs",
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
