@@ -11,6 +11,7 @@ import pytest
 
 from infra import buildx, spec
 from infra.buildx import BuildRequest
+from infra.registry import Repository
 from infra.spec import ImageStack
 from sandbox.deployment import copy_project
 from sandbox.images import stack
@@ -130,3 +131,25 @@ def test_another_platform_is_one_line(
     request = replace(asked(registry, bundle, served, "odd"), platforms=("linux/riscv64",))
     with pytest.raises(BuildError, match=r"linux/riscv64 is not supported"):
         made(request, kit, tmp_path / "project")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk on which the base image does not fit."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_one_line(
+    small_disk: Path, tmp_path: Path, registry: Registry, bundle: Path, served: str
+) -> None:
+    """If this fails, a full disk looks like a defect of the compiler, or leaves half an image under a tag."""
+    copy_project(tmp_path / "project")
+    with BuildKit(small_disk / "kit") as kit, pytest.raises(BuildError, match="ran out of disk space") as caught:
+        made(asked(registry, bundle, served, "full"), kit, tmp_path / "project")
+    assert "\n" not in str(caught.value)
+    with Repository(f"{registry.address}/sandbox/full") as repository:
+        assert repository.manifest("latest") is None
