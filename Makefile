@@ -57,6 +57,18 @@ test: lint toolchain ## everything: lint, types, unit, snapshot and end-to-end t
 test-quick: lint ## what needs neither root nor a board
 	@$(V)/pytest tests/infra tests/patches tests/host
 
+.PHONY: image
+image: toolchain ## build the ARM64 and x86-64 image; where no registry of yours is set: into one of its own, and prove it
+	@$(V)/python -m sandbox.images
+
+.PHONY: polish-image
+polish-image: $(V)/.ready ## build the polish service's image into this machine's Docker
+	@$(V)/python -m infra.polishimage stacks/Pulumi.image.yaml --load
+
+.PHONY: dev-files
+dev-files: $(V)/.ready ## write compose.yaml, Mimir's files and the others of the dev stack into build/dev
+	@$(V)/python -m infra.review render stacks/Pulumi.dev.yaml build/dev
+
 .PHONY: bench-service
 bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
 	@$(V)/python bench/service.py
@@ -64,6 +76,7 @@ bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: l
 .PHONY: golden
 golden: $(V)/.ready ## write the golden files anew; review what git shows
 	@$(V)/pytest --quiet --snapshot-update tests/infra
+	@$(V)/pytest --quiet --snapshot-update tests/dev --ignore=tests/dev/test_compose_up.py
 
 .PHONY: screenshots
 screenshots: $(V)/.ready ## take the README's picture of the page anew, with the real small model
@@ -77,9 +90,13 @@ docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m pollex.reference > docs/reference/service.md
 
 .PHONY: lock
-lock: $(V)/.ready ## write requirements/dev.txt anew: versions and hashes, no addresses
+lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addresses
 	@$(V)/uv pip compile --quiet --group pyproject.toml:dev pyproject.toml service/pyproject.toml --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/dev.txt
+	@$(V)/uv pip compile --quiet service/pyproject.toml -c requirements/dev.txt --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-annotate -o requirements/service.txt
+	@echo torch | $(V)/uv pip compile --quiet requirements/reference.in --excludes /dev/stdin --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-annotate -o requirements/reference.txt # PyTorch is the distribution's
 
 .PHONY: clean
 clean: ## take away what make made here, apart from the caches in ~/.cache/pollex

@@ -9,7 +9,7 @@ import pulumi
 from infra import spec
 
 
-def load() -> spec.HostStack:
+def load() -> spec.Stack:
     """The spec of the current stack.
 
     Raises:
@@ -30,8 +30,11 @@ def _values() -> dict[str, object]:
     return {
         key.removeprefix(prefix): _decoded(text)
         for key, text in pulumi.runtime.get_config_env().items()
-        if key.startswith(prefix) and text
+        if key.startswith(prefix) and text not in _EMPTY
     }
+
+
+_EMPTY = {"", "{}", "[]"}
 
 
 def _decoded(text: str) -> object:

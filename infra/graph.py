@@ -17,16 +17,29 @@ from pulumi.runtime import mocks, rpc
 
 from infra import ROOT, config, review, spec
 
-_SECRET = re.compile(r"private|password|token", re.IGNORECASE)
+_SECRET = re.compile(r"private|password|token|secrets", re.IGNORECASE)
 _LONG = 200
 """Characters after which a text is shown by its length and hash: sheets are reviewed as files of their own."""
+
+_COMPUTED = {
+    "identity": "of the host",
+    "facts": {},
+    "generation": "the live one",
+    "imageId": "of the image",
+    "repoDigest": "of the image",
+    "digest": "sha256:of the index",
+    "held": "",
+    "sizes": {},
+    "referrers": {},
+}
+"""What providers would say of a resource."""
 
 
 class _Answers(mocks.Mocks):
     """Answers every registration with its inputs."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        return f"{args.name}-id", {**args.inputs, "identity": "of the host", "facts": {}, "generation": "the live one"}
+        return f"{args.name}-id", {**args.inputs, **_COMPUTED}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise RuntimeError(f"the program calls {args.token}, which cannot be answered without an engine")
@@ -48,6 +61,7 @@ class _Monitor(mocks.MockMonitor):
                 "parent": request.parent.rpartition("::")[2],
                 "dependsOn": sorted(urn.rpartition("::")[2] for urn in request.dependencies),
                 "inputs": _scrubbed(inputs),
+                **({"retainOnDelete": True} if request.retainOnDelete else {}),
             }
         )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]  # the SDK has no types here

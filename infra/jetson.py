@@ -8,13 +8,10 @@ from typing import Any
 
 import pulumi
 
-from infra import HOST_FOLDER, ROOT, plan, remote, render, store
+from infra import HOST_FOLDER, ROOT, patches, plan, remote, render, store
 from infra.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
-from infra.resources import TOOLS, Generation, Host
-from infra.spec import HostStack
-
-PACKAGES = (*HOST_PACKAGES, *RUNTIME_PACKAGES)
-"""What `prepare` installs; compilers only come when something is compiled."""
+from infra.resources import TOOLS, Bundle, Generation, Host
+from infra.spec import ConfigError, HostStack
 
 
 class LlamaHost(pulumi.ComponentResource):
@@ -31,36 +28,64 @@ class LlamaHost(pulumi.ComponentResource):
         copied = commands.copy("tools", HOST_FOLDER)
         tools = commands.run(
             "prepare",
-            f"sh {remote.UPLOAD}/pollex-host prepare {' '.join(PACKAGES)}",
+            f"sh {remote.UPLOAD}/pollex-host prepare {' '.join(packages(stack))}",
             tools_hash(HOST_FOLDER),
             copied,
         )
         server = commands.run("llama-server", f"{TOOLS} ensure", made.build_sheet, tools)
         model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, tools)
+        on_host: dict[str, Any] = {"connection": login.own(), "sudo": stack.host.sudo, "identity": host.identity}
+        programs: list[pulumi.Resource] = [server, model]
+        if made.bundle is not None and made.recipe is not None:
+            programs.append(
+                Bundle(
+                    "polish",
+                    **on_host,
+                    sheet=made.bundle_sheet,
+                    item=made.bundle.item,
+                    recipe=made.recipe.plain(),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
+                )
+            )
         self.generation = Generation(
             "generation",
-            connection=login.own(),
-            sudo=stack.host.sudo,
-            sheet=made.generation_sheet,
-            live=made.live,
-            identity=host.identity,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[server, model]),
+            **on_host,
+            sheet=made.generation.sheet,
+            secrets=pulumi.Output.secret(made.generation.secrets) if made.generation.secrets else None,
+            live=made.generation.live,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=programs),
         )
         self.facts = host.facts
-        self.register_outputs({"facts": self.facts, "generation": made.generation})
+        self.register_outputs({"facts": self.facts, "generation": made.generation.id})
+
+
+def own_python(stack: HostStack) -> tuple[str, ...]:
+    """The host's own interpreter that the polish service runs on, if it brings none; program and package are one."""
+    polish = stack.polish
+    return () if polish is None or polish.python.url is not None else (f"python{polish.python.version}",)
+
+
+def packages(stack: HostStack) -> tuple[str, ...]:
+    """What `prepare` installs; compilers only come when something is compiled."""
+    return (*HOST_PACKAGES, *RUNTIME_PACKAGES, *own_python(stack))
 
 
 def needs(stack: HostStack) -> dict[str, Any]:
     """What the preflight checks before anything is done to the host."""
-    profile = PROFILES[stack.build.profile]
+    profile, polish = PROFILES[stack.build.profile], stack.polish
+    ports = [{"port": stack.server.port, "unit": render.LLAMA_SERVER_UNIT, "setting": "pollex:server.port"}]
+    users = {stack.server.user: "pollex:server.user"}
+    if polish is not None:
+        ports.append({"port": polish.port, "unit": render.POLLEX_UNIT, "setting": "pollex:polish.port"})
+        users |= {polish.user: "pollex:polish.user"} if polish.user is not None else {}
     return {
         "architecture": stack.host.architecture,
         "diskMb": stack.host.min_disk_mb,
         "memoryMb": stack.host.min_memory_mb,
-        "commands": [*HOST_COMMANDS, *profile.commands],
-        "packages": [*PACKAGES, *plan.packages(stack)],
-        "ports": {str(stack.server.port): render.LLAMA_SERVER_UNIT},
-        "serviceUser": stack.server.user,
+        "commands": [*HOST_COMMANDS, *profile.commands, *own_python(stack)],
+        "packages": [*packages(stack), *plan.packages(stack)],
+        "ports": ports,
+        "users": users,
     }
 
 
@@ -71,7 +96,10 @@ def tools_hash(folder: Path) -> str:
 
 def declare(stack: HostStack) -> Mapping[str, object]:
     """Declare the host and return the stack's outputs; none of them is secret."""
-    made = plan.load(stack)
+    try:
+        made = plan.load(stack)
+    except (patches.PatchError, ConfigError) as error:
+        raise pulumi.RunError(str(error)) from None
     host = LlamaHost("llama", stack, made)
     return {
         "address": stack.host.address,
@@ -81,5 +109,6 @@ def declare(stack: HostStack) -> Mapping[str, object]:
         "model": stack.model.name,
         # only known when the activation has passed its gate
         "generation": host.generation.generation,
+        **({"page": render.page_url(stack, stack.polish)} if stack.polish is not None else {}),
         "appConfig": {"pollex": made.app_config},
     }

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra import HOST_FOLDER, patches, render, sheet, store
+from infra import HOST_FOLDER, bundle, patches, render, service, sheet, store
+from infra.bundle import Recipe
+from infra.generation import File, Generation, Unit, generation
 from infra.patches import Patch
 from infra.profiles import PROFILES, SPARSE
-from infra.spec import HostStack
+from infra.spec import HostStack, Polish
 from infra.store import Derivation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a host stack makes exist, as text; nothing here was contacted or read."""
+    """Everything that a host stack makes exist, as text; nothing here was contacted."""
 
     build: Derivation
     build_sheet: str
     model: Derivation
     model_sheet: str
-    generation: str
-    """The generation's id, 32 hex digits."""
-    generation_sheet: str
-    live: dict[str, str]
-    """What the host looks like when the generation is in force, item by item (docs/design.md, live map)."""
+    bundle: Derivation | None
+    """The polish service, if there is one."""
+    bundle_sheet: str
+    recipe: Recipe | None
+    """How the bundle is packed."""
+    generation: Generation
     files: dict[str, str]
-    """Every generated file by its name on the host."""
+    """Every generated file by its name on the host; secret ones are left out."""
     app_config: dict[str, str | int]
 
 
@@ -64,49 +68,121 @@ BUILD_SCRIPTS = ("source.sh", "build.sh", "same-paths.cmake", "store.sh")
 
 
 def load(stack: HostStack) -> Plan:
-    """The plan with the project's own patches and build scripts.
+    """The plan with the project's own patches, build scripts, service and prompt.
 
     Raises:
         patches.PatchError: the series of the profile is wrong.
+        ConfigError: the prompt cannot be read, or the service refuses its settings.
     """
     series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
-    return make(stack, series, "".join((HOST_FOLDER / name).read_text() for name in BUILD_SCRIPTS))
+    script = "".join((HOST_FOLDER / name).read_text() for name in BUILD_SCRIPTS)
+    if stack.polish is None:
+        return make(stack, series, script)
+    service.check(stack, stack.polish)
+    return make(stack, series, script, bundle.derivation(recipe(stack, stack.polish)), service.own_prompt(stack.polish))
 
 
-def make(stack: HostStack, series: Sequence[Patch], script: str) -> Plan:
-    """The whole plan of a host stack; arguments as for `build_derivation`."""
+def recipe(stack: HostStack, polish: Polish) -> Recipe:
+    """What is packed of the polish service, and for which host."""
+    python = polish.python
+    return Recipe(
+        architecture=stack.host.architecture,
+        python=python.version,
+        interpreter=python.sha256,
+        urls=(python.url, *python.mirrors) if python.url is not None else (),
+    )
+
+
+def files(stack: HostStack) -> dict[str, str]:
+    """Every text that the stack generates by name, its keys among them; arguments and errors as for `load`."""
+    made = load(stack)
+    keys = {
+        "llama-server": made.build.key,
+        "model": made.model.key,
+        **({"polish": made.bundle.key} if made.bundle is not None else {}),
+        "generation": made.generation.id,
+    }
+    return {
+        **made.files,
+        "build.sheet": made.build_sheet,
+        "model.sheet": made.model_sheet,
+        "generation.sheet": made.generation.sheet,
+        "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
+        "keys.json": json.dumps(keys, indent=2) + "\n",
+    }
+
+
+def make(
+    stack: HostStack,
+    series: Sequence[Patch],
+    script: str,
+    packed: Derivation | None = None,
+    prompt: str | None = None,
+) -> Plan:
+    """The whole plan of a host stack.
+
+    Args:
+        stack: what is declared.
+        series: the patches of the profile, in order.
+        script: the text of the build scripts.
+        packed: the bundle of the polish service; None leaves the service out.
+        prompt: the text of the stack's own prompt, or None where a shipped one is named.
+    """
     build, model = build_derivation(stack, series, script), model_derivation(stack)
-    units = {render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build)}
-    links = {
-        render.LLAMA_SERVER: f"{build.path}/bin/llama-server",
-        stack.model.path: f"{model.path}/{stack.model.file}",
-    }
-    needs = {render.LLAMA_SERVER_UNIT: (build, model)}
-    url = render.local_url(stack.server)
-    gates = {render.LLAMA_SERVER_UNIT: (f"{url}/health", f"{url}/v1/chat/completions", str(stack.server.ready_seconds))}
-    content = {
-        **{f"units/{name}": text for name, text in units.items()},
-        "links": "".join(f"{path}\t{target}\n" for path, target in links.items()),
-        "needs": "".join(f"{unit}\t{need.path}\n" for unit, wanted in needs.items() for need in wanted),
-        "gates": "".join("\t".join([unit, *gate]) + "\n" for unit, gate in gates.items()),
-    }
-    generation = Derivation("generation", dict(content)).key
+    units = [_llama_server(stack, build, model)]
+    if stack.polish is not None and packed is not None:
+        units.append(_pollex(stack, stack.polish, packed, prompt))
+    live = generation(units)
     return Plan(
         build=build,
         build_sheet=_build_sheet(stack, build, series),
         model=model,
         model_sheet=_model_sheet(stack, model),
-        generation=generation,
-        generation_sheet=sheet.render({"env": sheet.env({"kind": "generation", "id": generation}), **content}),
-        live={
-            "generation": generation,
-            **{f"unit {name}": store.sha256(text) for name, text in units.items()},
-            **{f"service {name}": "active" for name in units},
-            **{f"link {path}": target for path, target in links.items()},
-            **{f"store {need.item}": "intact" for need in (build, model)},
+        bundle=packed,
+        bundle_sheet=bundle.bundle_sheet(packed, stack.substituters) if packed is not None else "",
+        recipe=recipe(stack, stack.polish) if stack.polish is not None else None,
+        generation=live,
+        files={
+            **{unit.name: unit.text for unit in units},
+            **{file.name: file.text for unit in units for file in unit.files if not file.secret},
         },
-        files=units,
-        app_config=render.app_config(stack.server, stack.model),
+        app_config=render.app_config(stack),
+    )
+
+
+def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Unit:
+    url = render.local_url(stack.server.host, stack.server.port)
+    return Unit(
+        name=render.LLAMA_SERVER_UNIT,
+        text=render.llama_server_unit(stack.server, stack.model, stack.build),
+        links={
+            render.LLAMA_SERVER: f"{build.path}/bin/llama-server",
+            stack.model.path: f"{model.path}/{stack.model.file}",
+        },
+        needs=(build, model),
+        health=f"{url}/health",
+        completion=f"{url}/v1/chat/completions",
+        ready_seconds=stack.server.ready_seconds,
+    )
+
+
+def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | None) -> Unit:
+    settings = render.pollex_settings(stack, polish, prompt=polish.prompt if prompt is None else render.PROMPT)
+    secrets = render.secrets_env(polish)
+    return Unit(
+        name=render.POLLEX_UNIT,
+        text=render.pollex_unit(polish),
+        links={render.POLLEX: f"{packed.path}/bin/{bundle.COMMAND}"},
+        needs=(packed,),
+        # ready means that an upstream has generated something
+        health=f"{render.local_url(polish.host, polish.port)}/readyz",
+        completion=None,
+        ready_seconds=polish.ready_seconds,
+        files=(
+            File(path=render.SETTINGS, text=render.pollex_yaml(settings)),
+            *((File(path=render.PROMPT, text=prompt),) if prompt is not None else ()),
+            *((File(path=render.SECRETS, text=secrets, secret=True),) if secrets is not None else ()),
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from infra import spec
 
 _INTRO = f"""# Settings of a stack
 
-Made from `infra/spec.py` by `make docs`. Every setting stands in `stacks/Pulumi.<stack>.yaml` below `config:`, or is
+Made from `infra/spec/` by `make docs`. Every setting stands in `stacks/Pulumi.<stack>.yaml` below `config:`, or is
 set by `pulumi config set --path '{spec.NAMESPACE}:host.address' jetson.local --stack jetson`.
 A group is written as YAML. Wrong and missing settings are reported all at once, before anything is contacted.
 """
@@ -20,22 +20,28 @@ A group is written as YAML. Wrong and missing settings are reported all at once,
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([_INTRO, *_table("", spec.HostStack)])
+    lines, seen = [_INTRO], set[str]()
+    for kind, stack in spec.KINDS.items():
+        lines += [f"## A stack of kind `{kind}`", "", (stack.__doc__ or "").splitlines()[0], ""]
+        lines += [*_table("", stack, seen), ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(prefix: str, group: type[BaseModel]) -> list[str]:
+def _table(prefix: str, group: type[BaseModel], seen: set[str]) -> list[str]:
+    """A group's settings, then its groups; one that an earlier kind has too is `seen` and stands there."""
     schema = group.model_json_schema(by_alias=True)
     rows, below = [], []
     for name, field in group.model_fields.items():
         alias = field.alias or name
         key = f"{prefix}.{alias}" if prefix else f"{spec.NAMESPACE}:{alias}"
         inner = spec.group_of(field.annotation)
-        default = "**required**" if field.is_required() else f"`{_plain(field.default)}`"
+        default = "**required**" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
         kind = "group" if inner else _kind(schema["properties"][alias])
         rows.append(f"| `{key}` | {kind} | {default} | {field.description} |")
-        if inner:
+        if inner and key not in seen:
+            seen.add(key)
             title = (inner.__doc__ or "").splitlines()[0]
-            below += ["", f"## {key}", "", title, "", *_table(key, inner)]
+            below += ["", f"### {key}", "", title, "", *_table(key, inner, seen)]
     return [
         "| setting | type | default | what it is |",
         "|---|---|---|---|",
@@ -49,7 +55,7 @@ def _plain(value: object) -> str:
     return json.dumps(value, default=list)
 
 
-_WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+_WORDS = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "mapping"}
 
 
 def _kind(schema: dict[str, Any]) -> str:

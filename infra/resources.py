@@ -30,6 +30,16 @@ class ConnectionArgs(TypedDict):
     """The machine in between."""
 
 
+class PortArgs(TypedDict):
+    """A TCP port that must be free."""
+
+    port: pulumi.Input[int]
+    unit: pulumi.Input[str]
+    """The one unit that may hold it."""
+    setting: pulumi.Input[str]
+    """The setting that chooses it, for the error."""
+
+
 class NeedsArgs(TypedDict, total=False):
     """What the preflight asks of a host; what is left out is not checked."""
 
@@ -42,9 +52,10 @@ class NeedsArgs(TypedDict, total=False):
     """Commands that must be there; one that is not named by its path may come with `packages`."""
     packages: pulumi.Input[Sequence[str]]
     """apt packages that will be installed."""
-    ports: pulumi.Input[Mapping[str, str]]
-    """TCP ports that must be free, each with the unit that may hold it."""
-    serviceUser: pulumi.Input[str]
+    ports: pulumi.Input[Sequence[PortArgs]]
+    """TCP ports that must be free."""
+    users: pulumi.Input[Mapping[str, str]]
+    """Accounts that must exist, each with the setting that names it."""
 
 
 class Host(pulumi.CustomResource):
@@ -81,6 +92,45 @@ class Host(pulumi.CustomResource):
         super().__init__("pollex:index:Host", name, {**inputs, "identity": None, "facts": None}, opts)
 
 
+class Bundle(pulumi.CustomResource):
+    """Programs in the host's store that are packed where pulumi runs, and sent once."""
+
+    path: pulumi.Output[str]
+    """The store path."""
+    how: pulumi.Output[str]
+    """How it came there: `present`, `substituted`, `restored` or `received`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
+        sudo: pulumi.Input[bool],
+        sheet: pulumi.Input[str],
+        item: pulumi.Input[str],
+        recipe: pulumi.Input[Mapping[str, Any]],
+        identity: pulumi.Input[str],
+        tools: pulumi.Input[str] = TOOLS,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare a bundle.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether the tools run through `sudo -n`.
+            sheet: the bundle, as `pollex-host ensure-bundle` reads it.
+            item: the store path's name, `<key>-<name>`.
+            recipe: what is packed, as `infra.bundle.Recipe.plain` gives it.
+            identity: the `identity` of the Host; another one is asked again.
+            tools: the path of pollex-host.
+            opts: the engine's options.
+        """
+        inputs = {"connection": connection, "sudo": sudo, "sheet": sheet, "item": item, "recipe": recipe}
+        inputs |= {"identity": identity, "tools": tools}
+        super().__init__("pollex:index:Bundle", name, {**inputs, "path": None, "how": None}, opts)
+
+
 class Generation(pulumi.CustomResource):
     """What is live on a host: activated behind the gate, watched item by item, deactivated at the end.
 
@@ -105,6 +155,7 @@ class Generation(pulumi.CustomResource):
         sheet: pulumi.Input[str],
         live: pulumi.Input[Mapping[str, str]],
         identity: pulumi.Input[str],
+        secrets: pulumi.Input[Mapping[str, str]] | None = None,
         tools: pulumi.Input[str] = TOOLS,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -117,10 +168,11 @@ class Generation(pulumi.CustomResource):
             sheet: the generation, as `pollex-host activate` reads it.
             live: item by item, what the host looks like when the generation is in force.
             identity: the `identity` of the Host; another one is activated again.
+            secrets: sections of the sheet that only the host may see, by name.
             tools: the path of pollex-host.
             opts: the engine's options.
         """
         inputs = {"connection": connection, "sudo": sudo, "sheet": sheet, "live": live}
-        inputs |= {"identity": identity, "tools": tools}
+        inputs |= {"identity": identity, "tools": tools} | ({} if secrets is None else {"secrets": secrets})
         outputs = {"generation": None, "facts": None, "changed": None}
         super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)

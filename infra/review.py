@@ -16,12 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from infra import ROOT, plan, spec
+from infra import ROOT, attest, compose, patches, plan, spec
 
 
 def stack_files(tree: Path) -> list[Path]:
@@ -38,11 +39,15 @@ def values(file: Path) -> dict[str, object]:
     """A stack file's own values without their namespace and without encrypted ones, which only an `up` can read."""
     config = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
     prefix = f"{spec.NAMESPACE}:"
-    return {
-        key.removeprefix(prefix): value
-        for key, value in config.items()
-        if key.startswith(prefix) and not (isinstance(value, dict) and set(value) == {"secure"})
-    }
+    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    return dict(_open(own))
+
+
+def _open(value: Any) -> Any:
+    """The value without what is encrypted in it."""
+    if isinstance(value, dict):
+        return {k: _open(v) for k, v in value.items() if not (isinstance(v, dict) and set(v) == {"secure"})}
+    return [_open(item) for item in value] if isinstance(value, list) else value
 
 
 def render(file: Path) -> dict[str, str]:
@@ -53,17 +58,15 @@ def render(file: Path) -> dict[str, str]:
         patches.PatchError: the patch series is wrong.
     """
     stack = spec.parse(values(file), file=f"stacks/{file.name}")
-    made = plan.load(stack)
-    keys = {"llama-server": made.build.key, "model": made.model.key, "generation": made.generation}
-    return {
-        **made.files,
-        "build.sheet": made.build_sheet,
-        "model.sheet": made.model_sheet,
-        "generation.sheet": made.generation_sheet,
-        "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
-        KEYS: json.dumps(keys, indent=2) + "\n",
-    }
+    return FILES[stack.kind](stack)
 
+
+FILES: Mapping[str, Callable[[Any], dict[str, str]]] = {
+    "host": plan.files,
+    "image": attest.files,
+    "dev": compose.files,
+}
+"""`pollex:kind`, and what makes every text that such a stack generates, by name; its keys are `keys.json`."""
 
 KEYS = "keys.json"
 
@@ -185,7 +188,12 @@ def _graph(stack: str, file: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _write(file: Path, folder: Path) -> None:
-    for name, text in render(file).items():
+    try:
+        made = render(file)
+    except (spec.ConfigError, patches.PatchError) as error:
+        sys.exit(str(error))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in made.items():
         (folder / name).write_text(text)
 
 

@@ -47,16 +47,22 @@ def render(sections: Mapping[str, str]) -> str:
     Raises:
         SheetError: a name is not a relative path of plain characters, or a content holds a section line or a NUL.
     """
-    parts = [HEADER + "\n"]
-    for name, content in sections.items():
-        if not _NAME.fullmatch(name) or any(part in {".", ".."} for part in name.split("/")):
-            raise SheetError(f"{name!r} is not a section name")
-        if content and not content.endswith("\n"):
-            raise SheetError(f"section {name}: the last line has no end")
-        if "\0" in content or content.startswith(_SECTION) or f"\n{_SECTION}" in content:
-            raise SheetError(f"section {name}: holds a NUL byte or a line that starts with {_SECTION!r}")
-        parts.append(f"{_SECTION}{name}\n{content}")
-    return "".join(parts)
+    return "".join([HEADER + "\n", *(section(name, content) for name, content in sections.items())])
+
+
+def section(name: str, content: str) -> str:
+    """One section of a sheet, which may be put at the end of one.
+
+    Raises:
+        SheetError: as `render`.
+    """
+    if not _NAME.fullmatch(name) or any(part in {".", ".."} for part in name.split("/")):
+        raise SheetError(f"{name!r} is not a section name")
+    if content and not content.endswith("\n"):
+        raise SheetError(f"section {name}: the last line has no end")
+    if "\0" in content or content.startswith(_SECTION) or f"\n{_SECTION}" in content:
+        raise SheetError(f"section {name}: holds a NUL byte or a line that starts with {_SECTION!r}")
+    return f"{_SECTION}{name}\n{content}"
 
 
 def parse(text: str) -> dict[str, str]:

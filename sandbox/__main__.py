@@ -19,15 +19,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import httpx
+
 from sandbox import cli, fetch, mirror
 from sandbox.board import DEFAULT, HOME, Board
 from sandbox.machine import CHECKOUT, SandboxError, say
 
 STACK = "sandbox"
 PULUMI = CHECKOUT / ".toolchain" / "bin" / "pulumi"
-
-INSTRUCTION = "Rewrite this sentence correctly:"
-"""What the small model understands; a larger one would also take a system prompt."""
 
 SENTENCE = "She go to the libary yesterday and forgeted her umbrela."
 """What is polished at the end."""
@@ -97,15 +96,16 @@ def keep_build(board: Board, item: str) -> None:
     part.rename(archive)
 
 
-def polish(board: Board, url: str, text: str) -> str:
-    """The text as the board's llama-server corrects it, asked on the board itself, where it listens."""
-    messages = [{"role": "user", "content": f"{INSTRUCTION} {text}"}]
-    request = json.dumps({"messages": messages, "temperature": 0, "max_tokens": 100})
-    command = (
-        f"curl -sS --fail-with-body --max-time 120 -H 'Content-Type: application/json' -d @- {url}/v1/chat/completions"
-    )
-    answer = json.loads(board.run(command, input=request.encode()).stdout)
-    return str(answer["choices"][0]["message"]["content"]).strip()
+def polish(page: str, model: str, text: str) -> str:
+    """The text as the board's service corrects it, asked from here, as its users do.
+
+    Raises:
+        SandboxError: the service refused.
+    """
+    answer = httpx.post(f"{page}/api/polish", json={"text": text, "model_id": model}, timeout=120, trust_env=False)
+    if answer.is_error:
+        raise SandboxError(f"{page} answers {answer.status_code}: {answer.text.strip()}")
+    return str(answer.json()["polished"])
 
 
 def up() -> None:
@@ -115,8 +115,9 @@ def up() -> None:
     pulumi("up", "--yes", "--skip-preview", "--suppress-outputs")
     board, declared = Board(DEFAULT), outputs()
     keep_build(board, f"{declared['key']}-llama-server")
-    say(f"ready after {time.monotonic() - began:.0f} s; asking {declared['model']} on {board.address}")
-    print(f"  {SENTENCE}\n  {polish(board, declared['url'], SENTENCE)}")
+    page = declared["page"]
+    say(f"ready after {time.monotonic() - began:.0f} s; asking {declared['model']} through {page}")
+    print(f"  {SENTENCE}\n  {polish(page, declared['model'], SENTENCE)}\n\n  the page: {page}")
 
 
 def down() -> None:

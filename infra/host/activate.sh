@@ -14,9 +14,13 @@ activate() {
     lock_generations
     new=$notes/generation
     mkdir "$new"
-    unpack_sheet "$new"
+    # The content of files may be for root's eyes only.
+    (umask 077 && unpack_sheet "$new") || exit
+    chmod -R u=rwX,go=rX "$new"
+    [ ! -d "$new/content" ] || chmod 700 "$new/content"
     load_sheet "$new" generation
     is_name "$id" || die 2 "the sheet's id '$id' is not a plain name"
+    check_files "$new"
     keep_folder "$new" "$generations/$id"
     switch_to "$id"
 }
@@ -31,7 +35,22 @@ rollback() {
         live=$(current)
         id=$(history | grep -vxF -- "$live" | tail -n 1) || die 1 "there is no former generation to return to"
     fi
+    check_files "$generations/$id"
     switch_to "$id"
+}
+
+# check_files SHEET — every file that the generation places is in its sheet, whole.
+check_files() {
+    [ -f "$1/files" ] || return 0
+    while IFS=$tab read -r _ path mode name hash <&4; do
+        is_name "$name" || die 2 "the sheet's file '$name' is not a plain file name"
+        case $path/ in
+        [!/]* | *//* | */./* | */../*) die 2 "the sheet places a file at '$path', which is not a plain absolute path" ;;
+        esac
+        case $mode in [0-7][0-7][0-7]) ;; *) die 2 "the sheet gives $path the mode '$mode', not three octal digits" ;; esac
+        [ -f "$1/content/$name" ] || die 2 "the sheet has no content/$name, which $path is to hold"
+        [ "$(sha256_of "$1/content/$name")" = "$hash" ] || die 2 "the sheet's content/$name is not what its hash says"
+    done 4<"$1/files"
 }
 
 # lock_generations — one activation at a time; also makes the folder for this one's notes.
@@ -61,6 +80,7 @@ switch_to() {
         interrupted=yes
     fi
     find_differences "$1"
+    clear_places
     mend_stores
     printf '%s\n' "$former" | write_file "$generations/pending"
     make_live "$1" "$former"
@@ -108,6 +128,16 @@ differs() {
     grep -qxF -- "$1" "$notes/wrong"
 }
 
+# clear_places — an empty folder in the place of a link or file of ours gives way; another one is somebody's.
+clear_places() {
+    sed -n 's/^link //p; s/^file //p' "$notes/wrong" >"$notes/places"
+    while IFS= read -r path <&4; do
+        { [ -d "$path" ] && [ ! -L "$path" ]; } || continue
+        is_ours link "$path" || is_ours file "$path" || continue
+        rmdir -- "$path" 2>/dev/null || die 1 "$path is a folder now: move it away, so that what belongs there can be put back"
+    done 4<"$notes/places"
+}
+
 # mend_stores — makes missing and damaged store paths again, from their kept sheets, before anything is touched.
 mend_stores() {
     [ -s "$notes/wrong" ] || return 0
@@ -136,6 +166,7 @@ make_again() {
     # shellcheck source=/dev/null
     case $(. "$1/env" && printf '%s' "$kind") in
     model) sh "$here/pollex-host" ensure-model "$key" ;;
+    bundle) sh "$here/pollex-host" ensure-bundle "$key" ;;
     *) sh "$here/pollex-host" ensure "$key" ;;
     esac >/dev/null 5<&- 9<&-
 }
@@ -159,6 +190,7 @@ make_live() {
             ! differs "link $path" || place_link "$target" "$path"
         done 4<"$generations/$1/links"
     fi
+    place_files "$1"
     ! differs generation || link_to "generations/$1" "$root/current"
     [ -z "$reload" ] || systemctl daemon-reload
     start_units "$1"
@@ -167,8 +199,19 @@ make_live() {
 # place_link TARGET PATH
 place_link() {
     claim_link "$2"
-    { [ ! -d "$2" ] || [ -L "$2" ]; } || die 1 "$2 is a folder now: move it away, so that the link to $1 can stand there"
     link_to "$1" "$2"
+}
+
+# place_files ID — each with its mode from the first moment on.
+place_files() {
+    [ -f "$generations/$1/files" ] || return 0
+    while IFS=$tab read -r _ path mode name _ <&4; do
+        differs "file $path" || continue
+        claim_file "$path"
+        rm -f -- "$path.pollex-new"
+        install -m "$mode" -- "$generations/$1/content/$name" "$path.pollex-new"
+        mv -fT -- "$path.pollex-new" "$path"
+    done 4<"$generations/$1/files"
 }
 
 # start_units ID — enables what is not enabled, restarts what must run anew.
@@ -187,11 +230,13 @@ start_units() {
 }
 
 # choose_restarts ID FORMER — writes into $notes/restarts the units whose process does not run what it should:
-# other text, other store paths, a path or link that was mended, not active, or unknown after an interruption.
+# other text, other store paths or files, one of them or a link that was mended, not active, or unknown after an
+# interruption.
 choose_restarts() {
     for unit in $(units_of "$1"); do
         if [ -n "$interrupted" ] || differs "unit $unit" || must_start "$unit" ||
-            [ "$(needs_of "$1" "$unit")" != "$(needs_of "$2" "$unit")" ] || needs_mended "$1" "$unit"; then
+            [ "$(rows_of needs "$1" "$unit")" != "$(rows_of needs "$2" "$unit")" ] || needs_mended "$1" "$unit" ||
+            [ "$(rows_of files "$1" "$unit")" != "$(rows_of files "$2" "$unit")" ] || files_mended "$1" "$unit"; then
             printf '%s\n' "$unit"
         fi
     done >"$notes/restarts"
@@ -202,16 +247,16 @@ must_start() {
     differs "service $1" && ! grep -q "^service $1${tab}active" "$notes/observed"
 }
 
-# needs_of ID UNIT — its store paths.
-needs_of() {
-    [ ! -f "$generations/$1/needs" ] ||
-        awk -F "$tab" -v unit="$2" '$1 == unit || $1 ".service" == unit { print $2 }' "$generations/$1/needs" | sort
+# rows_of TABLE ID UNIT — what one of a generation's tables (needs, files) says of a unit.
+rows_of() {
+    [ ! -f "$generations/$2/$1" ] ||
+        awk -F "$tab" -v unit="$3" '$1 == unit || $1 ".service" == unit { sub(/^[^\t]*\t/, ""); print }' "$generations/$2/$1" | sort
 }
 
 # needs_mended ID UNIT — was one of its store paths made again, or a link into one of them?
 needs_mended() {
     [ -s "$notes/wrong" ] || return 1
-    needs_of "$1" "$2" >"$notes/needs"
+    rows_of needs "$1" "$2" >"$notes/needs"
     while IFS= read -r path <&4; do
         ! differs "store ${path##*/}" || return 0
         [ -f "$generations/$1/links" ] || continue
@@ -222,7 +267,17 @@ needs_mended() {
     return 1
 }
 
-# release_what_is_gone ID — units and links of ours that this generation does not have.
+# files_mended ID UNIT — was one of its files written anew?
+files_mended() {
+    [ -s "$notes/wrong" ] || return 1
+    rows_of files "$1" "$2" >"$notes/files"
+    while IFS=$tab read -r path _ <&4; do
+        ! differs "file $path" || return 0
+    done 4<"$notes/files"
+    return 1
+}
+
+# release_what_is_gone ID — units, links and files of ours that this generation does not have.
 release_what_is_gone() {
     [ -f "$found_list" ] || return 0
     sed -n "s/^unit$tab\([^$tab]*\).*/\1/p" "$found_list" >"$notes/units"
@@ -239,6 +294,13 @@ release_what_is_gone() {
             printf 'link %s\n' "$path" >>"$notes/changed"
         }
     done 4<"$notes/links"
+    sed -n "s/^file$tab//p" "$found_list" >"$notes/files"
+    while IFS= read -r path <&4; do
+        cut -f 2 "$generations/$1/files" 2>/dev/null | grep -qxF -- "$path" || {
+            release_file "$path"
+            printf 'file %s\n' "$path" >>"$notes/changed"
+        }
+    done 4<"$notes/files"
 }
 
 deactivate() {
@@ -259,6 +321,8 @@ release_everything() {
     [ -z "$(current)" ] || echo generation >>"$notes/changed"
     # No generation has the empty name, so nothing belongs to it.
     release_what_is_gone ''
+    give_back_interrupted
     [ ! -f "$found_list" ] || release_folders
-    rm -rf -- "$root/found" "$root/current"
+    rm -rf -- "$root/current"
+    forget_everything
 }

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # shellcheck disable=SC2154 # the variables of the tools are set by lib.sh
-# gate.sh — a unit is healthy when /health says so and it completes a sentence, within a deadline.
+# gate.sh — a unit is healthy when its health URL says so and it completes a sentence, within a deadline. A unit whose
+# health URL itself says that it can generate has no completion URL: `-`.
 
 # Small enough to answer at once on any board, and long enough that an answer cannot be empty.
 gate_request='{"messages":[{"role":"user","content":"Say hello."}],"max_tokens":8,"temperature":0}'
@@ -46,13 +47,15 @@ pass_gate() {
 # healthy HEALTH COMPLETION SECONDS — sets `why` when it is not.
 healthy() {
     [ "$3" -gt 0 ] || return 1
-    code=$(curl -s --noproxy '*' -o /dev/null -w '%{http_code}' --max-time 5 -- "$1" </dev/null) || code=000
-    case $code in
-    200) ;;
-    000) why='starting' && return 1 ;;
-    503) why='loading the model' && return 1 ;;
-    *) why="$1 answers $code" && return 1 ;;
+    reply=$(curl -s --noproxy '*' -w '\n%{http_code}' --max-time 5 -- "$1" </dev/null) || :
+    case $reply in
+    *'
+200') ;;
+    '' | *000) why='starting' && return 1 ;;
+    *'Loading model'*) why='loading the model' && return 1 ;;
+    *) why="$1 answers $(shown "$reply")" && return 1 ;;
     esac
+    [ "$2" != - ] || return 0
     why='asking for a completion'
     reply=$(curl -s -S --noproxy '*' --max-time "$3" -H 'Content-Type: application/json' -d "$gate_request" \
         -w '\n%{http_code}' -- "$2" </dev/null 2>&1) || :
@@ -60,7 +63,7 @@ healthy() {
     *'
 200') ;;
     *)
-        why="$2 answers $(printf '%s' "$reply" | tr '\n' ' ' | cut -c -300)"
+        why="$2 answers $(shown "$reply")"
         return 1
         ;;
     esac
@@ -68,6 +71,14 @@ healthy() {
         why="$2 answers without a text"
         return 1
     }
+}
+
+# shown REPLY — its status and the beginning of its body, on one line.
+shown() {
+    printf '%s: ' "${1##*
+}"
+    printf '%s' "${1%
+*}" | tr '[:cntrl:]' ' ' | cut -c -300 | iconv -c -f UTF-8 -t UTF-8 || :
 }
 
 main_pid() {

@@ -19,7 +19,8 @@ install_packages() {
     : >"$apt_log"
     apt_install || {
         sed -n 's/^E: /  /p' "$apt_log" | whole_text | tail -n 10 >&2
-        die 1 "cannot install $(words "$missing"): check pollex:build.packages and the host's package sources" \
+        die 1 "cannot install $(words "$missing"): check what the stack names (pollex:build.packages, pollex:polish.python)" \
+            "and the host's package sources" \
             "whole log: $(uname -n):$apt_log"
     }
 }

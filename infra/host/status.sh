@@ -44,6 +44,7 @@ desired() {
         printf 'unit %s\t%s\nservice %s\tactive\n' "$unit" "$(sha256_of "$generations/$1/units/$unit")" "$unit"
     done
     [ ! -f "$generations/$1/links" ] || sed '/^$/d; s/^/link /' "$generations/$1/links"
+    [ ! -f "$generations/$1/files" ] || awk -F "$tab" '{ print "file " $2 "\t" $5 }' "$generations/$1/files"
     stores_of "$1" | sed "s/^/store /; s/\$/${tab}intact/"
 }
 
@@ -66,10 +67,29 @@ observed() {
             [ -z "$path" ] || printf 'link %s\t%s\n' "$path" "$(link_state "$path")"
         done <"$generations/$1/links"
     fi
+    if [ -f "$generations/$1/files" ]; then
+        while IFS=$tab read -r _ path mode _; do
+            printf 'file %s\t%s\n' "$path" "$(file_state "$path" "$mode")"
+        done <"$generations/$1/files"
+    fi
     stores_of "$1" | while IFS= read -r path; do
         state=$([ -z "$2" ] || sed -n "s/^$path$tab//p" "$2" | tail -n 1)
         printf 'store %s\t%s\n' "$path" "${state:-$(store_state "$root/store/$path")}"
     done
+}
+
+# file_state PATH MODE — its hash, and its mode and owner where they are not MODE and root.
+file_state() {
+    if [ -L "$1" ] || { [ -e "$1" ] && [ ! -f "$1" ]; }; then
+        echo 'not a plain file'
+    elif [ -f "$1" ] && [ ! -r "$1" ]; then
+        echo 'not readable'
+    elif [ -f "$1" ]; then
+        printf '%s' "$(sha256_of "$1")"
+        stat -c '%a %u %U' -- "$1" | awk -v mode="$2" '$1 != mode { printf ", mode %s", $1 } $2 != 0 { printf ", owner %s", $3 }'
+    else
+        echo missing
+    fi
 }
 
 link_state() {

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from infra import sheet
 from infra.provider.problems import HostError, Problem
 
 _SCRIPT: Final = Path(__file__).with_name("preflight.sh")
+
+
+class Port(NamedTuple):
+    """A TCP port that must be free."""
+
+    number: int
+    unit: str
+    """The one unit that may hold it."""
+    setting: str
+    """Where it is chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +35,9 @@ class Needs:
     commands: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     """apt packages that will be installed; while some are not, a command may be missing where there is apt-get."""
-    ports: tuple[tuple[str, str], ...] = ()
-    """TCP ports that must be free, each with the one unit that may hold it."""
-    service_user: str | None = None
+    ports: tuple[Port, ...] = ()
+    users: Mapping[str, str] = field(default_factory=dict)
+    """Accounts that must exist, each with the setting that names it."""
     sudo: bool = True
     """Whether commands run through `sudo -n`."""
 
@@ -40,8 +50,8 @@ class Needs:
             memory_mb=int(inputs.get("memoryMb", 0)),
             commands=tuple(inputs.get("commands", ())),
             packages=tuple(inputs.get("packages", ())),
-            ports=tuple(inputs.get("ports", {}).items()),
-            service_user=inputs.get("serviceUser"),
+            ports=tuple(Port(int(port["port"]), port["unit"], port["setting"]) for port in inputs.get("ports", ())),
+            users=inputs.get("users", {}),
             sudo=sudo,
         )
 
@@ -57,8 +67,8 @@ def script(needs: Needs) -> str:
             "sudo": "yes" if needs.sudo else "",
             "commands": needs.commands,
             "packages": needs.packages,
-            "ports": [port for port, _ in needs.ports],
-            "service_user": needs.service_user or "",
+            "ports": [str(port.number) for port in needs.ports],
+            "users": list(needs.users),
         }
     )
     return questions + _SCRIPT.read_text()
@@ -138,7 +148,7 @@ def _rights(facts: Facts, needs: Needs) -> Iterator[Problem]:
         )
     for name in facts.get("nouser", ()):
         yield Problem(
-            "pollex:server.user", f"the host has no user {name}: `sudo useradd --system {name}` there, or name another"
+            needs.users[name], f"the host has no user {name}: `sudo useradd --system {name}` there, or name another"
         )
 
 
@@ -157,14 +167,15 @@ def _software(facts: Facts, needs: Needs) -> Iterator[Problem]:
 
 
 def _ports(facts: Facts, needs: Needs) -> Iterator[Problem]:
-    allowed = dict(needs.ports)
+    wanted = {str(port.number): port for port in needs.ports}
     for held in facts.get("port", ()):
-        port, pid, *rest = held.split(" ", 3)
+        number, pid, *rest = held.split(" ", 3)
         name, group = (*rest, "", "")[:2]
         unit = group.rpartition("/")[2]
-        if allowed.get(port) == unit:
+        port = wanted[number]
+        if port.unit == unit:
             continue
         who = "another process"
         if name:
             who = f"{name} (process {pid}{f' of {unit}' if unit.endswith('.service') else ''})"
-        yield Problem("pollex:server.port", f"port {port} on the host is in use by {who}: stop it, or choose another")
+        yield Problem(port.setting, f"port {number} on the host is in use by {who}: stop it, or choose another")

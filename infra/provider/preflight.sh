@@ -2,10 +2,10 @@
 #
 # By hand:  ssh HOST sh -s < infra/provider/preflight.sh
 # The provider puts assignments in front of this text: sudo (yes or empty), and lists with one item
-# a line: commands, ports, packages; service_user. Facts are printed as `pollex NAME=VALUE`, so that
+# a line: commands, ports, packages, users. Facts are printed as `pollex NAME=VALUE`, so that
 # what a login script prints beside them does no harm.
 set -u
-sudo=${sudo:-} commands=${commands:-} ports=${ports:-} packages=${packages:-} service_user=${service_user:-}
+sudo=${sudo:-} commands=${commands:-} ports=${ports:-} packages=${packages:-} users=${users:-}
 LC_ALL=C
 PATH=$PATH:/usr/sbin:/sbin
 export LC_ALL PATH
@@ -81,6 +81,8 @@ for port in $ports; do
     process=$(holder "$port")
     [ -z "$process" ] || fact port "$port $process"
 done
-[ -z "$service_user" ] || id -u -- "$service_user" >/dev/null 2>&1 || fact nouser "$service_user"
+for user in $users; do
+    id -u -- "$user" >/dev/null 2>&1 || fact nouser "$user"
+done
 fact identity "$(cat /opt/pollex/id 2>/dev/null)"
 fact end yes

@@ -94,7 +94,7 @@ class Session:
         self._to = to
         self._connection = connection
 
-    async def run(self, command: str, *, stdin: str = "", log: Log | None = None) -> Completed:
+    async def run(self, command: str, *, stdin: str | bytes = "", log: Log | None = None) -> Completed:
         """Run a command to its end; each line of its stderr is passed to `log` as it comes.
 
         Being cancelled closes the connection; what runs on the host is left to itself.
@@ -113,7 +113,7 @@ class Session:
         try:
             process = await self._connection.create_process(command, encoding=None)
             await asyncio.gather(
-                _feed(process.stdin, stdin.encode()),
+                _feed(process.stdin, stdin.encode() if isinstance(stdin, str) else stdin),
                 _lines(process.stdout, output.append, limit=None),
                 _lines(process.stderr, error_line, limit=LINE_LIMIT),
             )

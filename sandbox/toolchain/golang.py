@@ -89,7 +89,7 @@ class Go:
     architecture: str
 
 
-def find_go(module: Module = COMMAND) -> Go:
+def find_go(module: Module = COMMAND, what: str = "pulumi") -> Go:
     """The Go on PATH, in the virtual environment or in /usr/local/go.
 
     Raises:
@@ -100,18 +100,19 @@ def find_go(module: Module = COMMAND) -> Go:
     places = [os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent), "/usr/local/go/bin"]
     command = shutil.which("go", path=os.pathsep.join(places))
     if command is None:
-        raise ToolchainError(f"no pulumi and no Go is on PATH, so pulumi cannot be built; {mend}")
+        raise ToolchainError(f"no Go is on PATH, so {what} cannot be built; {mend}")
     # Run inside the module: a Go since 1.21 then fetches the newer release that go.mod asks for, unless told not to.
     query = [command, "env", "-json", "GOVERSION", "GOOS", "GOARCH"]
-    answer = subprocess.run(query, cwd=module.folder, env=_environment(), capture_output=True, text=True, check=False)
+    answer = subprocess.run(query, cwd=module.folder, env=environment(), capture_output=True, text=True, check=False)
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise ToolchainError(f"{command} cannot build pulumi ({reason}); {mend}")
+        raise ToolchainError(f"{command} cannot build {what} ({reason}); {mend}")
     found = json.loads(answer.stdout)
     return Go(command=command, version=found["GOVERSION"], os=found["GOOS"], architecture=found["GOARCH"])
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """That of every `go` command."""
     # A workspace or a C compiler around us must decide nothing.
     return {**os.environ, "GOWORK": "off", "CGO_ENABLED": "0"}
 
@@ -175,7 +176,7 @@ def _compile(made: Path, logs: Path, go: Go) -> None:
         for module in MODULES:
             arguments = [go.command, "build", "-v", *flags(module), "-o", f"{made}/", module.package]
             log = stack.enter_context((logs / f"{module.folder.name}.log").open("w"))
-            build = subprocess.Popen(arguments, cwd=module.folder, env=_environment(), stdout=log, stderr=log)
+            build = subprocess.Popen(arguments, cwd=module.folder, env=environment(), stdout=log, stderr=log)
             stack.callback(build.wait)
             stack.callback(build.terminate)
             builds[module] = build
@@ -207,7 +208,7 @@ def _failure(module: Module, log: str) -> str:
 
 def _copy_scripts(made: Path, go: Go) -> None:
     query = [go.command, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", SDK]
-    answer = subprocess.run(query, cwd=COMMAND.folder, env=_environment(), capture_output=True, text=True, check=False)
+    answer = subprocess.run(query, cwd=COMMAND.folder, env=environment(), capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ToolchainError(f"the scripts of {SDK} were not found: {answer.stderr.strip()}")
     for script in SCRIPTS:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from pollex import __version__, console, frame, stackconfig, target, worddiff
 from pollex.exits import Exit, PollexError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from pollex.bench import Contestant, Report, Spread
     from pollex.client import Client, Polished
+    from pollex.modelfind import Found
+    from pollex.modellinks import Link
     from pollex.settings import Settings
     from pollex.target import Target
 
@@ -27,11 +30,17 @@ COMPLETION_SECONDS = 1.0
 """How long a pressed TAB may wait for the service."""
 SHELLS = ("bash", "zsh", "fish")
 
+_MILLION = _MB = 1e6
+_GB = 1e9
+
 _COLOURS: dict[str, bool | None] = {"auto": None, "always": True, "never": False}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: this program's) and return its exit status."""
+    if not sys.stdout:  # closed by whoever started it, as by `>&-`
+        return Exit.CLOSED
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open as long as the program runs
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -67,6 +76,17 @@ def _complete_model(ctx: click.Context, _parameter: click.Parameter, incomplete:
         return []
 
 
+def _goes_on(ctx: click.Context) -> bool:
+    """Whether this is a group on the way to one of its commands, which has options of its own."""
+    if ctx.invoked_subcommand is None:
+        return False
+    for parameter in ctx.command.params:
+        if ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
+            wrong = f"{parameter.opts[-1]} is an option of `{ctx.command_path}` alone"
+            raise click.UsageError(f"{wrong}; write those of `{ctx.invoked_subcommand}` after it", ctx)
+    return True
+
+
 def _talks(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options that name a service, and hands it the `Target`."""
 
@@ -85,6 +105,8 @@ def _talks(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @functools.wraps(command)
     def wrapped(*, url: str | None, api_key_file: str | None, timeout: float, **rest: Any) -> Any:
+        if _goes_on(click.get_current_context()):
+            return None
         return command(service=target.resolve(url=url, api_key_file=api_key_file, timeout=timeout), **rest)
 
     return wrapped
@@ -207,17 +229,82 @@ def _bytes(file: str) -> bytes:
     return sys.stdin.buffer.read()
 
 
-@cli.command()
+@cli.group(invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")
 @click.option("--json", "as_json", is_flag=True, help="As the API gives them.")
 @_talks
 def models(*, service: Target, as_json: bool) -> None:
-    """List the models: id, name and provider."""
+    """List the models of the service: id, name and provider."""
     with service.connect() as client:
         found = client.models()
     if as_json:
         _write_json([{"id": one.id, "name": one.name, "provider": one.provider} for one in found])
     else:
         console.table(("id", "name", "provider"), [(one.id, one.name, one.provider) for one in found])
+
+
+@models.command()
+@click.argument("folders", nargs=-1, metavar="[FOLDER]...", type=click.Path(readable=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Everything that is known of them, the problems too.")
+@click.option(
+    "--link",
+    "link_folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Link the files into DIR as name-tag-QUANTISATION.gguf; nothing is copied or overwritten.",
+)
+def find(*, folders: tuple[Path, ...], as_json: bool, link_folder: Path | None) -> int:
+    """Find the GGUF files that Ollama has downloaded, to serve them without Ollama.
+
+    A FOLDER is an Ollama store or holds one, such as a volume. Without any it looks at OLLAMA_MODELS, ~/.ollama,
+    /usr/share/ollama, /var/lib/ollama, the snap, and the volumes of Docker and Podman that are called after Ollama.
+    What is damaged is said on standard error and left out. In a pipe the last column is the file's path.
+    """
+    from pollex import modelfind, modellinks  # noqa: PLC0415 - only here
+
+    found = modelfind.find(folders)
+    try:
+        links = modellinks.link(found.models, link_folder) if link_folder is not None else None
+    except OSError as error:
+        raise PollexError(Exit.USAGE, f"{link_folder} cannot be made: {error.strerror}") from None
+    if as_json:
+        _write_json(found.as_json() | ({"links": [one.as_json() for one in links]} if links is not None else {}))
+    else:
+        for problem in found.problems:
+            click.echo(f"pollex: {problem}", err=True)
+        if not found.models:
+            places = ", ".join(map(str, found.places))
+            raise PollexError(Exit.FAILED, f"no model was found; looked in {places}", "name a folder, or OLLAMA_MODELS")
+        _show_found(found) if links is None else _show_links(links)
+    refused = any(one.done == "refused" for one in links or ())
+    return Exit.FAILED if refused or not found.models else Exit.DONE
+
+
+def _show_found(found: Found) -> None:
+    on_a_terminal = sys.stdout.isatty()
+    headings = ("name", "size", "quant", "arch", "params", "context", "pooling", "path")
+    rows = [
+        (
+            str(one),
+            f"{one.size / _GB:.1f} GB" if one.size >= _GB else f"{one.size / _MB:.0f} MB",
+            one.header.quantisation or "-",
+            one.header.architecture,
+            one.header.size_label or f"{one.header.parameters / _MILLION:.0f}M",
+            str(one.header.context_length or "-"),
+            one.header.pooling or "-",
+            str(one.path),
+        )
+        for one in found.models
+    ]
+    # a path of a hundred characters leaves a terminal no room for anything else
+    shown = slice(-1 if on_a_terminal else None)
+    console.table(headings[shown], [row[shown] for row in rows], right=("size", "params", "context"))
+    if on_a_terminal:
+        stores = ", ".join(map(str, found.stores))
+        console.write(f"\nin {stores}\nthe files' paths: --json; readable names: --link DIR\n")
+
+
+def _show_links(links: Sequence[Link]) -> None:
+    console.table(("", "link", "file"), [(one.done, str(one.path), one.reason or one.target) for one in links])
 
 
 @cli.command()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -183,15 +183,48 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
             values[name] = value
             sources[name] = PREFIX + name.upper()
     values |= overrides or {}
+    settings, wrong = _checked(values)
+    if settings is None or wrong:
+        count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
+        lines = [f"  {problem}{_remedy(problem, sources)}" for problem in wrong]
+        raise SettingsError("\n".join([f"the settings have {count} (all settings: {REFERENCE})", *lines]))
+    return settings
+
+
+class Problem(NamedTuple):
+    """What is wrong with a setting."""
+
+    key: str
+    text: str
+    known: bool = True
+    """Whether there is such a setting."""
+    alone: bool = True
+    """Whether it is wrong by itself, and not together with others."""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}"
+
+
+def problems(values: Mapping[str, object]) -> list[Problem]:
+    """Everything that a service with these settings, and no environment, would refuse at its start."""
+    return _checked(values)[1]
+
+
+def _checked(values: Mapping[str, object]) -> tuple[Settings | None, list[Problem]]:
     try:
         settings = Settings.model_validate(values)
-        problems = _relations(settings)
     except ValidationError as error:
-        problems = [_problem(dict(details), sources) for details in error.errors(include_url=False)]
-    if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise SettingsError("\n".join([f"the settings have {count} (all settings: {REFERENCE})", *problems]))
-    return settings
+        return None, [_problem(dict(details)) for details in error.errors(include_url=False)]
+    return settings, _relations(settings)
+
+
+def _remedy(problem: Problem, sources: Mapping[str, str]) -> str:
+    name = problem.key.partition(".")[0]
+    if not problem.alone:
+        return ""
+    if not problem.known:
+        return f"; remove it from {sources.get(name, 'the settings')}"
+    return f"; set it in {sources.get(name, 'the call')}"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -211,17 +244,17 @@ def _read(path: Path) -> dict[str, Any]:
 _SECRETS = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
 
 
-def _problem(error: dict[str, Any], sources: Mapping[str, str]) -> str:
-    """One line for one error: key, value, what would be right, and where it stands."""
+def _problem(error: dict[str, Any]) -> Problem:
+    """One error: key, value, and what would be right."""
     location = [str(part) for part in error["loc"]]
     name = location[0] if location else ""
     key = ".".join(location)
     if error["type"] == "extra_forbidden":
-        return f"  {key}: is no setting{_meant(name)}; remove it from {sources.get(name, 'the settings')}"
+        return Problem(key, f"is no setting{_meant(name)}", known=False)
     value = "***" if name in _SECRETS else json.dumps(error["input"], default=str)
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f"  {key}: {value}: {message}; set it in {sources.get(name, 'the call')}"
+    return Problem(key, f"{value}: {message}")
 
 
 def _meant(name: str) -> str:
@@ -231,32 +264,36 @@ def _meant(name: str) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _relations(settings: Settings) -> list[str]:
+def _relations(settings: Settings) -> list[Problem]:
     """Problems between settings that are each right by themselves."""
     models = settings.model_ids()
-    problems = []
+    found = []
     if not models:
-        problems.append("  llamacpp_url: no upstream is configured; set it, or ollama_url, claude_api_key or mock")
-    problems += [
-        f"  llamacpp_model: {model!r} is the id of two upstreams; give each its own"
+        found.append(_joint("llamacpp_url", "no upstream is configured; set it, or ollama_url, claude_api_key or mock"))
+    found += [
+        _joint("llamacpp_model", f"{model!r} is the id of two upstreams; give each its own")
         for model in sorted({model for model in models if models.count(model) > 1})
     ]
     if settings.mock:
-        return problems + _prompt(settings)
+        return found + _prompt(settings)
     named = {"decoding": [*settings.decoding], "fallback": [*settings.fallback]}
     named["fallback"] += [model for tried in settings.fallback.values() for model in tried]
     for key, ids in named.items():
-        problems += [
-            f"  {key}: names {model!r}, which is no configured model (these are: {', '.join(models) or 'none'})"
+        found += [
+            _joint(key, f"names {model!r}, which is no configured model (these are: {', '.join(models) or 'none'})")
             for model in dict.fromkeys(ids)
             if model not in models
         ]
-    return problems + _prompt(settings)
+    return found + _prompt(settings)
 
 
-def _prompt(settings: Settings) -> list[str]:
+def _joint(key: str, text: str) -> Problem:
+    return Problem(key, text, alone=False)
+
+
+def _prompt(settings: Settings) -> list[Problem]:
     try:
         prompts.load(settings.prompt_path)
     except prompts.PromptError as error:
-        return [f"  prompt_path: {settings.prompt_path!r} {error}"]
+        return [_joint("prompt_path", f"{settings.prompt_path!r} {error}")]
     return []

@@ -10,10 +10,12 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -167,6 +169,115 @@ def test_the_build_is_kept_for_other_boards(life: Deployment) -> None:
     keep_build(life.board, f"{life.pulumi.outputs()['key']}-{SERVER}")
 
 
+SERVICE = "pollex.service"
+SENTENCE = "She go to the libary yesterday."
+
+
+def test_a_sentence_is_polished_through_the_service(life: Deployment) -> None:
+    """If this fails, `up` ends without the one thing that it is for."""
+    page = life.pulumi.outputs()["page"]
+    assert page == f"http://{life.board.address}:8090"
+    answer = httpx.post(f"{page}/api/polish", json={"text": SENTENCE, "model_id": "smollm2:135m"}, timeout=120)
+    assert answer.status_code == 200, answer.text
+    assert "library" in answer.json()["polished"]
+    assert "<!doctype html>" in httpx.get(page).text.lower()
+    assert life.show("ActiveState", "DynamicUser", unit=SERVICE) == ["active", "yes"]
+
+
+def test_the_service_is_shut_in(life: Deployment) -> None:
+    """If this fails, whoever takes over the service takes over the board."""
+    (pid,) = life.show("MainPID", unit=SERVICE)
+    status = life.board.run(f"cat /proc/{pid}/status", user="root").stdout
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Uid"].split()[0] != "0"
+    assert (fields["NoNewPrivs"], fields["Seccomp"], int(fields["CapBnd"], 16)) == ("1", "2", 0)
+    inside = f"nsenter --target {pid} --mount"
+    for place in ("/etc/pollex/x", "/opt/pollex/x", "/usr/local/bin/x"):
+        assert "Read-only" in life.board.run(f"{inside} touch {place}", user="root", check=False).stderr
+    assert life.board.run(f"{inside} ls /home", user="root", check=False).stdout == ""
+    assert life.board.run('test -z "$(find /opt/pollex/store -name __pycache__)"', user="root").returncode == 0
+
+
+def pids(life: Deployment) -> tuple[str, str]:
+    """Main processes of llama-server and of the service."""
+    return life.show("MainPID")[0], life.show("MainPID", unit=SERVICE)[0]
+
+
+def test_a_changed_prompt_restarts_the_service_alone(life: Deployment) -> None:
+    """If this fails, a better prompt costs a reload of the model, or is never used."""
+    own = life.project / "mine.txt"
+    own.write_text("Correct the sentence.\n---\nCorrect this sentence: {text}\n")
+    life.values["pollex:polish"]["prompt"] = own.name
+    life.write()
+    before = pids(life)
+    assert life.pulumi.up().changes == {"update": 1}
+    after = pids(life)
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+    own.write_text("Correct this sentence.\n---\nSentence: {text}\n")
+    assert life.pulumi.up().changes == {"update": 1}
+    assert (pids(life)[0] == after[0], pids(life)[1] == after[1]) == (True, False)
+    assert life.board.run("cat /etc/pollex/prompt.txt").stdout == own.read_text()
+    assert life.pulumi.up().changes == {}
+
+
+KEY = 'it\'s a "key" $HOME `id` \\ 100% #'
+"""What a shell, systemd's file of variables and YAML would each read differently."""
+
+
+def test_a_secret_reaches_the_service_and_nobody_else(life: Deployment) -> None:
+    """If this fails, the page's key lies open on the board, in the state or in an output, or is another one."""
+    config = ["--config-file", str(life.config_file)]
+    life.pulumi.run("config", "set", "--secret", "--path", "pollex:polish.apiKey", *config, text=KEY)
+    before = pids(life)
+    done = life.pulumi.up()
+    assert done.changes == {"update": 1}
+    assert pids(life)[0] == before[0]
+    models = f"{life.pulumi.outputs()['page']}/api/models"
+    assert httpx.get(models).status_code == 401
+    assert httpx.get(models, headers={"X-API-Key": KEY}).status_code == 200
+    assert life.board.run("stat -c '%a %U' /etc/pollex/secrets.env").stdout.split() == ["600", "root"]
+    assert life.board.run("cat /opt/pollex/generations/*/content/secrets.env", check=False).returncode != 0
+    part = "it's a"
+    everywhere = (
+        "cat /etc/systemd/system/pollex.service; tr '\\0' ' ' </proc/[0-9]*/cmdline; systemctl show pollex.service"
+    )
+    assert part not in life.board.run(everywhere, check=False).stdout
+    assert part not in json.dumps(life.pulumi.resources()) + json.dumps(life.pulumi.outputs()) + done.stdout
+    life.write()
+    life.pulumi.up()
+    assert httpx.get(models).status_code == 200
+    assert life.board.run("test -e /etc/pollex/secrets.env", check=False).returncode != 0
+
+
+def test_a_service_that_cannot_start_is_taken_back(life: Deployment) -> None:
+    """If this fails, a service that does not start replaces one that does."""
+    before = life.status()["generation"]
+    life.write(polish__settings={"trusted_proxies": []}, polish__memoryMb=64, polish__readySeconds=20, polish__tasks=16)
+    launcher = life.project / "service/pollex.sh"
+    text = launcher.read_text()
+    launcher.write_text(text.replace("exec ", "exec false "))
+    refused(life.pulumi.up(check=False), "pollex does not run on this host")
+    launcher.write_text(text)
+    sources = life.project / "service/pollex/serve.py"
+    text = sources.read_text()
+    sources.write_text(text + "\nraise RuntimeError('broken on purpose')\n")
+    refused(life.pulumi.up(check=False), "pollex.service", "broken on purpose", "returned to")
+    sources.write_text(text)
+    life.write()
+    assert life.status()["generation"] == before
+    assert life.pulumi.up("--refresh").changes == {}
+
+
+def test_the_stack_tells_a_client_where_it_is(life: Deployment) -> None:
+    """If this fails, `pollex config show` does not give what an application reads."""
+    page = life.pulumi.outputs()["page"]
+    polished = subprocess.run(
+        [Path(sys.executable).with_name("pollex"), "polish"],
+        input=SENTENCE, env={**os.environ, "POLLEX_URL": page}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "library" in polished
+
+
 def test_a_server_flag_restarts_the_unit_alone(life: Deployment) -> None:
     """If this fails, another context size costs a rebuild, or is never applied."""
     (before,) = life.show("MainPID")
@@ -179,6 +290,7 @@ def test_a_server_flag_restarts_the_unit_alone(life: Deployment) -> None:
         "prepare": "same",
         "llama-server": "same",
         "model": "same",
+        "polish": "same",
         "generation": "update",
     }
     (after,) = life.show("MainPID")
@@ -190,6 +302,10 @@ DAMAGE = {
     "unit llama-server.service": "echo '# edited' >> /etc/systemd/system/llama-server.service",
     "service llama-server.service": "systemctl stop llama-server.service",
     "link /usr/local/bin/llama-server": "ln -sfn /bin/true /usr/local/bin/llama-server",
+    "unit pollex.service": "echo '# edited' >> /etc/systemd/system/pollex.service",
+    "service pollex.service": "systemctl stop pollex.service",
+    "file /etc/pollex/pollex.yaml": "sed -i s/8090/8091/ /etc/pollex/pollex.yaml",
+    "-polish": "rm /opt/pollex/store/*-polish/lib/pollex/text.py",
     "-llama-server": "f=$(readlink -f /usr/local/bin/llama-server); cp $f $f.x; printf x >> $f.x; mv $f.x $f",
 }
 

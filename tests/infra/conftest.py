@@ -9,7 +9,8 @@ import pytest
 
 from infra import ROOT, review, spec
 
-STACKS = [review.stack_name(file) for file in review.stack_files(ROOT)]
+FILES = {review.stack_name(file): file for file in review.stack_files(ROOT)}
+HOSTS = [name for name, file in FILES.items() if review.values(file)["kind"] == "host"]
 
 
 def values_of(stack: str) -> dict[str, Any]:
@@ -23,13 +24,21 @@ def values() -> dict[str, Any]:
     return copy.deepcopy(values_of("jetson"))
 
 
-@pytest.fixture(params=STACKS)
+@pytest.fixture(params=FILES)
 def stack_name(request: pytest.FixtureRequest) -> str:
     """Every committed stack in turn."""
     return str(request.param)
 
 
+@pytest.fixture(params=HOSTS)
+def host_name(request: pytest.FixtureRequest) -> str:
+    """Every committed stack of kind host in turn."""
+    return str(request.param)
+
+
 @pytest.fixture
-def stack(stack_name: str) -> spec.HostStack:
-    """Every committed stack's spec in turn."""
-    return spec.parse(values_of(stack_name), file=f"stacks/Pulumi.{stack_name}.yaml")
+def host_stack(host_name: str) -> spec.HostStack:
+    """The spec of every committed stack of kind host in turn."""
+    stack = spec.parse(values_of(host_name), file=f"stacks/Pulumi.{host_name}.yaml")
+    assert isinstance(stack, spec.HostStack)
+    return stack

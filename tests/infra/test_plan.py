@@ -10,55 +10,63 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, patches, plan, review, sheet, spec
+from infra import ROOT, patches, plan, review, sheet, spec, store
 from infra.profiles import PROFILES
 
 Golden = Callable[[str, str], None]
-STACKS = [review.stack_name(file) for file in review.stack_files(ROOT)]
 SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
+
+BUNDLE = store.Derivation("polish", {"fixed here": "so that edits of the service do not change these files"})
 
 
 def made(stack: spec.HostStack) -> plan.Plan:
     series = PROFILES[stack.build.profile].series
-    return plan.make(stack, patches.load(series, tag=stack.source.tag), SCRIPT)
+    loaded = patches.load(series, tag=stack.source.tag)
+    return plan.make(stack, loaded, SCRIPT, BUNDLE if stack.polish is not None else None)
 
 
-def of(name: str) -> spec.HostStack:
-    file = ROOT / "stacks" / f"Pulumi.{name}.yaml"
-    return spec.parse(review.values(file), file=str(file))
+def host(values: dict[str, Any]) -> spec.HostStack:
+    stack = spec.parse(values, file="x")
+    assert isinstance(stack, spec.HostStack)
+    return stack
+
+
+def host_stacks() -> dict[str, spec.HostStack]:
+    files = {review.stack_name(file): review.values(file) for file in review.stack_files(ROOT)}
+    return {name: host(values) for name, values in files.items() if values["kind"] == "host"}
 
 
 def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def test_generated_files(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+def test_generated_files(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
     """If this fails, the board gets other files than the ones that were reviewed."""
-    for name, text in made(stack).files.items():
-        golden(f"{stack_name}/{name}", text)
+    for name, text in made(host_stack).files.items():
+        golden(f"{host_name}/{name}", text)
 
 
-def test_sheets(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+def test_sheets(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
     """If this fails, the host is asked for something else than what was reviewed."""
-    all_made = made(stack)
-    golden(f"{stack_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
-    golden(f"{stack_name}/model.sheet", all_made.model_sheet)
-    golden(f"{stack_name}/generation.sheet", all_made.generation_sheet)
+    all_made = made(host_stack)
+    golden(f"{host_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
+    golden(f"{host_name}/model.sheet", all_made.model_sheet)
+    golden(f"{host_name}/generation.sheet", all_made.generation.sheet)
 
 
-def test_derivations(stack_name: str, stack: spec.HostStack, golden: Golden) -> None:
+def test_derivations(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
     """If this fails, a change that costs a rebuild went unseen in review."""
-    all_made = made(stack)
+    all_made = made(host_stack)
     derivations = {d.item: dict(d.inputs) for d in (all_made.build, all_made.model)}
-    golden(f"{stack_name}/derivations.json", pretty(derivations))
-    golden(f"{stack_name}/live.json", pretty(all_made.live))
+    golden(f"{host_name}/derivations.json", pretty(derivations))
+    golden(f"{host_name}/live.json", pretty(all_made.generation.live))
 
 
-def test_series_travels_whole(stack: spec.HostStack) -> None:
+def test_series_travels_whole(host_stack: spec.HostStack) -> None:
     """If this fails, the board builds without one of the patches."""
-    sections = sheet.parse(made(stack).build_sheet)
+    sections = sheet.parse(made(host_stack).build_sheet)
     names = sections["series"].splitlines()
-    loaded = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    loaded = patches.load(PROFILES[host_stack.build.profile].series, tag=host_stack.source.tag)
     assert [sections[f"patches/{name}"] for name in names] == [patch.text for patch in loaded]
 
 
@@ -90,13 +98,13 @@ def test_what_costs_a_rebuild(values: dict[str, Any], path: str) -> None:
     """If this fails, a harmless change costs an hour of compiling, or a real one is served by an old binary."""
     changed = set_at(values, path, (REBUILDS | KEEPS)[path])
     patch = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
-    keys = [plan.build_derivation(spec.parse(one, file="x"), [patch], SCRIPT).key for one in (values, changed)]
+    keys = [plan.build_derivation(host(one), [patch], SCRIPT).key for one in (values, changed)]
     assert (keys[0] != keys[1]) == (path in REBUILDS)
 
 
 def test_patches_and_script_cost_a_rebuild(values: dict[str, Any]) -> None:
     """If this fails, a changed patch or build script is served by an old binary."""
-    stack = spec.parse(values, file="x")
+    stack = host(values)
     first = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
     second = patches.Patch(name="0002-y.patch", sha256="4" * 64, text="", description="", applies_to=("b5050",))
     variants = [([first, second], SCRIPT), ([second, first], SCRIPT), ([first], SCRIPT), ([first, second], "other")]
@@ -109,23 +117,86 @@ SERVER_ONLY = {"server.context": 4096, "server.extraArgs": ["-fa"], "server.read
 @pytest.mark.parametrize("path", SERVER_ONLY)
 def test_a_server_setting_changes_the_generation_alone(values: dict[str, Any], path: str) -> None:
     """If this fails, a changed server flag is not activated, or rebuilds the server."""
-    before, after = (
-        made(spec.parse(values, file="x")),
-        made(spec.parse(set_at(values, path, SERVER_ONLY[path]), file="x")),
-    )
+    before, after = made(host(values)), made(host(set_at(values, path, SERVER_ONLY[path])))
     assert (before.build, before.model) == (after.build, after.model)
-    assert before.generation != after.generation
+    assert before.generation.id != after.generation.id
 
 
-def test_live_map_matches_the_sheet(stack: spec.HostStack) -> None:
+def test_live_map_matches_the_sheet(host_stack: spec.HostStack) -> None:
     """If this fails, `refresh` reports drift on a board that is as declared."""
-    all_made = made(stack)
-    sections = sheet.parse(all_made.generation_sheet)
+    all_made = made(host_stack)
+    sections = sheet.parse(all_made.generation.sheet)
     links = dict(line.split("\t") for line in sections["links"].splitlines())
-    assert {f"link {path}": target for path, target in links.items()}.items() <= all_made.live.items()
+    assert {f"link {path}": target for path, target in links.items()}.items() <= all_made.generation.live.items()
     stores = {line.split("\t")[1].rpartition("/")[2] for line in sections["needs"].splitlines()}
-    assert {f"store {item}" for item in stores} == {name for name in all_made.live if name.startswith("store ")}
-    assert re.fullmatch("[0-9a-f]{32}", all_made.live["generation"])
+    assert {f"store {item}" for item in stores} == {
+        name for name in all_made.generation.live if name.startswith("store ")
+    }
+    assert re.fullmatch("[0-9a-f]{32}", all_made.generation.live["generation"])
+
+
+POLISH_ONLY = {"polish.settings": {"rate_limit": 60}, "polish.memoryMb": 300, "polish.port": 8091, "polish.apiKey": "k"}
+
+
+@pytest.mark.parametrize("path", POLISH_ONLY)
+def test_a_service_setting_leaves_the_server_alone(values: dict[str, Any], path: str) -> None:
+    """If this fails, a changed setting of the service is not activated, or costs a restart of llama-server."""
+    before, after = made(host(values)), made(host(set_at(values, path, POLISH_ONLY[path])))
+    assert before.generation.id != after.generation.id
+    server = "unit llama-server.service"
+    assert before.generation.live[server] == after.generation.live[server]
+    assert (before.build, before.model, before.bundle) == (after.build, after.model, after.bundle)
+
+
+def test_without_the_service_nothing_of_it_is_left(values: dict[str, Any]) -> None:
+    """If this fails, somebody who wants llama-server alone gets a web service too."""
+    del values["polish"]
+    all_made = made(host(values))
+    assert list(all_made.files) == ["llama-server.service"]
+    assert "pollex.service" not in all_made.generation.sheet
+
+
+def test_secrets_travel_apart(values: dict[str, Any]) -> None:
+    """If this fails, an API key stands in a sheet that reviews and states show."""
+    values["polish"] |= {"apiKey": "correct horse", "claudeApiKey": "battery staple"}
+    all_made = made(host(values))
+    shown = json.dumps([all_made.generation.sheet, all_made.generation.live, all_made.files, all_made.app_config])
+    assert "horse" not in shown
+    assert "staple" not in shown
+    (text,) = all_made.generation.secrets.values()
+    assert text.splitlines()[1:] == ['POLLEX_API_KEY="correct horse"', 'POLLEX_CLAUDE_API_KEY="battery staple"']
+    other = made(host({**values, "polish": {**values["polish"], "apiKey": "wrong horse"}}))
+    assert other.generation.id != all_made.generation.id
+
+
+def test_an_own_prompt_travels_as_a_file(values: dict[str, Any]) -> None:
+    """If this fails, a changed prompt never reaches the board."""
+    values["polish"]["prompt"] = "mine.txt"
+    stack = host(values)
+    series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    one, two = (plan.make(stack, series, SCRIPT, BUNDLE, text) for text in ("Mend it.\n", "Mend it well.\n"))
+    assert one.files["prompt.txt"] == "Mend it.\n"
+    assert "prompt_path: /etc/pollex/prompt.txt" in one.files["pollex.yaml"]
+    assert one.generation.id != two.generation.id
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt": "no/such/file.txt"}, ("pollex:polish.prompt", "no/such/file.txt", "polish-small")),
+        ({"settings": {"rate_limt": 60}}, ("pollex:polish.settings.rate_limt", "did you mean rate_limit?")),
+        ({"settings": {"max_chars": 0, "slot": 2}}, ("polish.settings.max_chars", "polish.settings.slot")),
+        ({"settings": {"fallback": {"x": ["y"]}}}, ("polish.settings.fallback", "no configured model")),
+    ],
+)
+def test_what_the_service_refuses_is_said_before(
+    values: dict[str, Any], change: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    """If this fails, a mistyped setting is found out only when the board has restarted the service with it."""
+    values["polish"] |= change
+    with pytest.raises(spec.ConfigError) as caught:
+        plan.load(host(values))
+    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def test_no_golden_file_is_left_over() -> None:
@@ -133,5 +204,5 @@ def test_no_golden_file_is_left_over() -> None:
     folder = Path(__file__).parent / "__snapshots__" / "test_plan"
     kept = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     sheets = ["build.env", "model.sheet", "generation.sheet", "derivations.json", "live.json"]
-    made_here = {f"{name}/{file}" for name in STACKS for file in [*made(of(name)).files, *sheets]}
+    made_here = {f"{name}/{file}" for name, one in host_stacks().items() for file in [*made(one).files, *sheets]}
     assert kept == made_here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 from typing import Any
@@ -18,8 +19,25 @@ KNOWN_TO_SYSTEMD_237 = {
     *("CacheDirectory", "Environment", "WantedBy"),
     *("NoNewPrivileges", "PrivateTmp", "ProtectSystem", "ProtectHome", "LockPersonality", "RestrictRealtime"),
     *("RestrictAddressFamilies", "UMask"),
+    *("DynamicUser", "EnvironmentFile", "MemoryMax", "TasksMax", "CapabilityBoundingSet", "PrivateDevices"),
+    *("ProtectKernelTunables", "ProtectKernelModules", "ProtectControlGroups", "RestrictNamespaces"),
+    *("MemoryDenyWriteExecute", "SystemCallArchitectures", "SystemCallFilter", "SystemCallErrorNumber"),
 }
-"""Directives in systemd 237's manual pages systemd.unit(5), .service(5), .exec(5); CacheDirectory came in 235."""
+"""Directives in systemd 237's manual pages systemd.unit(5), .service(5), .exec(5), .resource-control(5); the youngest
+are DynamicUser, CacheDirectory and LockPersonality, of 235."""
+
+CALLS_KNOWN_TO_SYSTEMD_237 = {
+    *("@aio", "@basic-io", "@chown", "@clock", "@cpu-emulation", "@debug", "@default", "@file-system", "@io-event"),
+    *("@ipc", "@keyring", "@memlock", "@module", "@mount", "@network-io", "@obsolete", "@privileged", "@process"),
+    *("@raw-io", "@reboot", "@resources", "@setuid", "@signal", "@swap", "@sync", "@timer"),
+}
+"""The groups of system calls in src/shared/seccomp-util.c of systemd 237; @system-service came in 239."""
+
+
+def host(values: dict[str, Any]) -> spec.HostStack:
+    stack = spec.parse(values, file="x")
+    assert isinstance(stack, spec.HostStack)
+    return stack
 
 
 def units(stack: spec.HostStack) -> dict[str, str]:
@@ -27,23 +45,26 @@ def units(stack: spec.HostStack) -> dict[str, str]:
     return {
         render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build),
         build.name: build.read_text(),
+        **({render.POLLEX_UNIT: render.pollex_unit(stack.polish)} if stack.polish is not None else {}),
     }
 
 
-def test_directives_are_known_to_the_board(stack: spec.HostStack) -> None:
+def test_directives_are_known_to_the_board(host_stack: spec.HostStack) -> None:
     """If this fails, JetPack's systemd ignores a line that was relied on."""
-    for text in units(stack).values():
+    for text in units(host_stack).values():
         joined = text.replace("\\\n", "")
         names = {line.partition("=")[0] for line in joined.splitlines() if line and line[0] not in "[#"}
         assert names <= KNOWN_TO_SYSTEMD_237
+        calls = re.search(r"^SystemCallFilter=~(.*)$", joined, re.MULTILINE)
+        assert calls is None or set(calls[1].split()) <= CALLS_KNOWN_TO_SYSTEMD_237
 
 
-def test_systemd_accepts_the_units(stack: spec.HostStack, tmp_path: Any) -> None:
+def test_systemd_accepts_the_units(host_stack: spec.HostStack, tmp_path: Any) -> None:
     """If this fails, the unit does not load on the board."""
-    for name, text in units(stack).items():
+    for name, text in units(host_stack).items():
         # the programs and the account are the board's; here any that exist will do
         here = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
-        here = here.replace(f"User={stack.server.user}", "User=root")
+        here = here.replace(f"User={host_stack.server.user}", "User=root")
         (tmp_path / name).write_text(here)
         checked = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
@@ -102,7 +123,7 @@ def test_words_survive_systemd(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "url"),
+    ("listens", "url"),
     [
         ("127.0.0.1", "http://localhost:8080"),
         ("0.0.0.0", "http://localhost:8080"),
@@ -110,18 +131,32 @@ def test_words_survive_systemd(words: list[str]) -> None:
         ("fd00::7", "http://[fd00::7]:8080"),
     ],
 )
-def test_local_url(values: dict[str, Any], host: str, url: str) -> None:
+def test_local_url(values: dict[str, Any], listens: str, url: str) -> None:
     """If this fails, the gate and the service ask at an address where nobody listens."""
-    values["server"]["host"] = host
-    assert render.local_url(spec.parse(values, file="x").server) == url
+    values["server"]["host"] = listens
+    assert render.app_config(host(values))["llamacpp_url"] == url
 
 
 def test_flags_of_the_command(values: dict[str, Any]) -> None:
     """If this fails, a setting does not reach llama-server."""
     values["server"] |= {"contextShift": True, "slots": 3, "slotsEndpoint": False, "extraArgs": ["-ub", "256", "-fa"]}
-    stack = spec.parse(values, file="x")
+    stack = host(values)
     command = render.llama_server_command(stack.server, stack.model)
     assert "--no-context-shift" not in command
     assert "--slots" not in render.llama_server_command(stack.server.model_copy(update={"extra_args": ()}), stack.model)
     assert command[command.index("-np") + 1] == "3"
     assert command[-3:] == ("-ub", "256", "-fa")
+
+
+def test_a_guess_at_a_secret_is_slow(values: dict[str, Any]) -> None:
+    """If this fails, a weak key can be found out by its hash, which is shown."""
+    values["polish"]["apiKey"] = "hunter2"
+    polish = host(values).polish
+    assert polish is not None
+    text = render.secrets_env(polish)
+    assert text is not None
+    stretched, _, rest = text.partition("\n")
+    assert rest == 'POLLEX_API_KEY="hunter2"\n'
+    assert (
+        stretched == f"# {hashlib.scrypt(rest.encode(), salt=b'pollex secrets.env', n=2**14, r=8, p=1, dklen=16).hex()}"
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, SecretStr
 
-from infra import spec
+from infra import ROOT, review, spec
+from infra.spec import report
 
 
 def problems(values: dict[str, Any]) -> dict[str, spec.Problem]:
@@ -16,14 +19,22 @@ def problems(values: dict[str, Any]) -> dict[str, spec.Problem]:
     return {problem.key: problem for problem in caught.value.problems}
 
 
-def test_committed_stacks_are_valid(stack: spec.HostStack) -> None:
+def test_committed_stacks_are_valid(stack_name: str) -> None:
     """If this fails, a fresh clone cannot even be previewed."""
-    assert stack.kind == "host"
+    file = ROOT / "stacks" / f"Pulumi.{stack_name}.yaml"
+    assert spec.parse(review.values(file), file=file.name).kind in spec.KINDS
+
+
+@pytest.mark.parametrize("kind", [None, "hots", ["host"]])
+def test_a_stack_says_what_it_declares(values: dict[str, Any], kind: object) -> None:
+    """If this fails, a mistyped kind drowns in complaints about settings that another kind lacks."""
+    assert list(problems({**values, "kind": kind} if kind else {"host": {}})) == ["pollex:kind"]
 
 
 def test_jetson_is_the_original_recipe(values: dict[str, Any]) -> None:
     """If this fails, the Nano silently gets other values than the recipe that was measured."""
     stack = spec.parse(values, file="x")
+    assert isinstance(stack, spec.HostStack)
     server, model = stack.server, stack.model
     assert stack.source.commit.startswith("23106f9")
     assert model.path == "/opt/llama-models/qwen2.5-1.5b-instruct-q4_k_m.gguf"
@@ -126,3 +137,39 @@ def test_reference_is_current() -> None:
 
     page = Path(__file__).parents[2] / spec.REFERENCE
     assert page.read_text() == reference.page()
+
+
+POLISH = {
+    "python.sha256": ({"python": {"version": "3.12", "url": "https://example.org/python.tar.gz"}}, "missing"),
+    "python.url": ({"python": {"version": "3.12", "sha256": "0" * 64}}, "missing"),
+    "python.version": ({"python": {"version": "3.6"}}, '"3.6"'),
+    "settings.port": ({"settings": {"port": 80}}, "80"),
+    "apiKey": ({"apiKey": 7}, "***"),
+    "prompt": ({"prompt": ""}, '""'),
+}
+
+
+@pytest.mark.parametrize("key", POLISH)
+def test_wrong_values_of_the_service_are_named(values: dict[str, Any], key: str) -> None:
+    """If this fails, a service that cannot start is declared, or a secret stands in an error."""
+    change, shown = POLISH[key]
+    values["polish"] |= change
+    (problem,) = problems(values).values()
+    assert (problem.key, problem.value) == (f"pollex:polish.{key}", shown)
+
+
+def test_names_of_secrets_are_known_as_such() -> None:
+    """If this fails, a new secret setting is shown in errors and reviews."""
+
+    def secrets(group: type[BaseModel]) -> Iterator[str]:
+        for name, field in group.model_fields.items():
+            inner = spec.group_of(field.annotation)
+            if inner is not None:
+                yield from secrets(inner)
+            elif SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ())):
+                yield field.alias or name
+
+    named = {name for stack in spec.KINDS.values() for name in secrets(stack)}
+    assert {"privateKey", "apiKey"} <= named
+    assert all(report.is_secret([name]) for name in named)
+    assert not report.is_secret(["model", "sha256"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.provider import preflight
-from infra.provider.preflight import Needs
+from infra.provider.preflight import Needs, Port
 from infra.provider.problems import HostError, NotReady
 
 NANO = {
@@ -28,6 +28,8 @@ NANO = {
     "end": ["yes"],
 }
 """What a Jetson Nano that is ready answers."""
+
+SERVER = Port(8080, "llama-server.service", "pollex:server.port")
 
 
 def without(name: str) -> dict[str, list[str]]:
@@ -47,7 +49,12 @@ TABLE = {
     ),
     "sudo missing": (NANO | {"sudo": ["missing"]}, Needs(), "pollex:host.sudo", "install sudo"),
     "not root": (NANO, Needs(sudo=False), "pollex:host.sudo", "alice is not root"),
-    "service user": (NANO | {"nouser": ["llama"]}, Needs(service_user="llama"), "pollex:server.user", "useradd"),
+    "service user": (
+        NANO | {"nouser": ["llama"]},
+        Needs(users={"llama": "pollex:server.user"}),
+        "pollex:server.user",
+        "useradd",
+    ),
     "compiler, nothing to install": (
         NANO | {"missing": ["cmake", "g++"]},
         Needs(commands=("cmake", "g++")),
@@ -74,13 +81,13 @@ TABLE = {
     ),
     "port, a unit": (
         NANO | {"port": ["8080 612 nginx /system.slice/nginx.service"]},
-        Needs(ports=(("8080", "llama-server.service"),)),
+        Needs(ports=(SERVER,)),
         "pollex:server.port",
         "nginx (process 612 of nginx.service)",
     ),
     "port, unseen": (
         NANO | {"port": ["8080 ?"]},
-        Needs(ports=(("8080", "llama-server.service"),)),
+        Needs(ports=(SERVER,)),
         "pollex:server.port",
         "another process",
     ),
@@ -105,7 +112,7 @@ READY = {
     ),
     "port held by our own unit": (
         NANO | {"port": ["8080 700 llama-server /system.slice/llama-server.service"]},
-        Needs(ports=(("8080", "llama-server.service"),)),
+        Needs(ports=(SERVER,)),
     ),
     "root without sudo": (NANO | {"uid": ["0"], "sudo": ["missing"]}, Needs(sudo=False)),
 }
@@ -151,8 +158,8 @@ def test_the_script_sees_this_machine() -> None:
 
 def test_the_script_finds_what_is_missing() -> None:
     """If this fails, a missing compiler is found out after the source was fetched, or not named."""
-    needs = Needs(commands=("sh", "no-such-command", "/no/such/nvcc"), service_user="no-such-user")
-    facts = gather(Needs(commands=needs.commands, packages=("no-such-package",), service_user=needs.service_user))
+    needs = Needs(commands=("sh", "no-such-command", "/no/such/nvcc"), users={"no-such-user": "x"})
+    facts = gather(Needs(commands=needs.commands, packages=("no-such-package",), users=needs.users))
     assert facts["missing"] == ["no-such-command", "/no/such/nvcc"]
     assert facts["uninstalled"] == ["no-such-package"]
     assert facts["nouser"] == ["no-such-user"]
@@ -164,7 +171,7 @@ def test_the_script_sees_who_holds_a_port(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, 0), family=family) as server:
         port = str(server.getsockname()[1])
-        (held,) = gather(Needs(ports=((port, "llama-server.service"),), sudo=False))["port"]
+        (held,) = gather(Needs(ports=(SERVER._replace(number=int(port)),), sudo=False))["port"]
     assert held.startswith(f"{port} {os.getpid()} {Path('/proc/self/comm').read_text().strip()}")
 
 

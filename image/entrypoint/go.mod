@@ -1,0 +1,3 @@
+module pollex/image/entrypoint
+
+go 1.19

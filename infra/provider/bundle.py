@@ -1,0 +1,74 @@
+"""`Bundle`: programs that are packed here and not built on the host; packed and sent only when it lacks them."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from typing import Any, Final
+
+from infra import packing
+from infra.bundle import Recipe
+from infra.provider import ssh
+from infra.provider.engine import Log
+from infra.provider.problems import HostError
+from infra.provider.server import UNKNOWN, Properties
+from infra.provider.tools import command, report
+from infra.provider.values import changed
+from infra.store import ROOT
+
+_NOWHERE: Final = 10
+"""Exit status of `ensure-bundle` when neither the host nor a substituter has it (docs/design.md)."""
+_MISSING: Final = "missing"
+_DECIDES: Final = ("item", "identity", "tools")
+
+
+class Bundle:
+    """A bundle in the host's store.
+
+    Inputs `connection`, `sudo`, `sheet`, `item`, `recipe`, `tools`, `identity`; outputs `path` and `how`. `item` as an
+    input is the store path's name; reading replaces it when the host can no longer make that path again.
+    """
+
+    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
+        """Another way to the same host, or another place to fetch from, changes nothing that is there."""
+        was, will = ({name: side.get(name) for name in _DECIDES} for side in (before, inputs))
+        return dict.fromkeys(changed(was, will), True)
+
+    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Kind's signature
+        """Where it will lie."""
+        return {"path": f"{ROOT}/store/{inputs['item']}", "how": UNKNOWN}
+
+    async def apply(self, inputs: Properties, log: Log) -> Properties:
+        """Ask the host, then pack and send; the archive stays there, to mend a damaged store path from."""
+        to = ssh.Connection.parse(inputs["connection"])
+        async with ssh.connect(to) as host:
+            ended = await host.run(command(inputs, "ensure-bundle"), stdin=inputs["sheet"])
+            if ended.status == _NOWHERE:
+                loop = asyncio.get_running_loop()
+                archive = await asyncio.to_thread(_pack, inputs, lambda line: loop.call_soon_threadsafe(log, line))
+                log(f"sending {len(archive) / 1e6:.1f} MB to {to}")
+                receive = command(inputs, f"receive {shlex.quote(inputs['item'].partition('-')[0])}")
+                ended = await host.run(receive, stdin=archive, log=log)
+        answer = report(f"bringing {inputs['item']} to {to}", ended)
+        return {"path": answer["path"], "how": answer["how"]}
+
+    async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
+        """Whether the host could make it again; that the store path is intact is the generation's to see."""
+        to, item = ssh.Connection.parse(inputs["connection"]), shlex.quote(inputs["item"])
+        kept = f"test -f {ROOT}/archive/{item}.tar.gz"
+        async with ssh.connect(to) as host:
+            gone = (await host.run(kept)).status
+        if gone:
+            warn(f"{to} has lost {inputs['item']}; the next `pulumi up` brings it again")
+        return ({**inputs, "item": _MISSING} if gone else inputs), outputs
+
+    async def delete(self, inputs: Properties, warn: Log) -> None:
+        """Leave it: what is in the store stays until `pollex-host gc`."""
+
+
+def _pack(inputs: dict[str, Any], log: packing.Log) -> bytes:
+    """The archive; runs in a thread of its own, so `log` must come back to the loop by itself."""
+    try:
+        return packing.pack(Recipe.parse(inputs["recipe"]), inputs["item"], log)
+    except packing.PackError as error:
+        raise HostError(str(error)) from error

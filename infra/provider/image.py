@@ -1,0 +1,124 @@
+"""`Pushable` and `Attached`: what a registry is asked before an image is built, and told after it was pushed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from infra.buildx import KEY_LABEL
+from infra.provider.engine import Log
+from infra.provider.problems import HostError
+from infra.provider.server import UNKNOWN, Properties
+from infra.provider.values import changed
+from infra.registry import RegistryError, Repository
+
+T = TypeVar("T")
+
+_LOGIN: Final = ("user", "token")
+
+
+class Pushable:
+    """A repository that takes an image: the token may push, and the version's tag is free or holds these very bytes.
+
+    Inputs `repository`, `user`, `token`, `version`, `key`; output `held`, the key that the tag already had, or none.
+    Between this check and the push, somebody else can still push the tag: a registry offers nothing better.
+    """
+
+    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
+        """Every change is checked again."""
+        return dict.fromkeys(changed(before, inputs), True)
+
+    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Kind's signature
+        """Only the registry knows."""
+        return {"held": UNKNOWN}
+
+    async def apply(self, inputs: Properties, log: Log) -> Properties:
+        """Check before anything is built."""
+        log(f"asking {inputs['repository']}")
+        return {"held": await _asked(_check, inputs)}
+
+    async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:  # noqa: ARG002 - Kind's signature
+        """Nothing is made that could drift."""
+        return inputs, outputs
+
+    async def delete(self, inputs: Properties, warn: Log) -> None:
+        """Nothing was made."""
+
+
+class Attached:
+    """Documents beside a pushed index, whose digest stays what it is.
+
+    Inputs `repository`, `user`, `token`, `digest`, `documents` (media type → text); outputs `referrers` (media type →
+    digest) and `sizes` (platform → compressed bytes). A document that is gone is shown as `missing` after a refresh.
+    """
+
+    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
+        """Another login to the same repository attaches nothing anew."""
+        was, will = ({k: v for k, v in side.items() if k not in _LOGIN} for side in (before, inputs))
+        return dict.fromkeys(changed(was, will), True)
+
+    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:
+        """The same as before, as long as the image is."""
+        if outputs and before.get("digest") == inputs.get("digest"):
+            return outputs
+        return {"referrers": UNKNOWN, "sizes": UNKNOWN}
+
+    async def apply(self, inputs: Properties, log: Log) -> Properties:
+        """Attach what is not there."""
+        log(f"attaching {len(inputs['documents'])} documents to {inputs['digest'][:19]}…")
+        return await _asked(_attach, inputs)
+
+    async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
+        """Whether the image and its documents are still there."""
+        found = await _asked(_find, inputs)
+        if found is None:
+            warn(f"{inputs['repository']} has lost {inputs['digest']}")
+            return None
+        kept = {kind: text if kind in found else "missing" for kind, text in inputs["documents"].items()}
+        return {**inputs, "documents": kept}, outputs
+
+    async def delete(self, inputs: Properties, warn: Log) -> None:
+        """Leave them: what was published stays."""
+
+
+def _check(repository: Repository, inputs: Properties) -> str:
+    repository.check_push()
+    labels = repository.labels(inputs["version"])
+    held = "" if labels is None else labels.get(KEY_LABEL, "another image")
+    if held not in {"", inputs["key"]}:
+        raise HostError(
+            f"{repository.name}:{inputs['version']} is there already with other bytes (key {held}, declared "
+            f"{inputs['key']}): a version is never overwritten, raise pollex:image.version"
+        )
+    return held
+
+
+def _attach(repository: Repository, inputs: Properties) -> Properties:
+    found = repository.manifest(inputs["digest"])
+    if found is None:
+        raise HostError(f"{repository.name} has no {inputs['digest']}, which was pushed: does something delete images?")
+    documents = {kind: text.encode() for kind, text in inputs["documents"].items()}
+    return {
+        "referrers": {kind: repository.attach(found[0], kind, data) for kind, data in sorted(documents.items())},
+        "sizes": repository.sizes(inputs["digest"]),
+    }
+
+
+def _find(repository: Repository, inputs: Properties) -> set[str] | None:
+    if repository.manifest(inputs["digest"]) is None:
+        return None
+    return {str(one.get("artifactType")) for one in repository.referrers(inputs["digest"])}
+
+
+async def _asked(question: Callable[[Repository, Properties], T], inputs: Properties) -> T:
+    """The answer to a question to the registry, asked outside the event loop."""
+
+    def ask() -> T:
+        with Repository(inputs["repository"], user=inputs.get("user"), token=inputs.get("token")) as repository:
+            return question(repository, inputs)
+
+    try:
+        return await asyncio.to_thread(ask)
+    except RegistryError as error:
+        raise HostError(str(error)) from error

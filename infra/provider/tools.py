@@ -1,0 +1,53 @@
+"""Calling pollex-host: the command line, and what its end means."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any, Final
+
+from infra.provider import ssh
+from infra.provider.problems import HostError
+from infra.provider.server import Properties
+
+_MEANING: Final = {
+    1: "failed",
+    2: "the tools on the host do not know this command",
+    3: "the source or the model has other bytes than its identity says",
+    4: "a patch does not apply",
+    5: "the build failed",
+    6: "no space left",
+    7: "unhealthy, so the host returned to what was live before",
+    8: "no mirror could be reached",
+    9: "another activation is running on the host",
+    10: "a bundle is neither on the host nor at a substituter",
+}
+"""Exit statuses of pollex-host (docs/design.md)."""
+NO_TOOLS: Final = 127
+"""Exit status of `command` where the tools are not on the host."""
+
+
+def command(inputs: Properties, verb: str) -> str:
+    """The command line, which tells missing tools apart from a tool that fails."""
+    tools: str = shlex.quote(inputs["tools"])
+    root = "sudo -n " if inputs["sudo"] else ""
+    return f"test -x {tools} || exit {NO_TOOLS}; exec {root}{tools} {verb}"
+
+
+def report(what: str, ended: ssh.Completed) -> dict[str, Any]:
+    """The JSON line that a verb ends with.
+
+    Raises:
+        HostError: the verb failed; the text has the meaning of its exit status and the end of its stderr.
+    """
+    if ended.status == NO_TOOLS:
+        raise HostError(f"{what}: the tools are not there; `pulumi up --refresh` installs them again")
+    if ended.status:
+        meaning = _MEANING.get(ended.status, "failed")
+        raise HostError("\n  ".join([f"{what}: {meaning} (exit status {ended.status})", *ended.tail]))
+    line = ended.stdout.rpartition("\n")[2]
+    try:
+        answer: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise HostError(f"{what}: the answer does not end in a line of JSON but in {line[:200]!r}") from error
+    return answer

@@ -1,0 +1,107 @@
+"""BuildKit's daemon as a process of this one, for a `with` block."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sandbox.images import tools
+from sandbox.images.mounts import release
+from sandbox.machine import SandboxError
+
+_READY_SECONDS = 30
+
+
+class BuildKit:
+    """One daemon with its own cache, and a buildx that talks to nothing else.
+
+    >>> with BuildKit(folder) as kit:
+    ...     subprocess.run([*kit.buildx, *buildx.argv(request, builder=kit.name)], env=kit.environment)
+    """
+
+    name = "pollex"
+    """Of the builder that stands for the daemon."""
+
+    def __init__(self, folder: Path, programs: tools.Tools | None = None) -> None:
+        """Nothing is started yet.
+
+        Args:
+            folder: for cache, socket and log; a daemon that is started there again finds its cache.
+            programs: where buildkitd and buildx are; built if need be.
+        """
+        self.folder = folder
+        self.log = folder / "buildkitd.log"
+        self._tools = programs or tools.ensure()
+        self._socket = folder / "buildkitd.sock"
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    @property
+    def buildx(self) -> list[str]:
+        """In place of `docker buildx`."""
+        return [str(self._tools.buildx)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """In which buildx knows the builder and no docker daemon."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "BUILDX_"))}
+        return {**kept, "DOCKER_CONFIG": str(tools.plugins(self._tools, self.folder / "docker"))}
+
+    def __enter__(self) -> Self:
+        """Start the daemon and wait until it answers.
+
+        Raises:
+            SandboxError: it does not; holds the end of its log.
+        """
+        tools.command("runc", "runc")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._socket.unlink(missing_ok=True)
+        command = [
+            *(str(self._tools.buildkitd), "--addr", f"unix://{self._socket}", "--root", str(self.folder / "root")),
+            # the machine's own network: a source mirror on loopback is reached, and no bridge has to be made
+            *("--oci-worker-net=host", "--allow-insecure-entitlement=network.host"),
+        ]
+        with self.log.open("wb") as log:
+            self._daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        try:
+            self._wait()
+            self._register()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the daemon; its cache stays."""
+        if self._daemon is not None:
+            self._daemon.terminate()
+            try:
+                self._daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._daemon.pid, signal.SIGKILL)
+                self._daemon.wait()
+            self._daemon = None
+        release(self.folder)
+        shutil.rmtree(self.folder / "docker", ignore_errors=True)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self._socket.exists():
+            if self._daemon is None or self._daemon.poll() is not None or time.monotonic() > deadline:
+                told = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+                raise SandboxError(f"buildkitd did not start in {self.folder}\n{told}")
+            time.sleep(0.05)
+
+    def _register(self) -> None:
+        """Let buildx know the daemon by name; it is told the address once and then kept in DOCKER_CONFIG."""
+        create = [*self.buildx, "create", "--name", self.name, "--driver", "remote", f"unix://{self._socket}"]
+        done = subprocess.run(create, env=self.environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SandboxError(f"{' '.join(create)}: {done.stderr.strip()}")

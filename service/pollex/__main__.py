@@ -1,0 +1,7 @@
+"""`python -m pollex`: the command line."""
+
+import sys
+
+from pollex.cli import main
+
+sys.exit(main())
