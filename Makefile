@@ -73,6 +73,10 @@ dev-files: $(V)/.ready ## write compose.yaml, Mimir's files and the others of th
 bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
 	@$(V)/python bench/service.py
 
+.PHONY: bench-sass
+bench-sass: $(V)/.ready ## what the Nano can decode, predicted from machine code (MODELS="a.gguf …")
+	@$(V)/python -m bench.sass $(MODELS)
+
 .PHONY: golden
 golden: $(V)/.ready ## write the golden files anew; review what git shows
 	@$(V)/pytest --quiet --snapshot-update tests/infra

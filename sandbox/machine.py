@@ -31,6 +31,7 @@ _TEST_PACKAGES = {
     "/usr/bin/torchrun": "python3-torch libopenblas0-pthread",  # without OpenBLAS the reference takes minutes
     "/usr/sbin/sshd": "openssh-server",
     "c++": "g++",
+    "clang++-14": "clang-14",
     "chromium|google-chrome": "chromium",
     "cmake": "cmake",
     "curl": "curl",
