@@ -41,9 +41,10 @@ _TEST_PACKAGES = {
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
     "patch": "patch",
-    "qemu-aarch64-static": "qemu-user-static binfmt-support",
+    "qemu-aarch64-static": "qemu-user-static",
     "runc": "runc",
     "systemd-analyze": "systemd",
+    "update-binfmts": "binfmt-support",
     "zsh": "zsh",
 }
 """The same for what only the tests call; `|` stands between commands of which one is enough."""
