@@ -11,13 +11,18 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from sandbox.machine import CHECKOUT, SandboxError, cache, locked, require, run, say
 
 _SCRIPT = CHECKOUT / "sandbox" / "nvcc.sh"
+_ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8")
+_ENTER = """
+mkdir -p "$1/work" && mount --bind "$2" "$1/work" && mount --bind /dev "$1/dev" && mount -t proc proc "$1/proc" &&
+root=$1 && shift 2 && exec chroot "$root" "$@"
+"""
 
 
 def key() -> str:
@@ -56,26 +61,18 @@ def chroot() -> Path:
     return final
 
 
-def enter(
-    root: Path, folder: Path, command: Sequence[str], *, log: IO[bytes], extra: Mapping[str, str] | None = None
-) -> int:
-    """Run a command in the chroot; its exit status.
+def start(root: Path, folder: Path, command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a command in the chroot; killing the process ends everything that it started, mounts included.
 
     Args:
         root: as `chroot` returned it.
         folder: of this machine, where the command runs; it is /work there, and nothing else of this machine is seen.
         command: found on the chroot's own PATH.
         log: takes what it says.
-        extra: environment variables besides PATH and HOME.
     """
-    script = (
-        'mkdir -p "$1/work" && mount --bind "$2" "$1/work" && mount -t proc proc "$1/proc" && '
-        'mount --bind /dev "$1/dev" && root=$1 && shift 2 && exec chroot "$root" "$@"'
-    )
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", **(extra or {})}
-    inside = ["env", "-i", "-C", "/work", *(f"{name}={value}" for name, value in environment.items()), *command]
-    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", str(root), str(folder)]
-    return subprocess.run([*alone, *inside], stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False).returncode
+    inside = ["env", "-i", "-C", "/work", *_ENVIRONMENT, *command]
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh", str(root), str(folder)]
+    return subprocess.Popen([*alone, *inside], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
 
 def main() -> None:
