@@ -7,25 +7,16 @@ still named in the object file can be reached. b5050 only, because that is what 
 
 from __future__ import annotations
 
-import io
 import re
-import shutil
 import subprocess
-import tarfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from infra import patches
-from infra.profiles import PROFILES
-from tests.patches.conftest import Source
+from tests.patches.nano import CUDA, arguments, select
 
-TAG = "b5050"
 NANO = 530
 """Its GPU's compute capability, as ggml counts."""
-CUDA = "ggml/src/ggml-cuda"
 HELPERS = Path(__file__).parent / "dead_code"
 MMQ = "ggml_cuda_op_mul_mat_q"
 FLASH_ATTENTION = "reached_flash_attn_ext"
@@ -33,54 +24,6 @@ PREDICATES = (
     *("fp16_available", "fast_fp16_available", "fast_fp16_hardware_available"),
     *("fp16_mma_available", "fp16_mma_hardware_available", "new_mma_available"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What ggml-cuda's CMakeLists.txt would compile."""
-
-    sources: frozenset[str]
-    """Paths below ggml/src/ggml-cuda."""
-    defines: tuple[str, ...]
-    """`NAME` or `NAME=VALUE`."""
-
-
-@pytest.fixture(scope="module")
-def original(source: Callable[[str], Source], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """b5050 as it was published, as far as the Nano's series touches or concerns it."""
-    tree, into = source(TAG), tmp_path_factory.mktemp("original")
-    archive = tree.git("archive", tree.tree, "common", "examples", "ggml", "src")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        members.extractall(into, filter="data")
-    return into
-
-
-@pytest.fixture(scope="module")
-def patched(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with the series applied."""
-    into = tmp_path_factory.mktemp("patched") / "src"
-    shutil.copytree(original, into)
-    for patch in patches.load(PROFILES["cuda10"].series, tag=TAG):
-        command = ["patch", "--quiet", "--strip=1", "--fuzz=0", "--directory", str(into)]
-        subprocess.run(command, input=patch.text.encode(), check=True)
-    return into
-
-
-def arguments(*changes: str) -> tuple[str, ...]:
-    """The CMake arguments of the Nano's profile about its GPU, with changes."""
-    chosen = [flag for flag in PROFILES["cuda10"].flags if "CUDA" in flag]
-    given = dict(flag.removeprefix("-D").split("=", 1) for flag in (*chosen, *changes))
-    return tuple(f"-D{name}={value}" for name, value in given.items())
-
-
-def select(tree: Path, *given: str) -> Selection:
-    """Run the tree's own CMakeLists.txt of ggml-cuda, without a toolkit."""
-    command = ["cmake", *given, "-DFILE=CMakeLists.txt", "-P", str(HELPERS / "sources.cmake")]
-    told = subprocess.run(command, cwd=tree / CUDA, check=True, capture_output=True, text=True).stdout
-    lines = [line.split(maxsplit=1) for line in told.splitlines()]
-    assert lines, "CMake said nothing: sources.cmake no longer fits the CMakeLists.txt"
-    sources = frozenset(value for kind, value in lines if kind == "source")
-    return Selection(sources, tuple(value for kind, value in lines if kind == "define"))
 
 
 def cut(text: str, pattern: str) -> str:
@@ -128,36 +71,35 @@ def reachable(tree: Path, text: str, defines: tuple[str, ...], capability: int, 
     return {name for name in (MMQ, FLASH_ATTENTION) if f" {name}(" in symbols}
 
 
-def test_only_what_is_dead_is_left_out(original: Path, patched: Path) -> None:
+def test_only_what_is_dead_is_left_out(nano_source: Path, nano: Path) -> None:
     """If this fails, a build leaves out a kernel that nobody has shown to be dead, or compiles dead ones."""
-    before, after = select(original, *arguments()), select(patched, *arguments())
+    before, after = select(nano_source, *arguments()), select(nano, *arguments())
     out = before.sources - after.sources
     assert {name for name in out if not re.search(r"(^|/)(mmq-instance|fattn)-[^/]*\.cu$", name)} == set()
     assert not [name for name in after.sources if re.search(r"(^|/)(mmq-instance|fattn)-", name)]
-    assert after.sources <= before.sources
     assert {"GGML_CUDA_NO_MMQ", "GGML_CUDA_NO_FA"} <= set(after.defines)
 
 
 @pytest.mark.parametrize("architectures", ["53", "53-virtual", "61-real", "53-real;75-real", "native", "all-major"])
-def test_nothing_is_left_out_that_another_gpu_could_run(original: Path, patched: Path, architectures: str) -> None:
+def test_nothing_is_left_out_that_another_gpu_could_run(nano_source: Path, nano: Path, architectures: str) -> None:
     """If this fails, a build for another GPU, or one with PTX, ends with an error at its first prompt."""
     changes = (f"-DCMAKE_CUDA_ARCHITECTURES={architectures}", "-DGGML_CUDA_FA=ON")
-    kept = select(patched, *arguments(*changes))
-    assert kept.sources == select(original, *arguments(*changes)).sources
+    kept = select(nano, *arguments(*changes))
+    assert select(nano_source, *arguments(*changes)).sources - kept.sources == set()
     assert not [name for name in kept.defines if name.startswith("GGML_CUDA_NO_") and name != "GGML_CUDA_NO_VMM"]
 
 
 @pytest.mark.parametrize("listed", [(), (f"__CUDA_ARCH_LIST__={NANO}",)], ids=["nvcc 10.2", "newer nvcc"])
-def test_the_nano_reaches_nothing_of_it(patched: Path, listed: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_nano_reaches_nothing_of_it(nano: Path, listed: tuple[str, ...], tmp_path: Path) -> None:
     """If this fails, a prompt on the board ends the server, because it needs a kernel that was left out."""
-    defines = (*select(patched, *arguments()).defines, *listed)
-    assert reachable(patched, dispatch(patched), defines, NANO, tmp_path) == set()
+    defines = (*select(nano, *arguments()).defines, *listed)
+    assert reachable(nano, dispatch(nano), defines, NANO, tmp_path) == set()
 
 
-def test_others_reach_it(patched: Path, tmp_path: Path) -> None:
+def test_others_reach_it(nano: Path, tmp_path: Path) -> None:
     """If this fails, the proof above proves nothing: it would not see a kernel that is used."""
-    defines = select(patched, *arguments("-DGGML_CUDA_FA=ON")).defines
-    assert reachable(patched, dispatch(patched), defines, 610, tmp_path) == {MMQ, FLASH_ATTENTION}
+    defines = select(nano, *arguments("-DGGML_CUDA_FA=ON")).defines
+    assert reachable(nano, dispatch(nano), defines, 610, tmp_path) == {MMQ, FLASH_ATTENTION}
 
 
 @pytest.mark.parametrize(
@@ -171,21 +113,21 @@ def test_others_reach_it(patched: Path, tmp_path: Path) -> None:
         ("#if !defined(GGML_CUDA_NO_FA)", "#if 1 || !defined(GGML_CUDA_NO_FA)", FLASH_ATTENTION),
     ],
 )
-def test_a_changed_condition_is_noticed(patched: Path, old: str, new: str, reached: str, tmp_path: Path) -> None:
+def test_a_changed_condition_is_noticed(nano: Path, old: str, new: str, reached: str, tmp_path: Path) -> None:
     """If this fails, upstream can change a condition at the next pin and the patch would take a kernel in use away."""
-    text = dispatch(patched)
+    text = dispatch(nano)
     assert old in text
-    defines = select(patched, *arguments()).defines
-    assert reachable(patched, text.replace(old, new), defines, NANO, tmp_path) == {reached}
+    defines = select(nano, *arguments()).defines
+    assert reachable(nano, text.replace(old, new), defines, NANO, tmp_path) == {reached}
 
 
-def test_nothing_else_calls_it(patched: Path) -> None:
+def test_nothing_else_calls_it(nano: Path) -> None:
     """If this fails, upstream has found a second use for the kernels, which the dispatch above does not show."""
-    backend = (patched / CUDA / "ggml-cuda.cu").read_text()
+    backend = (nano / CUDA / "ggml-cuda.cu").read_text()
     assert len(re.findall(rf"\b{MMQ}\b", function(backend, "static void ggml_cuda_mul_mat("))) == 1
-    assert users(patched, MMQ) == {"ggml-cuda.cu": 1, "mmq.cu": 2, "mmq.cuh": 1}
+    assert users(nano, MMQ) == {"ggml-cuda.cu": 1, "mmq.cu": 2, "mmq.cuh": 1}
     assert re.search(r"case GGML_OP_FLASH_ATTN_EXT:\s+ggml_cuda_flash_attn_ext\(ctx, dst\);", backend)
-    assert users(patched, "ggml_cuda_flash_attn_ext") == {"fattn.cu": 2, "fattn.cuh": 1, "ggml-cuda.cu": 1}
+    assert users(nano, "ggml_cuda_flash_attn_ext") == {"fattn.cu": 2, "fattn.cuh": 1, "ggml-cuda.cu": 1}
 
 
 def users(tree: Path, name: str) -> dict[str, int]:
@@ -211,15 +153,15 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("file", ENDINGS)
-def test_a_call_that_should_not_happen_ends_with_words(patched: Path, file: str, tmp_path: Path) -> None:
+def test_a_call_that_should_not_happen_ends_with_words(nano: Path, file: str, tmp_path: Path) -> None:
     """If this fails, a mistake in the proof shows on the board as a wrong text or a bare crash."""
     beginning, call, words = ENDINGS[file]
-    left = function((patched / CUDA / file).read_text(), beginning)
+    left = function((nano / CUDA / file).read_text(), beginning)
     assert "GGML_ABORT" in left
     (tmp_path / "left.inc").write_text(left)
     (tmp_path / "call.inc").write_text(call)
     program = tmp_path / "ended"
-    options = ["-std=c++14", "-Wall", "-Werror", f"-I{tmp_path}", f"-I{patched / 'ggml/include'}"]
+    options = ["-std=c++14", "-Wall", "-Werror", f"-I{tmp_path}", f"-I{nano / 'ggml/include'}"]
     subprocess.run(["c++", *options, str(HELPERS / "ended.cpp"), "-o", program], check=True)
     ended = subprocess.run([program], check=False, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (1, words)

@@ -68,6 +68,11 @@ void ggml_cuda_mul_mat_vec(ggml_backend_cuda_context &, const ggml_tensor *, con
 void ggml_cuda_mul_mat_batched_cublas(ggml_backend_cuda_context &, const ggml_tensor *, const ggml_tensor *, ggml_tensor *);
 void reached_flash_attn_ext();
 
+// What the series itself adds.
+mul_mat_op ggml_cuda_op_mul_mat_vec_half2;
+void quantize_row_half2_cuda(const float *, void *, int64_t, int64_t, int64_t, int64_t, ggml_type, cudaStream_t);
+bool ggml_cuda_should_use_half2(const ggml_tensor *, const ggml_tensor *, int);
+
 #include "dispatch.inc"
 
 __attribute__((flatten)) void mul_mat(

@@ -5,6 +5,8 @@
 
 set(CUDAToolkit_FOUND ON)
 set(CUDAToolkit_VERSION 10.2)
+# Its default, which ggml/CMakeLists.txt sets.
+set(GGML_CUDA_PEER_MAX_BATCH_SIZE 128)
 
 function(ggml_add_backend_library name)
     foreach(file IN LISTS ARGN)
