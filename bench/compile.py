@@ -1,6 +1,6 @@
 """How much there is to compile: the original recipe's build beside ours, with one nvcc, in one run.
 
-    python bench/compile.py [--rows N]
+    python -m bench.compile [--rows N]
 
 The work of a build is the sum of its steps' times, as ninja notes them. Both builds run side by side, one job each, and
 ours begins anew until the other is done, so that a slow phase of the machine meets both. Prints a table and writes
@@ -33,6 +33,8 @@ from sandbox.machine import CHECKOUT, SandboxError, cache, run, say
 
 ORIGINAL = Path(__file__).parent / "original"
 GOAL = 0.33
+PAUSE = 5
+"""Seconds between two looks at the builds and at the machine's load."""
 BOARD_MINUTES = 85
 """What the original recipe takes on a Nano, as its author says."""
 ORIGINAL_FLAGS = (
@@ -49,7 +51,7 @@ GROUPS = (
     ("linking", r"^bin/|\.(so|a)$"),
     ("mmq kernels", r"mmq"),
     ("flash attention", r"fattn"),
-    ("mat-vec kernels", r"mmvq?\.cu\.o$"),
+    ("mat-vec kernels", r"/mmvq?[^/]*\.cu\.o$"),
     ("other CUDA", r"ggml-cuda/"),
     ("CPU backend and ggml", r"^ggml/"),
     ("llama", r"^src/"),
@@ -126,14 +128,14 @@ def running(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes
 
 
 def race(original: Side, ours: Side) -> list[float]:
-    """Run both until the original is through once and ours at least once; the machine's load, every ten seconds."""
+    """Run both until the original is through once and ours at least once; the machine's load all along."""
     load = []
     with running(original.start()) as long:
         while long.poll() is None or not ours.runs:
             with running(ours.start()) as short:
                 while short.poll() is None and (long.poll() is None or not ours.runs):
                     load.append(os.getloadavg()[0])
-                    time.sleep(10)
+                    time.sleep(PAUSE)
                 if short.poll() is not None:
                     ours.finish(short)
                     say(f"ours: {ours.spread()[-1]:.0f} s of steps")

@@ -82,7 +82,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Source]:
 def nano_source(source: Callable[[str], Source], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the Nano's series is for, unpatched: the folders that it touches or concerns."""
     tree, into = source(nano.TAG), tmp_path_factory.mktemp("nano") / "source"
-    archive = tree.git("archive", tree.tree, "common", "examples", "ggml", "src")
+    archive = tree.git("archive", tree.tree, "CMakeLists.txt", "common", "examples", "ggml", "src")
     with tarfile.open(fileobj=io.BytesIO(archive)) as members:
         members.extractall(into, filter="data")
     return into
