@@ -151,7 +151,8 @@ def check_gpu(root: Path, folder: Path) -> str:
     build.run("ninja", "-C", "b", "llama-server")
     if newer := [*build.said("c++17"), *build.said("C++17")]:
         raise SandboxError(f"nvcc 10.2 knows C++14 at most, but nvcc says: {newer[0]}")
-    build.run("sh", "-c", "cuobjdump --list-elf b/bin/llama-server >elf; cuobjdump --list-ptx b/bin/llama-server >ptx")
+    build.run("sh", "-c", "cuobjdump --list-elf b/bin/llama-server >elf")
+    build.run("sh", "-c", "cuobjdump --list-ptx b/bin/llama-server >ptx || :")  # fails where there is none
     device = (folder / "elf").read_text().splitlines()
     foreign = [line for line in device if ".sm_53." not in line]
     if foreign or not device or "sm_" in (folder / "ptx").read_text():

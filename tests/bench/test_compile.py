@@ -41,6 +41,11 @@ def test_a_step_with_two_outputs_counts_once(tmp_path: Path) -> None:
     assert sum(taken.values()) == 1.75
 
 
+def test_processor_time_is_that_of_the_children() -> None:
+    """If this fails, the second witness of the comparison counts the shell that starts the build."""
+    assert bench.processor("0m0.01s 0m0.02s\n12m3.50s 1m0.25s\n") == 783.75
+
+
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_outputs_belong_to_their_group(output: str) -> None:
     """If this fails, the table gives the saving to something else than what was left out."""
@@ -65,8 +70,8 @@ class Pretended(Build):
     def start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Sleep, then leave a log behind."""
         log = self.folder / "b" / ".ninja_log"
-        script = 'sleep "$1" && printf "# ninja log v5\\n0\\t1000\\t9\\ta.o\\tc\\n" >"$2"'
-        return subprocess.Popen(["sh", "-c", script, "sh", str(self.seconds), str(log)])
+        script = 'sleep "$1" && printf "# ninja log v5\\n0\\t1000\\t9\\ta.o\\tc\\n" >"$2" && times >times'
+        return subprocess.Popen(["sh", "-c", script, "sh", str(self.seconds), str(log)], cwd=self.folder)
 
 
 @pytest.mark.parametrize(("theirs", "mine", "runs"), [(2.0, 0.3, range(2, 7)), (0.2, 0.6, range(1, 2))])
