@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from infra import patches
 from sandbox import fetch
+from tests.patches import nano
 
 UPSTREAM = "https://github.com/ggml-org/llama.cpp"
 
@@ -71,6 +76,27 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Source]:
         return found[tag]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def nano_source(source: Callable[[str], Source], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the Nano's series is for, unpatched: the folders that it touches or concerns."""
+    tree, into = source(nano.TAG), tmp_path_factory.mktemp("nano") / "source"
+    archive = tree.git("archive", tree.tree, "CMakeLists.txt", "common", "examples", "ggml", "src")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        members.extractall(into, filter="data")
+    return into
+
+
+@pytest.fixture(scope="session", name="nano")
+def patched_nano(nano_source: Path) -> Path:
+    """The same with the series applied."""
+    into = nano_source.with_name("patched")
+    shutil.copytree(nano_source, into)
+    for patch in patches.load(nano.PROFILE.series, tag=nano.TAG):
+        command = ["patch", "--quiet", "--strip=1", "--fuzz=0", "--directory", str(into)]
+        subprocess.run(command, input=patch.text.encode(), check=True)
+    return into
 
 
 def _obtain(tag: str, into: Path) -> Source:
