@@ -207,7 +207,9 @@ async def _serve(address: str, kinds: Mapping[str, Kind], held: AbstractAsyncCon
         await server.stop(None)
 
 
-def main(arguments: Sequence[str], kinds: Mapping[str, Kind], held: AbstractAsyncContextManager[object]) -> None:
+def main(
+    arguments: Sequence[str], kinds: Mapping[str, Kind], held: AbstractAsyncContextManager[object] | None = None
+) -> None:
     """Serve the engine whose address is the last argument, until it is gone; stdout carries the port and no more.
 
     Args:
