@@ -1,20 +1,21 @@
-"""What a stack declares is chosen by its kind."""
+"""What a stack declares is chosen by its kind.
+
+Only that kind's module is imported: the providers' SDKs that the others need are a third of a program's start.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
-from infra import dev, image, jetson
 from infra.spec import Stack
 
-DECLARE: Mapping[str, Callable[[Any], Mapping[str, object]]] = {
-    "host": jetson.declare,
-    "image": image.declare,
-    "dev": dev.declare,
-}
+MODULES: Final[Mapping[str, str]] = {"host": "infra.jetson", "image": "infra.image", "dev": "infra.dev"}
+"""`pollex:kind`, and the module whose `declare` takes such a stack."""
 
 
 def declare(stack: Stack) -> Mapping[str, object]:
     """Declare the stack's resources and return its outputs."""
-    return DECLARE[stack.kind](stack)
+    chosen: Callable[[Any], Mapping[str, object]] = import_module(MODULES[stack.kind]).declare
+    return chosen(stack)

@@ -6,14 +6,16 @@ from infra.provider import server
 from infra.provider.bundle import Bundle
 from infra.provider.generation import Generation
 from infra.provider.host import Host
+from infra.provider.hosts import Hosts
 from infra.provider.image import Attached, Pushable
 
+hosts = Hosts()
 KINDS: dict[str, server.Kind] = {
-    "pollex:index:Host": Host(),
+    "pollex:index:Host": Host(hosts),
     "pollex:index:Attached": Attached(),
-    "pollex:index:Bundle": Bundle(),
-    "pollex:index:Generation": Generation(),
+    "pollex:index:Bundle": Bundle(hosts),
+    "pollex:index:Generation": Generation(hosts),
     "pollex:index:Pushable": Pushable(),
 }
 
-server.main(sys.argv[1:], KINDS)
+server.main(sys.argv[1:], KINDS, hosts)

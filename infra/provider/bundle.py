@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import Callable
 from typing import Any, Final
 
-from infra import packing
 from infra.bundle import Recipe
-from infra.provider import ssh
+from infra.provider.connection import Connection
 from infra.provider.engine import Log
+from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import command, report
@@ -29,6 +30,9 @@ class Bundle:
     input is the store path's name; reading replaces it when the host can no longer make that path again.
     """
 
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+
     def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
         """Another way to the same host, or another place to fetch from, changes nothing that is there."""
         was, will = ({name: side.get(name) for name in _DECIDES} for side in (before, inputs))
@@ -40,8 +44,8 @@ class Bundle:
 
     async def apply(self, inputs: Properties, log: Log) -> Properties:
         """Ask the host, then pack and send; the archive stays there, to mend a damaged store path from."""
-        to = ssh.Connection.parse(inputs["connection"])
-        async with ssh.connect(to) as host:
+        to = Connection.parse(inputs["connection"])
+        async with self._hosts.connect(to) as host:
             ended = await host.run(command(inputs, "ensure-bundle"), stdin=inputs["sheet"])
             if ended.status == _NOWHERE:
                 loop = asyncio.get_running_loop()
@@ -54,9 +58,9 @@ class Bundle:
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
         """Whether the host could make it again; that the store path is intact is the generation's to see."""
-        to, item = ssh.Connection.parse(inputs["connection"]), shlex.quote(inputs["item"])
+        to, item = Connection.parse(inputs["connection"]), shlex.quote(inputs["item"])
         kept = f"test -f {ROOT}/archive/{item}.tar.gz"
-        async with ssh.connect(to) as host:
+        async with self._hosts.connect(to) as host:
             gone = (await host.run(kept)).status
         if gone:
             warn(f"{to} has lost {inputs['item']}; the next `pulumi up` brings it again")
@@ -66,8 +70,10 @@ class Bundle:
         """Leave it: what is in the store stays until `pollex-host gc`."""
 
 
-def _pack(inputs: dict[str, Any], log: packing.Log) -> bytes:
+def _pack(inputs: dict[str, Any], log: Callable[[str], object]) -> bytes:
     """The archive; runs in a thread of its own, so `log` must come back to the loop by itself."""
+    from infra import packing  # noqa: PLC0415 - its HTTP client is a tenth of the plugin's start, and seldom needed
+
     try:
         return packing.pack(Recipe.parse(inputs["recipe"]), inputs["item"], log)
     except packing.PackError as error:

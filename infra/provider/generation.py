@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from infra import sheet
-from infra.provider import ssh
+from infra.provider.connection import Connection
 from infra.provider.engine import Log
+from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import NO_TOOLS, command, report
@@ -25,6 +26,9 @@ class Generation:
     engine shows the difference by name and the next update mends it.
     """
 
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+
     def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
         """Whatever differs is activated in place, behind the gate; nothing is ever replaced."""
         return dict.fromkeys(changed(before, inputs), True)
@@ -38,9 +42,9 @@ class Generation:
     async def apply(self, inputs: Properties, log: Log) -> Properties:
         """Activate; the host itself returns to the former generation when the gate fails."""
         desired = inputs["live"]
-        to = ssh.Connection.parse(inputs["connection"])
+        to = Connection.parse(inputs["connection"])
         what = f"activating generation {desired['generation'][:12]} on {to}"
-        async with ssh.connect(to) as host:
+        async with self._hosts.connect(to) as host:
             ended = await host.run(command(inputs, "activate"), stdin=_whole(inputs), log=log)
         answer = report(what, ended)
         live = _observed(desired, answer)
@@ -51,8 +55,8 @@ class Generation:
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
         """What is live now; None when the tools are gone, and with them everything that was set up."""
-        to = ssh.Connection.parse(inputs["connection"])
-        async with ssh.connect(to) as host:
+        to = Connection.parse(inputs["connection"])
+        async with self._hosts.connect(to) as host:
             ended = await host.run(command(inputs, "status --json"))
         if ended.status == NO_TOOLS:
             warn(f"{to} has no {inputs['tools']}: it was set up anew, and the next `pulumi up` activates again")
@@ -65,8 +69,8 @@ class Generation:
 
     async def delete(self, inputs: Properties, warn: Log) -> None:
         """Deactivate; a host without the tools has nothing to undo."""
-        to = ssh.Connection.parse(inputs["connection"])
-        async with ssh.connect(to) as host:
+        to = Connection.parse(inputs["connection"])
+        async with self._hosts.connect(to) as host:
             ended = await host.run(command(inputs, "deactivate"))
         if ended.status == NO_TOOLS:
             warn(f"{to} has no {inputs['tools']}, so there was nothing to undo")

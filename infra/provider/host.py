@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from infra.provider import preflight, ssh
+from infra.provider import preflight
+from infra.provider.connection import Connection
 from infra.provider.engine import Log
+from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError, NotReady
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
@@ -21,6 +23,9 @@ class Host:
     set up anew since.
     """
 
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+
     def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:
         """Changed inputs are checked again; a lost identity is written again."""
         paths = dict.fromkeys(changed(before, inputs), True)
@@ -33,10 +38,10 @@ class Host:
 
     async def apply(self, inputs: Properties, log: Log) -> Properties:
         """Check everything, and only then mark the host."""
-        to = ssh.Connection.parse(inputs["connection"])
+        to = Connection.parse(inputs["connection"])
         needs = preflight.Needs.parse(inputs["needs"], sudo=inputs["sudo"])
         log(f"checking {to}")
-        async with ssh.connect(to) as host:
+        async with self._hosts.connect(to) as host:
             answer = await host.run("sh -s", stdin=preflight.script(needs))
             facts = preflight.parse(answer.stdout)
             problems = preflight.judge(facts, needs)
@@ -49,8 +54,8 @@ class Host:
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
         """The identity as it is now."""
-        to = ssh.Connection.parse(inputs["connection"])
-        async with ssh.connect(to) as host:
+        to = Connection.parse(inputs["connection"])
+        async with self._hosts.connect(to) as host:
             answer = await host.run("cat /opt/pollex/id")
         identity = answer.stdout.strip()
         if outputs.get("identity") and not identity:
@@ -59,8 +64,8 @@ class Host:
 
     async def delete(self, inputs: Properties, warn: Log) -> None:
         """Take away the mark and the tools' links, and say what is kept."""
-        to = ssh.Connection.parse(inputs["connection"])
-        async with ssh.connect(to) as host:
+        to = Connection.parse(inputs["connection"])
+        async with self._hosts.connect(to) as host:
             removed = await host.run(f"{_root(inputs)}sh -s remove", stdin=_IDENTITY.read_text())
         if removed.status:
             raise HostError(f"{to}: /opt/pollex/id could not be removed: {'; '.join(removed.tail)}")

@@ -1,17 +1,21 @@
-"""`Pushable` and `Attached`: what a registry is asked before an image is built, and told after it was pushed."""
+"""`Pushable` and `Attached`: what a registry is asked before an image is built, and told after it was pushed.
+
+The registry's client is imported where it is first used, so that a host's `up` starts without it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from infra.buildx import KEY_LABEL
 from infra.provider.engine import Log
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
-from infra.registry import RegistryError, Repository
+
+if TYPE_CHECKING:
+    from infra.registry import Repository
 
 T = TypeVar("T")
 
@@ -83,6 +87,8 @@ class Attached:
 
 
 def _check(repository: Repository, inputs: Properties) -> str:
+    from infra.buildx import KEY_LABEL  # noqa: PLC0415 - see the module's docstring
+
     repository.check_push()
     labels = repository.labels(inputs["version"])
     held = "" if labels is None else labels.get(KEY_LABEL, "another image")
@@ -113,6 +119,7 @@ def _find(repository: Repository, inputs: Properties) -> set[str] | None:
 
 async def _asked(question: Callable[[Repository, Properties], T], inputs: Properties) -> T:
     """The answer to a question to the registry, asked outside the event loop."""
+    from infra.registry import RegistryError, Repository  # noqa: PLC0415 - see the module's docstring
 
     def ask() -> T:
         with Repository(inputs["repository"], user=inputs.get("user"), token=inputs.get("token")) as repository:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
@@ -193,20 +194,29 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
 
-async def _serve(address: str, kinds: Mapping[str, Kind]) -> None:
+async def _serve(address: str, kinds: Mapping[str, Kind], held: AbstractAsyncContextManager[object]) -> None:
     engine = Engine(address)
     sizes = [("grpc.max_receive_message_length", _LARGEST_MESSAGE), ("grpc.max_send_message_length", _LARGEST_MESSAGE)]
     server = grpc.aio.server(options=sizes)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(engine, kinds), server)
     port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(port, flush=True)
-    await engine.gone()
-    await server.stop(None)
+    async with held:
+        await server.start()
+        print(port, flush=True)
+        await engine.gone()
+        await server.stop(None)
 
 
-def main(arguments: Sequence[str], kinds: Mapping[str, Kind]) -> None:
-    """Serve the engine whose address is the last argument, until it is gone; stdout carries the port and no more."""
+def main(
+    arguments: Sequence[str], kinds: Mapping[str, Kind], held: AbstractAsyncContextManager[object] | None = None
+) -> None:
+    """Serve the engine whose address is the last argument, until it is gone; stdout carries the port and no more.
+
+    Args:
+        arguments: of the command line.
+        kinds: by their type tokens.
+        held: what the kinds share, closed at the end.
+    """
     if not arguments or arguments[-1].startswith("-"):
         raise SystemExit("pulumi-resource-pollex: the engine's address is missing; `pulumi` starts this program")
-    asyncio.run(_serve(arguments[-1], kinds))
+    asyncio.run(_serve(arguments[-1], kinds, held or nullcontext()))

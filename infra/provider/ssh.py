@@ -12,14 +12,15 @@ import os
 import socket
 from base64 import b64encode
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import asyncssh
 
+from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.problems import Lost, Problem, Unreachable
 
@@ -40,43 +41,6 @@ _PRIVATE_KEY: Final = "pollex:host.privateKeyFile"
 Keys = Sequence[asyncssh.SSHKey] | Sequence[asyncssh.SSHKeyPair]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """How to log in to a host, possibly through another one."""
-
-    address: str
-    port: int = 22
-    user: str = "root"
-    host_key: str | None = None
-    """One OpenSSH public key line, `ssh-ed25519 AAAA…`."""
-    private_key: str | None = field(default=None, repr=False)
-    private_key_password: str | None = field(default=None, repr=False)
-    agent_socket_path: str | None = None
-    proxy: Connection | None = None
-    settings: str = "pollex:host"
-    """Where the settings of this connection stand in the stack file."""
-
-    @classmethod
-    def parse(cls, inputs: Mapping[str, Any], settings: str = "pollex:host") -> Connection:
-        """Read the `connection` input of a resource; keys are those of `infra.resources.ConnectionArgs`."""
-        proxy = inputs.get("proxy")
-        return cls(
-            address=inputs["address"],
-            port=int(inputs.get("port", 22)),
-            user=inputs.get("user", "root"),
-            host_key=inputs.get("hostKey"),
-            private_key=inputs.get("privateKey"),
-            private_key_password=inputs.get("privateKeyPassword"),
-            agent_socket_path=inputs.get("agentSocketPath"),
-            proxy=None if proxy is None else cls.parse(proxy, f"{settings}.proxyJump"),
-            settings=settings,
-        )
-
-    def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{self.user}@{host}" + ("" if self.port == 22 else f":{self.port}")  # noqa: PLR2004 - the SSH port
-
-
 @dataclass(frozen=True, slots=True)
 class Completed:
     """How a remote command ended."""
@@ -94,10 +58,15 @@ class Session:
         self._to = to
         self._connection = connection
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is known to have ended, on whichever side."""
+        return self._connection.is_closed()
+
     async def run(self, command: str, *, stdin: str | bytes = "", log: Log | None = None) -> Completed:
         """Run a command to its end; each line of its stderr is passed to `log` as it comes.
 
-        Being cancelled closes the connection; what runs on the host is left to itself.
+        Being cancelled ends the channel at once; what runs on the host is left to itself.
 
         Raises:
             Lost: the connection broke before the command ended.
@@ -112,12 +81,15 @@ class Session:
 
         try:
             process = await self._connection.create_process(command, encoding=None)
-            await asyncio.gather(
-                _feed(process.stdin, stdin.encode() if isinstance(stdin, str) else stdin),
-                _lines(process.stdout, output.append, limit=None),
-                _lines(process.stderr, error_line, limit=LINE_LIMIT),
-            )
-            await process.wait_closed()
+            try:
+                await asyncio.gather(
+                    _feed(process.stdin, stdin.encode() if isinstance(stdin, str) else stdin),
+                    _lines(process.stdout, output.append, limit=None),
+                    _lines(process.stderr, error_line, limit=LINE_LIMIT),
+                )
+                await process.wait_closed()
+            finally:
+                process.close()
         except (OSError, asyncssh.Error) as error:
             raise self._lost(str(error)) from error
         if process.exit_status is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from infra.provider import ssh
 from infra.provider.problems import HostError
 from infra.provider.server import Properties
+
+if TYPE_CHECKING:
+    from infra.provider.ssh import Completed
 
 _MEANING: Final = {
     1: "failed",
@@ -34,7 +36,7 @@ def command(inputs: Properties, verb: str) -> str:
     return f"test -x {tools} || exit {NO_TOOLS}; exec {root}{tools} {verb}"
 
 
-def report(what: str, ended: ssh.Completed) -> dict[str, Any]:
+def report(what: str, ended: Completed) -> dict[str, Any]:
     """The JSON line that a verb ends with.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from infra.provider import ssh
+from infra.provider.connection import Connection
 from infra.provider.problems import Lost, Unreachable
 from tests.provider.conftest import Machine, free_port, keygen
 
@@ -22,7 +23,7 @@ def run(connection: dict[str, Any], command: str, stdin: str = "") -> tuple[ssh.
     lines: list[str] = []
 
     async def session() -> ssh.Completed:
-        async with ssh.connect(ssh.Connection.parse(connection)) as host:
+        async with ssh.connect(Connection.parse(connection)) as host:
             return await host.run(command, stdin=stdin, log=lines.append)
 
     return asyncio.run(session()), lines

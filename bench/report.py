@@ -1,0 +1,105 @@
+"""docs/benchmarks.md out of measured figures: `python -m bench.report [--take NAME…]`.
+
+Every measurement writes build/bench/<name>.json; one that is worth keeping is taken into docs/benchmarks/, which is
+checked in, and the page is made of those files alone. Figures under a key that begins with `predicted` come from a
+model and not from a clock, and are labelled so; the file says which model, and how far it is off on known cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.record import FOLDER, ROOT
+
+KEPT = ROOT / "docs" / "benchmarks"
+PAGE = ROOT / "docs" / "benchmarks.md"
+PREDICTED = "predicted"
+SPREAD = {"median", "q1", "q3"}
+HEAD = ("name", "unit", "ours", "peer", "ratio", "runs", "date", "machine")
+"""What every file says, in the order of the summary; the rest is shown below it."""
+
+INTRODUCTION = """\
+# Benchmarks
+
+Made by `make benchmarks` from the files in [benchmarks/](benchmarks/), each written by the command of its name
+(`make bench-NAME`). Contestants take turns within one run on one machine; `ratio` is ours over the peer's, so below 1
+is better for figures of time. Load is the number of processes that wanted a CPU when the run ended: on a machine that
+does other things, compare the contestants with each other and not with another page. What is predicted says so.
+"""
+
+
+def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """The whole page from the reports by name."""
+    rows = [
+        [f"[{name}](#{name})", *(_shown(report.get(key, "")) for key in ("unit", "ours", "peer", "ratio", "runs"))]
+        for name, report in sorted(reports.items())
+    ]
+    summary = _table(["", "unit", "ours", "peer", "ratio", "runs"], rows)
+    sections = ["\n".join(_section(name, report)) for name, report in sorted(reports.items())]
+    return "\n".join([INTRODUCTION, summary, *sections])
+
+
+def _section(name: str, report: Mapping[str, Any]) -> Iterator[str]:
+    """One measurement: where and when, then everything else that it says."""
+    yield f"## {name}\n"
+    yield f"{report.get('unit', '')}. Measured {report.get('date', 'at no date')} on {report.get('machine', '?')}.\n"
+    rest = {key: value for key, value in report.items() if key not in HEAD}
+    plain = {key: value for key, value in rest.items() if not _is_table(value)}
+    yield from (f"- {_label(key)}: {_shown(value)}" for key, value in plain.items())
+    for key, value in rest.items():
+        if _is_table(value):
+            columns = list(dict.fromkeys(column for row in value.values() for column in row))
+            rows = [[row, *(_shown(cells.get(column, "")) for column in columns)] for row, cells in value.items()]
+            yield f"\n{_table([_label(key), *columns], rows)}"
+    yield ""
+
+
+def _label(key: str) -> str:
+    words = key.replace("_", " ")
+    return (
+        f"**predicted, not measured:** {words.removeprefix(PREDICTED).strip()}" if key.startswith(PREDICTED) else words
+    )
+
+
+def _is_table(value: object) -> bool:
+    """A mapping of mappings, apart from a spread."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(row, Mapping) for row in value.values())
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping) and set(value) == SPREAD:
+        return f"{_shown(value['median'])} ({_shown(value['q1'])}–{_shown(value['q3'])})"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(_shown(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def kept(folder: Path = KEPT) -> dict[str, dict[str, Any]]:
+    """The checked-in reports by name."""
+    return {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
+
+
+def main() -> None:
+    """Take what is named, and write the page."""
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description="Write docs/benchmarks.md.")
+    parser.add_argument("--take", nargs="*", default=[], metavar="NAME", help="measurements of build/bench to keep")
+    KEPT.mkdir(exist_ok=True)
+    for name in parser.parse_args().take:
+        shutil.copyfile(FOLDER / f"{name}.json", KEPT / f"{name}.json")
+    PAGE.write_text(page(kept()))
+
+
+if __name__ == "__main__":
+    main()
