@@ -84,7 +84,7 @@ def llama_server_command(server: LlamaServer, model: Model) -> tuple[str, ...]:
     """The command line of llama-server, one word an item."""
     return (
         LLAMA_SERVER,
-        *("-m", model.path),
+        *("-m", model.served),
         *("--alias", model.name),
         *("--host", server.host),
         *("--port", str(server.port)),
