@@ -119,7 +119,7 @@ def _output(*command: str) -> str:
 
 
 def server_binary(source: Callable[[str], Source]) -> Path:
-    """llama-server of b4980, built as the profile `cpu` says; that takes minutes, so it is kept, by key, in the cache."""
+    """llama-server of b4980, built as the profile `cpu` says; that takes minutes, so it is kept in the cache."""
     tag = "b4980"
     tree, profile = source(tag), PROFILES["cpu"]
     series = patches.load(profile.series, tag=tag)
