@@ -58,7 +58,7 @@ test-quick: lint ## what needs neither root nor a board
 	@$(V)/pytest tests/infra tests/patches tests/host
 
 .PHONY: image
-image: toolchain ## build the ARM64 and x86-64 image; where no registry of yours is set: into one of its own, and prove it
+image: $(V)/.ready ## build the image for arm64 and amd64, push it to a registry on loopback, run it, say what it is
 	@$(V)/python -m sandbox.images
 
 .PHONY: polish-image
@@ -69,9 +69,21 @@ polish-image: $(V)/.ready ## build the polish service's image into this machine'
 dev-files: $(V)/.ready ## write compose.yaml, Mimir's files and the others of the dev stack into build/dev
 	@$(V)/python -m infra.review render stacks/Pulumi.dev.yaml build/dev
 
+.PHONY: image-packages
+image-packages: $(V)/.ready ## write image/packages anew: the compilers' versions, which are part of the image's key
+	@$(V)/python -m sandbox.images.packages
+
 .PHONY: bench-service
 bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
 	@$(V)/python bench/service.py
+
+.PHONY: bench-image
+bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, embeddings a second, memory
+	@$(V)/python bench/image.py --build
+
+.PHONY: bench-sass
+bench-sass: $(V)/.ready ## what the Nano can decode, predicted from machine code (MODELS="a.gguf …")
+	@$(V)/python -m bench.sass $(MODELS)
 
 .PHONY: golden
 golden: $(V)/.ready ## write the golden files anew; review what git shows

@@ -163,6 +163,7 @@ def _diff_problems(lines: Iterable[str]) -> Iterator[str]:
         elif line.startswith("+++ "):
             new = line.removeprefix("+++ ")
             yield from _path_problems(where, old, new)
+            old = ""  # the next file has a line of its own
         elif (match := _HUNK.match(line)) and new:
             removed, added = (int(count) if count is not None else 1 for count in match.groups())
             hunks += 1

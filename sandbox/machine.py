@@ -31,6 +31,7 @@ _TEST_PACKAGES = {
     "/usr/bin/torchrun": "python3-torch libopenblas0-pthread",  # without OpenBLAS the reference takes minutes
     "/usr/sbin/sshd": "openssh-server",
     "c++": "g++",
+    "clang++-14": "clang-14",
     "chromium|google-chrome": "chromium",
     "cmake": "cmake",
     "curl": "curl",
@@ -40,9 +41,10 @@ _TEST_PACKAGES = {
     "dockerd": "docker.io",
     "docker-registry": "docker-registry",
     "patch": "patch",
-    "qemu-aarch64-static": "qemu-user-static binfmt-support",
+    "qemu-aarch64-static": "qemu-user-static",
     "runc": "runc",
     "systemd-analyze": "systemd",
+    "update-binfmts": "binfmt-support",
     "zsh": "zsh",
 }
 """The same for what only the tests call; `|` stands between commands of which one is enough."""

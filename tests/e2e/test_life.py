@@ -255,17 +255,25 @@ def test_a_service_that_cannot_start_is_taken_back(life: Deployment) -> None:
     life.write(polish__settings={"trusted_proxies": []}, polish__memoryMb=64, polish__readySeconds=20, polish__tasks=16)
     launcher = life.project / "service/pollex.sh"
     text = launcher.read_text()
-    launcher.write_text(text.replace("exec ", "exec false "))
-    refused(life.pulumi.up(check=False), "pollex does not run on this host")
-    launcher.write_text(text)
+    try:
+        launcher.write_text(text.replace("exec ", "exec false "))
+        refused(life.pulumi.up(check=False), "pollex does not run on this host")
+    finally:
+        launcher.write_text(text)
     sources = life.project / "service/pollex/serve.py"
     text = sources.read_text()
-    sources.write_text(text + "\nraise RuntimeError('broken on purpose')\n")
-    refused(life.pulumi.up(check=False), "pollex.service", "broken on purpose", "returned to")
-    sources.write_text(text)
+    try:
+        sources.write_text(text + "\nraise RuntimeError('broken on purpose')\n")
+        refused(life.pulumi.up(check=False), "pollex.service", "broken on purpose", "returned to")
+    finally:
+        sources.write_text(text)
     life.write()
     assert life.status()["generation"] == before
-    assert life.pulumi.up("--refresh").changes == {}
+    # the bundle is the former one again, which the host still has; nothing restarts
+    running = pids(life)
+    assert life.pulumi.up("--refresh").changes == {"update": 1}
+    assert pids(life) == running
+    assert life.pulumi.up().changes == {}
 
 
 def test_the_stack_tells_a_client_where_it_is(life: Deployment) -> None:
