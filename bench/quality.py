@@ -81,22 +81,33 @@ def spoiled() -> list[str]:
     return [_spoil(sentence, rng) for _ in range(2) for sentence in SENTENCES]
 
 
+_CONFUSED = {"the": "teh", "a": "an", "is": "are", "was": "were", "has": "have", "does": "do", "for": "four"}
+
+
 def _spoil(sentence: str, rng: random.Random) -> str:
+    """The sentence with mistakes in two of its words."""
     words = sentence.split(" ")
-    for _ in range(2):
-        at = rng.randrange(len(words))
-        word = words[at]
-        match rng.randrange(3):
-            case 0 if len(word) > 4:  # noqa: PLR2004 - two letters in the middle can change places
-                i = rng.randrange(1, len(word) - 2)
-                words[at] = word[:i] + word[i + 1] + word[i] + word[i + 2 :]
-            case 1:
-                words[at] = re.sub(r"s$|ed$", "", word)
-            case _:
-                words[at] = {"the": "teh", "a": "an", "is": "are", "was": "were", "has": "have"}.get(
-                    word, word + word[-1]
-                )
-    return " ".join(words)
+    left = 2
+    while left:
+        at = rng.randrange(len(words) - 1)
+        wrong = _mistake(words[at], rng)
+        left -= wrong != words[at]
+        words[at] = wrong
+    spoiled = " ".join(words)
+    return spoiled if spoiled != sentence else _spoil(sentence, rng)
+
+
+def _mistake(word: str, rng: random.Random) -> str:
+    """The word confused with another, without its ending, or with two letters swapped; as it is where none fits."""
+    kind = rng.randrange(3)
+    if kind == 0:
+        return _CONFUSED.get(word, word)
+    if kind == 1:
+        return re.sub(r"(?<=..)(s|ed)$", "", word)
+    if not word.isalpha() or len(word) < 5:  # noqa: PLR2004 - first and last letter stay
+        return word
+    i = rng.randrange(1, len(word) - 2)
+    return word[:i] + word[i + 1] + word[i] + word[i + 2 :]
 
 
 def prose(folder: Path) -> Path:
