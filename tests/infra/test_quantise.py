@@ -13,6 +13,10 @@ from infra.profiles import PROFILES
 from tests.infra.conftest import values_of
 
 Golden = Callable[[str, str], None]
+FOLDER = ROOT / "stacks"
+ONE_LINE = {"type": "Q4_0", "requantise": True}
+"""As it stands, commented, in the stack files."""
+
 SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
 
 
@@ -28,7 +32,7 @@ def made(values: dict[str, Any], **model: Any) -> plan.Plan:
 @pytest.mark.parametrize("stack", ["jetson", "sandbox"])
 def test_what_the_host_is_told(stack: str, golden: Golden) -> None:
     """If this fails, a board quantises something else, or otherwise, than what was reviewed."""
-    with_it = made(values_of(stack), quantise={"type": "Q4_0"})
+    with_it = made(values_of(stack), quantise=ONE_LINE)
     sections = sheet.parse(with_it.model_sheet)
     golden(f"{stack}/env", sections["env"])
     golden(f"{stack}/source/env", sections["source/env"])
@@ -39,7 +43,10 @@ def test_what_the_host_is_told(stack: str, golden: Golden) -> None:
 @pytest.mark.parametrize("stack", ["jetson", "sandbox"])
 def test_one_line_switches(stack: str) -> None:
     """If this fails, another model costs another build of llama-server, or goes live without its file."""
-    before, after = made(values_of(stack)), made(values_of(stack), quantise={"type": "Q4_0"})
+    before, after = made(values_of(stack)), made(values_of(stack), quantise=ONE_LINE)
+    assert (
+        f"# quantise: {{ type: {ONE_LINE['type']}, requantise: true }}" in (FOLDER / f"Pulumi.{stack}.yaml").read_text()
+    )
     assert before.build == after.build
     assert before.build_sheet == after.build_sheet
     assert before.model.key != after.model.key
