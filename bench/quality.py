@@ -46,6 +46,9 @@ RECIPES = ("Q4_0,Q8_0,Q8_0", "Q4_0,Q4_0,Q4_0", "Q8_0,Q8_0,Q8_0")
 PROMPT = ROOT / "service/pollex/prompts/polish-small.txt"
 SEED = 5050
 
+THREADS = max(1, (os.cpu_count() or 1) - 1)
+"""Of each program: beside other work, threads that wait for each other are many times slower."""
+
 SENTENCES = (
     "She goes to the library every Saturday because it is quiet there.",
     "We have received your letter and will answer it next week.",
@@ -128,6 +131,7 @@ def prose(folder: Path) -> Path:
 def perplexity(tools: Programs, model: Path, text: Path, chunks: int) -> tuple[float, float]:
     """Perplexity over so many chunks of 512 tokens, and its standard error."""
     command = [str(tools / "llama-perplexity"), "-m", str(model), "-f", str(text), "-c", "512", "--chunks", str(chunks)]
+    command += ["-t", str(THREADS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"Final estimate: PPL = ([0-9.]+) \+/- ([0-9.]+)", done.stdout + done.stderr)
     if found is None:
@@ -148,7 +152,8 @@ def quantised(tools: Programs, source: Path, recipe: str, folder: Path) -> Path:
 def served(tools: Programs, model: Path, folder: Path) -> Iterator[httpx.Client]:
     """llama-server with the model, at a socket of its own."""
     socket = folder / "server.sock"
-    command = [str(tools / "llama-server"), "-m", str(model), "--host", str(socket), "-c", "1024", "-t", "2"]
+    socket.unlink(missing_ok=True)
+    command = [str(tools / "llama-server"), "-m", str(model), "--host", str(socket), "-c", "1024", "-t", str(THREADS)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             with httpx.Client(

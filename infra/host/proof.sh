@@ -19,7 +19,9 @@ prove() {
     trap '[ -z "$server" ] || kill "$server" 2>/dev/null || :; rm -rf -- "$trial"' EXIT
     trap 'exit 143' HUP INT TERM
     base64 -d <"$drv/proof/model" | gzip -dc >"$trial/model.gguf"
-    "$1" -m "$trial/model.gguf" --host "$trial/s.sock" -ngl 999 -c 128 -np 1 -t 2 --no-warmup \
+    # Options hold nothing to split on but the spaces between them.
+    # shellcheck disable=SC2086
+    "$1" -m "$trial/model.gguf" --host "$trial/s.sock" -ngl 999 -c 128 -np 1 ${proof_options:--t 2} --no-warmup \
         </dev/null >"$trial/log" 2>&1 9<&- &
     server=$!
     until ask "$trial/health" /health; do

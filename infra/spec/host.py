@@ -196,6 +196,10 @@ class LlamaServer(Value):
         ),
     ] = False
     extra_args: Annotated[tuple[Line, ...], Field(description="further llama-server arguments, one an item")] = ()
+    tune: Annotated[
+        Literal["adopt"] | None,
+        Field(description="adopt: what `pollex-host tune` found to be fastest on the host wins over the settings here"),
+    ] = None
     restart: Annotated[Literal["on-failure", "always", "no"], Field(description="systemd's Restart=")] = "on-failure"
     restart_sec: Annotated[int, Field(ge=0, description="systemd's RestartSec=, seconds")] = 5
     ready_seconds: Annotated[
