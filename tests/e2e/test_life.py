@@ -431,6 +431,26 @@ def test_a_damaged_model_is_made_again(life: Deployment) -> None:
     assert life.polish("Say hello.")
 
 
+def test_the_board_finds_its_own_fastest_options(life: Deployment) -> None:
+    """If this fails, a board cannot say how it is fastest, `refresh` hides it, or `tune: adopt` does nothing."""
+    life.values["pollex:server"]["tune"] = "adopt"
+    life.write()
+    life.pulumi.up()
+    # a few tokens only: which options win is this machine's affair, that the winner is adopted is the tools'
+    found = life.board.run("POLLEX_TUNE_PROMPT=8 POLLEX_TUNE_ANSWER=2 pollex-host tune", user="root").stdout
+    winner = json.loads(found)["winner"]
+    (pid,) = life.show("MainPID")
+    assert life.board.run(f"tr '\\0' ' ' </proc/{pid}/cmdline", user="root").stdout.strip().endswith(winner)
+    assert life.polish("Say hello.")
+    life.pulumi.refresh()
+    (generation,) = [one for one in life.pulumi.resources() if one["type"].endswith(":Generation")]
+    assert generation["outputs"]["facts"]["tuned"] == winner
+    assert life.pulumi.up("--refresh").changes == {}
+    del life.values["pollex:server"]["tune"]
+    life.write()
+    life.pulumi.up()
+
+
 def test_a_build_that_computes_wrongly_is_never_activated(life: Deployment) -> None:
     """If this fails, a compiler's or a patch's mistake goes live and turns texts into other texts."""
     # one sign of four in the dot product of Q6_K, which this stack's model does not hold: no completion could tell
