@@ -2,10 +2,10 @@
 
     python -m bench.quality [--chunks N] [--recipe TYPE,OUTPUT,EMBEDDING …]
 
-Prints a table and writes build/bench/quality.json. What each recipe makes is compared with its source, which is taken as
-exact. The only instruct model that a package registry carries is quantised already (Q4_1) and tiny (135 M weights, which
-suffer more than those of a larger model), so its figures rank the recipes and are no forecast for another model:
-measure that one with --model, from its Q8_0 or F16 file.
+Prints a table and writes build/bench/quality.json. What each recipe makes is compared with its source, which is taken
+as exact. The only instruct model that a package registry carries is quantised already (Q4_1) and tiny (135 M weights,
+which suffer more than those of a larger model), so its figures rank the recipes and are no forecast for another one:
+measure that with --model, from its Q8_0 or F16 file.
 """
 
 from __future__ import annotations
