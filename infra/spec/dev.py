@@ -73,9 +73,10 @@ class Served(Value):
         Model,
         Field(description="name:tag of the Ollama store in the volume, a GGUF file there, or a URL with sha256"),
     ]
-    sha256: Annotated[Hex64 | None, Field(description="of a model that is downloaded: its SHA-256, 64 hex digits")] = (
-        None
-    )
+    sha256: Annotated[
+        Hex64 | None,
+        Field(description="the SHA-256 that the model's file must have, 64 hex digits; a download needs it"),
+    ] = None
     context: Annotated[
         int | None,
         Field(ge=128, description="tokens of one request; null: what the model was made for"),

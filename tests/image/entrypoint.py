@@ -24,6 +24,8 @@ SOURCES = HERE.parents[1] / "image/entrypoint"
 FAKE = HERE / "fakellama"
 SOON = 20
 """Seconds that a start may take that downloads nothing; under emulation it needs a few."""
+ALONE = ["unshare", "--net"]
+"""What to put before a program whose ports may be in use here."""
 
 
 def go(*arguments: str, folder: Path, architecture: str = "") -> subprocess.CompletedProcess[str]:
@@ -37,7 +39,7 @@ def go(*arguments: str, folder: Path, architecture: str = "") -> subprocess.Comp
 
 def build(sources: Path, program: Path, architecture: str = "") -> None:
     """Compile a program as the image does."""
-    options = ["-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="]
+    options = ["-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-ldflags=-s -w -buildid="]
     done = go("build", *options, "-o", str(program), ".", folder=sources, architecture=architecture)
     assert done.returncode == 0, done.stderr
 

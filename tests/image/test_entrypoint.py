@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cli.ggufs import Ollama
 from tests.image.entrypoint import (
+    ALONE,
     Ended,
     arm64,  # noqa: F401 - a fixture
     container,
@@ -20,6 +25,7 @@ from tests.image.entrypoint import (
     root,
     start,
 )
+from tests.service.conftest import free_port, wait_until
 
 Start = Callable[..., Ended]
 
@@ -60,7 +66,7 @@ def begin(request: pytest.FixtureRequest, models: Path) -> Start:
     folder: Path = request.getfixturevalue("programs" if native else "arm64")
 
     def run(*args: str, **variables: str) -> Ended:
-        before = [] if native else emulated("cortex-a72")
+        before = [*ALONE, *([] if native else emulated("cortex-a72"))]
         return start(folder, *args, variables={"MODELS_DIR": str(models), **variables}, before=before)
 
     return run
@@ -199,6 +205,75 @@ def test_a_hostile_manifest(begin: Start, models: Path) -> None:
     refused(begin(MODEL="nomic-embed-text"), 3, f"the manifest {manifest} is damaged")
 
 
+def test_a_store_of_a_newer_ollama(begin: Start, tmp_path: Path) -> None:
+    """If this fails, models vanish when Ollama is updated to one that links manifests and lists several of them."""
+    ollama = Ollama(tmp_path / "newer")
+    made = gguf(tmp_path / "made", context_length=2048).read_bytes()
+    child = ollama.layer(ollama.manifest("made", [ollama.layer(made)]).read_bytes())
+    children = [
+        {"digest": f"sha256:{'0' * 64}", "runner": "mlx", "format": "safetensors"},
+        {"digest": child["digest"], "runner": "llamacpp", "format": "gguf"},
+    ]
+    listed = json.dumps({"mediaType": "application/vnd.ollama.manifest.list.v2+json", "manifests": children}).encode()
+    ollama.layer(listed)
+    link = ollama.folder / "manifests-v2/ollama.com/library/small/latest"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(f"../../../../blobs/{ollama.blob(listed).name}")
+    for name in ("small", "small:latest", "ollama.com/library/small", "registry.ollama.ai/library/small"):
+        end = begin(MODEL=name, MODELS_DIR=str(ollama.folder))
+        assert end.status == 0, end.said
+        assert end.option("--model") == str(ollama.blob(made))
+        assert end.option("--alias") == "small"
+    ollama.blob(made).unlink()
+    refused(begin(MODEL="small", MODELS_DIR=str(ollama.folder)), 4, "is missing: ollama pull small")
+    refused(begin(MODEL="x", MODELS_DIR=str(ollama.folder)), 4, "there are small")
+
+
+@pytest.mark.parametrize("model", ["smol", "{models}/smol.gguf", "nomic-embed-text"])
+def test_the_hash_of_what_is_there(begin: Start, models: Path, model: str) -> None:
+    """If this fails, a model that somebody exchanged in the volume is served although its hash was asked for."""
+    name = model.format(models=models)
+    file = Path(begin(MODEL=name).option("--model"))
+    right = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert begin(MODEL=name, MODEL_SHA256=right.upper()).status == 0
+    wrong = "0" * 64
+    refused(begin(MODEL=name, MODEL_SHA256=wrong), 3, str(file), f"has SHA-256 {right}", f"MODEL_SHA256 says {wrong}")
+
+
+def test_a_stop_while_it_hashes(programs: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture of that name
+    """If this fails, a container whose model is hashed for minutes has to be killed."""
+    image = root(tmp_path / "root", programs)
+    with (image / "models/large.gguf").open("wb") as large:
+        large.truncate(1 << 40)
+    with container(image, variables={"MODEL": "large", "MODEL_SHA256": "0" * 64}) as running:
+        wait_until(lambda: reads(running.pid), what="hashing")
+        os.kill(running.pid, signal.SIGTERM)
+        end = running.end(seconds=5)
+    assert (end.status, end.server) == (0, None), end.said
+    assert end.said == "entrypoint: stopped before llama-server was started\n"
+
+
+def reads(pid: int) -> bool:
+    """Whether a process has read some megabytes."""
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1]) > 1 << 22
+
+
+@pytest.mark.parametrize("shares", [True, False], ids=["as llama-server", "alone"])
+def test_a_port_that_is_taken(
+    programs: Path,  # noqa: F811 - the fixture of that name
+    models: Path,
+    shares: bool,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    """If this fails, two servers on one network share a port, and each gets some of the other's requests."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=shares) as taken:
+        port = str(taken.getsockname()[1])
+        variables = {"MODEL": "smol", "MODELS_DIR": str(models), "LLAMA_ARG_PORT": port}
+        refused(start(programs, variables=variables), 1, f"0.0.0.0:{port} is taken by another program")
+        refused(start(programs, "--host", "127.0.0.1", variables=variables), 1, f"127.0.0.1:{port} is taken")
+        assert start(programs, "--host", "127.0.0.2", variables=variables).status == 0
+    assert start(programs, variables=variables).status == 0
+
+
 def test_a_file_that_is_cut_short(begin: Start, models: Path) -> None:
     """If this fails, a truncated model ends in pages of the server's log, or in a container that never ends."""
     whole = (models / "smol.gguf").read_bytes()
@@ -242,7 +317,7 @@ def test_as_a_container(programs: Path, models: Path, tmp_path: Path) -> None:  
     image = root(tmp_path / "root", programs)
     (image / "models").rmdir()
     models.rename(image / "models")
-    with container(image, variables={"MODEL": "nomic-embed-text"}) as running:
+    with container(image, "--port", str(free_port()), variables={"MODEL": "nomic-embed-text"}) as running:
         end = running.end()
     assert end.server is not None, end.said
     assert end.status == 0

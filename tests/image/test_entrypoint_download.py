@@ -137,7 +137,8 @@ class Downloads:
     @property
     def variables(self) -> dict[str, str]:
         """What asks for the origin's file."""
-        return {"MODEL": self.origin.url, "MODEL_SHA256": self.origin.sha256, "MODELS_DIR": str(self.folder)}
+        asks = {"MODEL": self.origin.url, "MODEL_SHA256": self.origin.sha256}
+        return {**asks, "MODELS_DIR": str(self.folder), "LLAMA_ARG_PORT": str(free_port())}
 
     @property
     def file(self) -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 from infra.spec import dev
 from tests.image.entrypoint import (
+    ALONE,
     FAKE,
     SOURCES,
     arm64,  # noqa: F401 - a fixture
@@ -66,7 +67,7 @@ def test_known_models_are_the_same_everywhere() -> None:
 )
 def test_the_server_for_the_cpu(arm64: Path, tmp_path: Path, cpu: str, server: str) -> None:  # noqa: F811 - a fixture
     """If this fails, a Raspberry Pi 4 dies of an illegal instruction, or a newer machine runs at half its speed."""
-    end = start(arm64, variables={"MODEL": str(gguf(tmp_path / "m.gguf"))}, before=emulated(cpu))
+    end = start(arm64, variables={"MODEL": str(gguf(tmp_path / "m.gguf"))}, before=[*ALONE, *emulated(cpu)])
     assert end.server is not None, end.said
     assert end.server["args"][0] == str(arm64 / server)
 
