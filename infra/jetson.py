@@ -33,7 +33,9 @@ class LlamaHost(pulumi.ComponentResource):
             copied,
         )
         server = commands.run("llama-server", f"{TOOLS} ensure", made.build_sheet, tools)
-        model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, tools)
+        # a quantiser is compiled too, and after the server most of it is in the compiler's cache
+        before_model = tools if stack.model.quantise is None else server
+        model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, before_model)
         on_host: dict[str, Any] = {"connection": login.own(), "sudo": stack.host.sudo, "identity": host.identity}
         programs: list[pulumi.Resource] = [server, model]
         if made.bundle is not None and made.recipe is not None:

@@ -6,13 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra import HOST_FOLDER, bundle, patches, render, service, sheet, store
+from infra import HOST_FOLDER, bundle, patches, proof, render, service, sheet, store
 from infra.bundle import Recipe
 from infra.generation import File, Generation, Unit, generation
 from infra.patches import Patch
 from infra.profiles import PROFILES, SPARSE
 from infra.spec import HostStack, Polish
 from infra.store import Derivation
+
+SERVER = "llama-server"
+QUANTISER = "llama-quantize"
+"""llama.cpp's program that stores a model's tensors in other types; made from the same source as the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,33 +38,72 @@ class Plan:
     app_config: dict[str, str | int]
 
 
-def build_derivation(stack: HostStack, series: Sequence[Patch], script: str) -> Derivation:
-    """llama-server as a derivation.
+def build_derivation(stack: HostStack, series: Sequence[Patch], script: str, target: str = SERVER) -> Derivation:
+    """A program of llama.cpp as a derivation.
 
     Args:
         stack: what is declared.
         series: the patches of the profile, in order.
         script: the text of the build scripts, which decides bytes too.
+        target: the program; the tools beside the server never touch a GPU.
     """
     return Derivation(
-        "llama-server",
+        target,
         {
             "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
             # an interrupted build goes on with the folders that it has
             "folders": list(SPARSE),
             "script": store.sha256(script),
-            "flags": list(flags(stack)),
-            "target": "llama-server",
+            "flags": list(flags(stack, target)),
+            "target": target,
             "architecture": stack.host.architecture,
             "toolchain": PROFILES[stack.build.profile].toolchain,
+            # what is in the store has passed it
+            **({"proof": proof.identity()} if target == SERVER else {}),
         },
     )
 
 
-def model_derivation(stack: HostStack) -> Derivation:
-    """The model file as a derivation: its bytes are its identity, its name is part of the path."""
-    return Derivation("model", {"sha256": stack.model.sha256, "file": stack.model.file})
+def model_derivation(stack: HostStack, quantiser: Derivation | None) -> Derivation:
+    """The file that is served, as a derivation.
+
+    One that is served as it was published has its bytes as its identity. One that is made on the host is named by what
+    it is made from, by which program, and how.
+
+    Args:
+        stack: what is declared.
+        quantiser: llama-quantize, where the stack has the host make the file.
+    """
+    if quantiser is None or stack.model.quantise is None:
+        return _published(stack)
+    return Derivation(
+        "model",
+        {
+            "source": stack.model.origin.sha256,
+            "with": quantiser.key,
+            "arguments": list(quantise_arguments(stack)),
+            "type": stack.model.quantise.type,
+            "file": stack.model.file,
+        },
+    )
+
+
+def _published(stack: HostStack) -> Derivation:
+    """The file that is downloaded."""
+    return Derivation("model", {"sha256": stack.model.origin.sha256, "file": stack.model.origin_file})
+
+
+def quantise_arguments(stack: HostStack) -> tuple[str, ...]:
+    """llama-quantize's options; the two files and the type of the whole follow them."""
+    made = stack.model.quantise
+    if made is None:
+        return ()
+    return (
+        *("--output-tensor-type", made.output.lower()),
+        *("--token-embedding-type", made.embedding.lower()),
+        *(("--allow-requantize",) if made.requantise else ()),
+    )
 
 
 BUILD_SCRIPTS = ("source.sh", "build.sh", "same-paths.cmake", "store.sh")
@@ -128,16 +171,18 @@ def make(
         packed: the bundle of the polish service; None leaves the service out.
         prompt: the text of the stack's own prompt, or None where a shipped one is named.
     """
-    build, model = build_derivation(stack, series, script), model_derivation(stack)
+    build = build_derivation(stack, series, script)
+    quantiser = build_derivation(stack, series, script, QUANTISER) if stack.model.quantise is not None else None
+    model = model_derivation(stack, quantiser)
     units = [_llama_server(stack, build, model)]
     if stack.polish is not None and packed is not None:
         units.append(_pollex(stack, stack.polish, packed, prompt))
     live = generation(units)
     return Plan(
         build=build,
-        build_sheet=_build_sheet(stack, build, series),
+        build_sheet=sheet.render(_build_sections(stack, build, series)),
         model=model,
-        model_sheet=_model_sheet(stack, model),
+        model_sheet=sheet.render(_model_sections(stack, model, quantiser, series)),
         bundle=packed,
         bundle_sheet=bundle.bundle_sheet(packed, stack.substituters) if packed is not None else "",
         recipe=recipe(stack, stack.polish) if stack.polish is not None else None,
@@ -157,7 +202,7 @@ def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Uni
         text=render.llama_server_unit(stack.server, stack.model, stack.build),
         links={
             render.LLAMA_SERVER: f"{build.path}/bin/llama-server",
-            stack.model.path: f"{model.path}/{stack.model.file}",
+            stack.model.served: f"{model.path}/{stack.model.file}",
         },
         needs=(build, model),
         health=f"{url}/health",
@@ -186,54 +231,76 @@ def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | 
     )
 
 
-def _build_sheet(stack: HostStack, build: Derivation, series: Sequence[Patch]) -> str:
-    return sheet.render(
-        {
-            "env": sheet.env(
-                {
-                    "kind": "build",
-                    "name": build.name,
-                    "key": build.key,
-                    "commit": stack.source.commit,
-                    "tree": stack.source.tree,
-                    "number": stack.source.number,
-                    "mirrors": stack.source.mirrors,
-                    "target": "llama-server",
-                    "flags": flags(stack),
-                    "packages": packages(stack),
-                    "jobs": stack.build.jobs,
-                    "sparse": SPARSE,
-                    "substituters": stack.substituters,
-                }
-            ),
-            "series": "".join(f"{patch.name}\n" for patch in series),
-            **{f"patches/{patch.name}": patch.text for patch in series},
-        }
-    )
+def _build_sections(stack: HostStack, build: Derivation, series: Sequence[Patch]) -> dict[str, str]:
+    return {
+        "env": sheet.env(
+            {
+                "kind": "build",
+                "name": build.name,
+                "key": build.key,
+                "commit": stack.source.commit,
+                "tree": stack.source.tree,
+                "number": stack.source.number,
+                "mirrors": stack.source.mirrors,
+                "target": build.name,
+                "flags": flags(stack, build.name),
+                "packages": packages(stack),
+                "jobs": stack.build.jobs,
+                "sparse": SPARSE,
+                "substituters": stack.substituters,
+            }
+        ),
+        "series": "".join(f"{patch.name}\n" for patch in series),
+        **{f"patches/{patch.name}": patch.text for patch in series},
+        **(proof.sections() if build.name == SERVER else {}),
+    }
 
 
-def _model_sheet(stack: HostStack, model: Derivation) -> str:
-    return sheet.render(
-        {
-            "env": sheet.env(
-                {
-                    "kind": "model",
-                    "name": model.name,
-                    "key": model.key,
-                    "file": stack.model.file,
-                    "size": stack.model.size,
-                    "sha256": stack.model.sha256,
-                    "mirrors": [stack.model.url, *stack.model.mirrors],
-                    "adopt": stack.model.path,
-                }
-            )
-        }
-    )
+def _model_sections(
+    stack: HostStack, model: Derivation, quantiser: Derivation | None, series: Sequence[Patch]
+) -> dict[str, str]:
+    if quantiser is None or stack.model.quantise is None:
+        return _published_sections(stack)
+    made_of = {"source": _published_sections(stack), "tool": _build_sections(stack, quantiser, series)}
+    return {
+        "env": sheet.env(
+            {
+                "kind": "quantised",
+                "name": model.name,
+                "key": model.key,
+                "file": stack.model.file,
+                "arguments": quantise_arguments(stack),
+                "type": stack.model.quantise.type,
+                "substituters": stack.substituters,
+            }
+        ),
+        # whole sheets, so that the host can make the file again when all else is gone
+        **{f"{part}/{name}": text for part, inner in made_of.items() for name, text in inner.items()},
+    }
 
 
-def flags(stack: HostStack) -> tuple[str, ...]:
-    """The CMake arguments of the build: the profile's, then the stack's own."""
-    return (*PROFILES[stack.build.profile].flags, *stack.build.flags)
+def _published_sections(stack: HostStack) -> dict[str, str]:
+    published, origin = _published(stack), stack.model.origin
+    return {
+        "env": sheet.env(
+            {
+                "kind": "model",
+                "name": published.name,
+                "key": published.key,
+                "file": stack.model.origin_file,
+                "size": origin.size,
+                "sha256": origin.sha256,
+                "mirrors": [origin.url, *origin.mirrors],
+                "adopt": stack.model.path if origin is stack.model else "",
+            }
+        )
+    }
+
+
+def flags(stack: HostStack, target: str = SERVER) -> tuple[str, ...]:
+    """The CMake arguments of a build: the profile's, then the stack's own; a tool is compiled for the CPU alone."""
+    every = (*PROFILES[stack.build.profile].flags, *stack.build.flags)
+    return every if target == SERVER else tuple(flag for flag in every if "CUDA" not in flag)
 
 
 def packages(stack: HostStack) -> tuple[str, ...]:

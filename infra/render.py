@@ -16,6 +16,9 @@ LLAMA_SERVER = "/usr/local/bin/llama-server"
 
 LLAMA_SERVER_UNIT = "llama-server.service"
 
+TUNED = "/opt/pollex/facts/tune.env"
+"""Options that `pollex-host tune` found on the host; systemd splits the variable in it into words."""
+
 HARDENING: Mapping[str, str] = {
     "NoNewPrivileges": "yes",
     "PrivateTmp": "yes",
@@ -84,7 +87,7 @@ def llama_server_command(server: LlamaServer, model: Model) -> tuple[str, ...]:
     """The command line of llama-server, one word an item."""
     return (
         LLAMA_SERVER,
-        *("-m", model.path),
+        *("-m", model.served),
         *("--alias", model.name),
         *("--host", server.host),
         *("--port", str(server.port)),
@@ -103,6 +106,7 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
     gpu = PROFILES[build.profile].gpu
     first, *rest = llama_server_command(server, model)
     pairs = _lines(rest)
+    tuned = ("$POLLEX_TUNED",) if server.tune is not None else ()
     return ini(
         {
             "Unit": {
@@ -114,12 +118,14 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
                 "User": server.user,
                 # the driver's devices belong to this group on JetPack
                 **({"SupplementaryGroups": "video"} if gpu else {}),
-                "ExecStart": " \\\n    ".join([systemd_word(first), *pairs]),
+                "ExecStart": " \\\n    ".join([systemd_word(first), *pairs, *tuned]),
                 "Restart": server.restart,
                 "RestartSec": server.restart_sec,
                 # where the CUDA driver keeps what it compiles; the home directory is read-only
                 "CacheDirectory": "llama-server",
                 "Environment": "CUDA_CACHE_PATH=/var/cache/llama-server",
+                # the last option wins; where nothing was measured yet there is no file and nothing is added
+                **({"EnvironmentFile": f"-{TUNED}"} if server.tune is not None else {}),
                 **HARDENING,
             },
             "Install": {"WantedBy": "multi-user.target"},

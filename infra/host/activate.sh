@@ -165,7 +165,7 @@ make_again() {
     key=${key%%-*}
     # shellcheck source=/dev/null
     case $(. "$1/env" && printf '%s' "$kind") in
-    model) sh "$here/pollex-host" ensure-model "$key" ;;
+    model | quantised) sh "$here/pollex-host" ensure-model "$key" ;;
     bundle) sh "$here/pollex-host" ensure-bundle "$key" ;;
     *) sh "$here/pollex-host" ensure "$key" ;;
     esac >/dev/null 5<&- 9<&-

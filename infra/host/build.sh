@@ -159,6 +159,13 @@ try_out() {
     ! ldd "$out/bin/$target" 2>/dev/null | grep -F "$work/" ||
         die 5 "$target needs libraries of the build folder: add -DBUILD_SHARED_LIBS=OFF to pollex:build.flags"
     runs "$out/bin/$target" || die 5 "$target was built but does not run: '$target --version' ended with an error"
+    phase proof
+    answer=$(computes "$out/bin/$target") || {
+        printf '%s\n' "$answer"
+        die 5 "$target was built but computes wrongly, and is not installed: $(printf '%s' "$answer" | head -n 1)" \
+            "a patch, a flag (pollex:build.flags) or the compiler is to blame"
+    }
+    printf '%s\n' "$answer"
 }
 
 install_build() {

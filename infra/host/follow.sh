@@ -50,6 +50,7 @@ what_now() {
     configure) echo "configuring with CMake, $spent" ;;
     compile) echo "compiling$(compiled)" ;;
     check) echo "running it once" ;;
+    proof) echo "checking what it computes, $spent" ;;
     install) echo "installing it into the store" ;;
     *) echo "waiting for the build to begin" ;;
     esac

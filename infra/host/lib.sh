@@ -107,14 +107,18 @@ unpack_sheet() {
 }
 
 # load_sheet FOLDER KIND — sets the variables of a sheet's `env`, after checking those that become paths.
+# KIND may offer a choice: 'model or quantised'.
 load_sheet() {
     kind='' key='' name='' id=''
     commit='' tree='' number='' mirrors='' target='' flags='' packages='' jobs=auto sparse='' substituters=''
-    file='' size='' sha256='' adopt=''
+    file='' size='' sha256='' adopt='' arguments='' type=''
     [ -f "$1/env" ] || die 2 "the sheet has no section 'env'"
     # shellcheck source=/dev/null
     . "$1/env"
-    [ "$kind" = "$2" ] || die 2 "this is a sheet of kind '$kind'; '$verb' takes kind '$2'"
+    case " $2 " in
+    *" $kind "*) ;;
+    *) die 2 "this is a sheet of kind '$kind'; '$verb' takes kind '$2'" ;;
+    esac
     [ "$2" != generation ] || return 0
     is_key "$key" || die 2 "the sheet's key is '$key', not 32 hex digits"
     is_name "$name" || die 2 "the sheet's name '$name' is not a plain file name"

@@ -4,23 +4,29 @@
 
 ensure_model() {
     begun=$(now)
-    take_sheet model "$@"
+    take_sheet 'model or quantised' "$@"
     make_model_exist
     report "$how"
 }
 
-# make_model_exist — sets `how`; ends with 3, 6 or 8 when the file cannot be had.
+# make_model_exist — sets `how`; ends with 3, 6 or 8 when the file cannot be had, with 5 when it cannot be made.
 make_model_exist() {
     is_name "$file" || die 2 "the sheet's file '$file' is not a plain file name"
-    case $size in '' | *[!0-9]*) die 2 "the sheet's size '$size' is not a number of bytes" ;; esac
     label=$file
     part=$work/part
     how=present
-    [ -d "$store" ] || with_the_lock
+    [ -d "$store" ] || case $kind in
+    model)
+        case $size in '' | *[!0-9]*) die 2 "the sheet's size '$size' is not a number of bytes" ;; esac
+        with_the_lock obtain_file
+        ;;
+    quantised) if substitute; then how=substituted; else with_the_lock quantise_file; fi ;;
+    esac
     say "$label: $how"
 }
 
-# with_the_lock — one process at a time works on a key; the others report how far it is.
+# with_the_lock MAKE — one process at a time works on a key; the others report how far it is. MAKE leaves the file in
+# $part, and sets `sha256` and `how`.
 with_the_lock() {
     mkdir -p "$work"
     exec 9<"$work"
@@ -36,12 +42,7 @@ with_the_lock() {
     # The one before may have finished, and have taken the folder away with its lock.
     [ ! -d "$store" ] || return 0
     mkdir -p "$work"
-    if adopt_file; then
-        how=adopted
-    else
-        download_file
-        how=downloaded
-    fi
+    "$1"
     mkdir -p "$work/new"
     mv -fT -- "$part" "$work/new/$file"
     chmod 644 "$work/new/$file"
@@ -49,6 +50,16 @@ with_the_lock() {
     install_path "$work/new" "$store"
     rm -rf -- "$work"
     exec 9<&-
+}
+
+# obtain_file — taken over, or downloaded.
+obtain_file() {
+    if adopt_file; then
+        how=adopted
+    else
+        download_file
+        how=downloaded
+    fi
 }
 
 # adopt_file — takes the file that lies at the visible path, if it is the right one.
@@ -170,8 +181,12 @@ watch_download() {
     return "$status"
 }
 
-# percent_of BYTES — how much of the file that is.
+# percent_of BYTES — how much of the file that is, as far as its size is known before.
 percent_of() {
+    [ -n "$size" ] || {
+        echo "$(($1 / 1000000)) MB"
+        return
+    }
     echo "$(($1 * 100 / (size > 0 ? size : 1)))% ($(($1 / 1000000)) of $((size / 1000000)) MB)"
 }
 

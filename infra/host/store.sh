@@ -61,8 +61,14 @@ unpack_into_store() {
             echo "its content is $state"
             exit
         }
-        runs "$scratch/$key-$name/bin/$target" >/dev/null ||
-            echo "$target does not run on this host$(ldd "$scratch/$key-$name/bin/$target" 2>/dev/null | sed -n 's/^ *\(.*\) => not found/, it lacks \1/p')"
+        # A sheet without a target is no program.
+        [ -n "$target" ] || exit 0
+        program=$scratch/$key-$name/bin/$target
+        runs "$program" >/dev/null || {
+            echo "$target does not run on this host$(ldd "$program" 2>/dev/null | sed -n 's/^ *\(.*\) => not found/, it lacks \1/p')"
+            exit
+        }
+        wrong=$(computes "$program") || echo "$target computes wrongly on this host: $wrong" | head -n 1
     )
     if [ -z "$why" ]; then
         install_path "$scratch/$key-$name" "$store" || why="it cannot be moved into $root/store"
@@ -74,7 +80,12 @@ unpack_into_store() {
     }
 }
 
-# runs PROGRAM — says its version; a program that cannot even do that is not installed.
+# runs PROGRAM — says its version; a program that cannot even do that is not installed. Those of llama.cpp's tools that
+# know no --version end with 1 and say how they are used.
 runs() {
-    timeout 60 "$1" --version </dev/null 2>&1
+    told=0
+    heard=$(timeout 60 "$1" --version </dev/null 2>&1) || told=$?
+    printf '%s\n' "$heard"
+    case $told:$heard in 1:*usage:*) told=0 ;; esac
+    return "$told"
 }

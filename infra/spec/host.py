@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SecretStr, StringConstraints, model_validator
 
@@ -87,6 +89,39 @@ class Build(Value):
         return self
 
 
+Quant = Literal["F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q5_K", "Q4_K"]
+"""How llama-quantize can store one tensor."""
+
+
+class ModelSource(Value):
+    """A GGUF file of higher precision that the served one is made from."""
+
+    size: Annotated[int, Field(ge=1, description="the file's size in bytes")]
+    sha256: Annotated[Hex64, Field(description="the file's SHA-256, 64 hex digits")]
+    revision: Annotated[
+        Line | None, Field(description="the publisher's revision that `url` names; for people, the hash decides")
+    ] = None
+    url: Annotated[Url, Field(description="where the publisher has it")]
+    mirrors: Annotated[tuple[Url, ...], Field(description="further places, asked in order after `url`")] = ()
+
+
+class Quantise(Value):
+    """A model that the host makes with llama-quantize of the same commit, and serves in the other's place."""
+
+    type: Annotated[
+        Literal["Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q5_K_M", "Q5_K_S", "Q4_1", "Q4_0", "Q4_K_M", "Q4_K_S"],
+        Field(description="llama-quantize's type of the whole: how the layers are stored"),
+    ]
+    output: Annotated[Quant, Field(description="how the output matrix is stored")] = "Q8_0"
+    embedding: Annotated[
+        Quant, Field(description="how the token embedding is stored; a model without an output matrix uses it as one")
+    ] = "Q8_0"
+    requantise: Annotated[
+        bool,
+        Field(description="whether the source may be quantised itself; from below Q8_0, quality is lost twice"),
+    ] = False
+
+
 class Model(Value):
     """One GGUF file, named by its hash."""
 
@@ -100,10 +135,42 @@ class Model(Value):
     url: Annotated[Url, Field(description="where the publisher has it")]
     mirrors: Annotated[tuple[Url, ...], Field(description="further places, asked in order after `url`")] = ()
 
+    source: Annotated[
+        ModelSource | None,
+        Field(description="the file that `quantise` starts from; null: from the file above. Not fetched without it"),
+    ] = None
+    quantise: Annotated[
+        Quantise | None,
+        Field(description="what the host makes of the source and serves instead; null: the file above as it is"),
+    ] = None
+
+    @property
+    def origin(self) -> Model | ModelSource:
+        """The file that is downloaded, whether to be served or to be quantised."""
+        return self if self.quantise is None or self.source is None else self.source
+
+    @property
+    def origin_file(self) -> str:
+        """Its name without a folder."""
+        return self.path.rpartition("/")[2] if self.origin is self else _file_name(self.origin.url)
+
     @property
     def file(self) -> str:
-        """The file's name without its folder."""
-        return self.path.rpartition("/")[2]
+        """The name of the file that is served; of a quantised one it says from what and to what."""
+        if self.quantise is None:
+            return self.origin_file
+        made = self.quantise
+        return f"{self.origin_file.removesuffix('.gguf')}.to-{made.type}-{made.output}-{made.embedding}.gguf"
+
+    @property
+    def served(self) -> str:
+        """The visible path of the file that is served."""
+        return f"{self.path.rpartition('/')[0]}/{self.file}"
+
+
+def _file_name(url: str) -> str:
+    """The last part of a URL's path, in characters that a host's store takes."""
+    return re.sub(r"[^A-Za-z0-9._@-]", "_", urlsplit(url).path.rpartition("/")[2]).lstrip(".") or "model.gguf"
 
 
 class LlamaServer(Value):
@@ -129,6 +196,10 @@ class LlamaServer(Value):
         ),
     ] = False
     extra_args: Annotated[tuple[Line, ...], Field(description="further llama-server arguments, one an item")] = ()
+    tune: Annotated[
+        Literal["adopt"] | None,
+        Field(description="adopt: what `pollex-host tune` found to be fastest on the host wins over the settings here"),
+    ] = None
     restart: Annotated[Literal["on-failure", "always", "no"], Field(description="systemd's Restart=")] = "on-failure"
     restart_sec: Annotated[int, Field(ge=0, description="systemd's RestartSec=, seconds")] = 5
     ready_seconds: Annotated[

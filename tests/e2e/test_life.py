@@ -402,6 +402,72 @@ def test_a_changed_patch_or_flag_rebuilds(life: Deployment) -> None:
     assert life.polish("Say hello.")
 
 
+def test_a_model_made_on_the_board_is_one_line(life: Deployment) -> None:
+    """If this fails, a model for the board's own chip cannot be had, or is not what is served."""
+    server = life.pulumi.outputs()["key"]
+    life.write(model__quantise={"type": "Q4_0", "requantise": True})
+    assert life.pulumi.up().steps["llama-server"] == "same"
+    assert life.pulumi.outputs()["key"] == server
+    (pid,) = life.show("MainPID")
+    command = life.board.run(f"tr '\\0' ' ' </proc/{pid}/cmdline", user="root").stdout
+    (served,) = re.findall(r"-m (\S+)", command)
+    assert served.endswith(".to-Q4_0-Q8_0-Q8_0.gguf")
+    assert life.board.run(f"head -c 4 {served}").stdout == "GGUF"
+    assert life.polish("Say hello.")
+    assert life.pulumi.up("--refresh").changes == {}
+
+
+def test_a_damaged_model_is_made_again(life: Deployment) -> None:
+    """If this fails, a bad block on the card means a wrong model, or none, until somebody deletes it by hand."""
+    # neither the quantiser nor the file that it started from is left
+    life.board.run("pollex-host gc --keep 0", user="root")
+    (file,) = life.board.run("echo /opt/pollex/store/*/*.to-*.gguf").stdout.split()
+    before = life.board.run(f"sha256sum <{file}").stdout
+    life.board.run(f"cp {file} {file}.x; printf x >>{file}.x; mv {file}.x {file}", user="root")
+    assert life.pulumi.up("--refresh").changes == {"update": 1}
+    assert life.board.run(f"sha256sum <{file}").stdout == before
+    life.write()
+    life.pulumi.up()
+    assert life.polish("Say hello.")
+
+
+def test_the_board_finds_its_own_fastest_options(life: Deployment) -> None:
+    """If this fails, a board cannot say how it is fastest, `refresh` hides it, or `tune: adopt` does nothing."""
+    life.values["pollex:server"]["tune"] = "adopt"
+    life.write()
+    life.pulumi.up()
+    # a few tokens only: which options win is this machine's affair, that the winner is adopted is the tools'
+    found = life.board.run("POLLEX_TUNE_PROMPT=8 POLLEX_TUNE_ANSWER=2 pollex-host tune", user="root").stdout
+    winner = json.loads(found)["winner"]
+    (pid,) = life.show("MainPID")
+    assert life.board.run(f"tr '\\0' ' ' </proc/{pid}/cmdline", user="root").stdout.strip().endswith(winner)
+    assert life.polish("Say hello.")
+    life.pulumi.refresh()
+    (generation,) = [one for one in life.pulumi.resources() if one["type"].endswith(":Generation")]
+    assert generation["outputs"]["facts"]["tuned"] == winner
+    assert life.pulumi.up("--refresh").changes == {}
+    del life.values["pollex:server"]["tune"]
+    life.write()
+    life.pulumi.up()
+
+
+def test_a_build_that_computes_wrongly_is_never_activated(life: Deployment) -> None:
+    """If this fails, a compiler's or a patch's mistake goes live and turns texts into other texts."""
+    # one sign of four in the dot product of Q6_K, which this stack's model does not hold: no completion could tell
+    wrong = Path(__file__).with_name("wrong-sign.patch").read_text()
+    (life.project / "patches/0099-compute-wrongly.patch").write_text(wrong)
+    series = life.project / "patches/cpu.series"
+    text = series.read_text()
+    series.write_text(f"{text}0099-compute-wrongly.patch\n")
+    before = life.status()
+    refused(life.pulumi.up(check=False), "computes wrongly", "the log-probability of token", "pollex:build.flags")
+    assert life.status()["live"] == before["live"]
+    series.write_text(text)
+    (life.project / "patches/0099-compute-wrongly.patch").unlink()
+    assert life.polish("Say hello.")
+    assert life.pulumi.up("--refresh").changes == {}
+
+
 def test_a_second_board_compiles_nothing(life: Deployment, tmp_path: Path) -> None:
     """If this fails, every further board, and every reflashed one, compiles what another has built already."""
     with deploy("e2e-second", tmp_path) as second, Mirror(mirror.directory(), second.board.gateway) as kept:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -55,6 +55,10 @@ class Host:
         (line,) = done.stdout.splitlines()
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def export(self, item: str, archive: IO[bytes]) -> None:
+        """The archive of a store path."""
+        subprocess.run([*self.command, "export", item], env=self.environment, stdout=archive, check=True)
 
     def keep(self, text: str) -> None:
         """Keep a sheet as `ensure` does, without asking for the build."""

@@ -213,7 +213,7 @@ def test_a_kept_sheet_is_enough(built: Host) -> None:
     assert built.json("ensure", KEY)["how"] == "present"
     done = built.run("ensure-model", KEY)
     assert done.returncode == 2
-    assert "'ensure-model' takes kind 'model'" in done.stderr
+    assert "'ensure-model' takes kind 'model or quantised'" in done.stderr
     assert built.run("ensure", "a" * 32).returncode == 2
 
 

@@ -160,3 +160,18 @@ def test_a_guess_at_a_secret_is_slow(values: dict[str, Any]) -> None:
     assert (
         stretched == f"# {hashlib.scrypt(rest.encode(), salt=b'pollex secrets.env', n=2**14, r=8, p=1, dklen=16).hex()}"
     )
+
+
+def test_what_was_measured_is_adopted_only_when_asked(values: dict[str, Any]) -> None:
+    """If this fails, a board runs with options that nobody declared, or a declared `tune: adopt` changes nothing."""
+    plain = host(values)
+    values["server"]["tune"] = "adopt"
+    adopting = host(values)
+    before, after = (render.llama_server_unit(one.server, one.model, one.build) for one in (plain, adopting))
+    added = set(after.splitlines()) - set(before.splitlines())
+    assert added >= {"    $POLLEX_TUNED", "EnvironmentFile=-/opt/pollex/facts/tune.env"}
+    assert "TUNED" not in before
+    assert "tune.env" not in before
+    # last, so that it wins over what stands before it
+    (command,) = re.findall(r"ExecStart=((?:.*\\\n)*.*)", after)
+    assert command.endswith("$POLLEX_TUNED")

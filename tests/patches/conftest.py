@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from infra import patches
+from infra.profiles import PROFILES
+from infra.store import sha256
 from sandbox import fetch
+from sandbox.machine import cache, locked
 from tests.patches import nano
 
 UPSTREAM = "https://github.com/ggml-org/llama.cpp"
@@ -135,3 +138,37 @@ def _checked(repository: Path, revision: str, tag: str) -> Source:
 
 def _output(*command: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def server_binary(source: Callable[[str], Source]) -> Path:
+    """llama-server of b4980, built as the profile `cpu` says; that takes minutes, so it is kept in the cache."""
+    tag = "b4980"
+    tree, profile = source(tag), PROFILES["cpu"]
+    series = patches.load(profile.series, tag=tag)
+    key = sha256("\n".join([tree.tree, *(patch.sha256 for patch in series), *profile.flags]))[:32]
+    final = cache() / "tests" / f"llama-server-{key}"
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with locked(final.parent):
+        if not final.exists():
+            _build(tree, series, profile.flags, final)
+    return final
+
+
+def _build(tree: Source, series: tuple[patches.Patch, ...], flags: tuple[str, ...], final: Path) -> None:
+    missing = [tool for tool in ("cmake", "ninja", "c++", "patch") if shutil.which(tool) is None]
+    if missing:
+        pytest.fail(f"cannot build llama-server: no {' and no '.join(missing)}; `python -m sandbox.machine` brings it")
+    work = final.with_suffix(".work")
+    shutil.rmtree(work, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(tree.git("archive", tree.tree))) as archive:
+        archive.extractall(work / "src", filter="data")
+    for patch in series:
+        subprocess.run(["patch", "-sp1", "-d", str(work / "src")], input=patch.text.encode(), check=True)
+    with (work / "log").open("wb") as log:
+        for command in (
+            ["cmake", "-G", "Ninja", *flags, "-S", str(work / "src"), "-B", str(work / "b")],
+            ["ninja", "-C", str(work / "b"), "llama-server"],
+        ):
+            subprocess.run(command, stdout=log, stderr=log, check=True)
+    (work / "b" / "bin" / "llama-server").replace(final)
+    shutil.rmtree(work)

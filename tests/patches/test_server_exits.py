@@ -6,26 +6,19 @@ The build takes minutes; it is kept in the cache, under a key of everything that
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from infra import patches
-from infra.profiles import PROFILES
-from infra.store import sha256
 from sandbox import fetch
-from sandbox.machine import cache, locked
-from tests.patches.conftest import Source
+from tests.patches.conftest import Source, server_binary
 
 TAG = "b4980"
 SOON = 10
@@ -35,35 +28,7 @@ SOON = 10
 @pytest.fixture(scope="module")
 def binary(source: Callable[[str], Source]) -> Path:
     """llama-server, built as the profile `cpu` says."""
-    tree, profile = source(TAG), PROFILES["cpu"]
-    series = patches.load(profile.series, tag=TAG)
-    key = sha256("\n".join([tree.tree, *(patch.sha256 for patch in series), *profile.flags]))[:32]
-    final = cache() / "tests" / f"llama-server-{key}"
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(final.parent):
-        if not final.exists():
-            build(tree, series, profile.flags, final)
-    return final
-
-
-def build(tree: Source, series: tuple[patches.Patch, ...], flags: tuple[str, ...], final: Path) -> None:
-    missing = [tool for tool in ("cmake", "ninja", "c++", "patch") if shutil.which(tool) is None]
-    if missing:
-        pytest.fail(f"cannot build llama-server: no {' and no '.join(missing)}; `python -m sandbox.machine` brings it")
-    work = final.with_suffix(".work")
-    shutil.rmtree(work, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(tree.git("archive", tree.tree))) as archive:
-        archive.extractall(work / "src", filter="data")
-    for patch in series:
-        subprocess.run(["patch", "-sp1", "-d", str(work / "src")], input=patch.text.encode(), check=True)
-    with (work / "log").open("wb") as log:
-        for command in (
-            ["cmake", "-G", "Ninja", *flags, "-S", str(work / "src"), "-B", str(work / "b")],
-            ["ninja", "-C", str(work / "b"), "llama-server"],
-        ):
-            subprocess.run(command, stdout=log, stderr=log, check=True)
-    (work / "b" / "bin" / "llama-server").replace(final)
-    shutil.rmtree(work)
+    return server_binary(source)
 
 
 class Server:

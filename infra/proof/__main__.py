@@ -1,0 +1,5 @@
+"""`python -m infra.proof`."""
+
+from infra import proof
+
+proof.write()
