@@ -85,6 +85,10 @@ bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, emb
 bench-sass: $(V)/.ready ## what the Nano can decode, predicted from machine code (MODELS="a.gguf …")
 	@$(V)/python -m bench.sass $(MODELS)
 
+.PHONY: bench-quality
+bench-quality: $(V)/.ready ## what a model made for the board loses: perplexity, and 50 polished texts
+	@$(V)/python -m bench.quality
+
 .PHONY: golden
 golden: $(V)/.ready ## write the golden files anew; review what git shows
 	@$(V)/pytest --quiet --snapshot-update tests/infra
