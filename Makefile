@@ -85,6 +85,22 @@ bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, emb
 bench-sass: $(V)/.ready ## what the Nano can decode, predicted from machine code (MODELS="a.gguf …")
 	@$(V)/python -m bench.sass $(MODELS)
 
+.PHONY: bench-compile
+bench-compile: $(V)/.ready ## what the Nano has to compile, beside the original recipe, with one nvcc (root, a quarter of an hour)
+	@$(V)/python -m bench.compile
+
+.PHONY: check-cuda
+check-cuda: $(V)/.ready ## compile and link the Nano's whole server with nvcc 11.2 in a chroot, the host's part for aarch64
+	@$(V)/python -m sandbox.cuda
+
+.PHONY: bench-up
+bench-up: toolchain ## what the tool itself costs, beside pyinfra and Ansible on the same boards
+	@$(V)/python -m bench.up
+
+.PHONY: benchmarks
+benchmarks: $(V)/.ready ## write docs/benchmarks.md anew from docs/benchmarks/*.json (TAKE="up polish" takes new ones in)
+	@$(V)/python -m bench.report $(if $(TAKE),--take $(TAKE))
+
 .PHONY: bench-quality
 bench-quality: $(V)/.ready ## what a model made for the board loses: perplexity, and 50 polished texts
 	@$(V)/python -m bench.quality

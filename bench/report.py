@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from bench.record import FOLDER, ROOT
 KEPT = ROOT / "docs" / "benchmarks"
 PAGE = ROOT / "docs" / "benchmarks.md"
 PREDICTED = "predicted"
+LONG = ("steps", "registers")
+"""Parts of a report that would fill pages: a row for each file that is compiled."""
 SPREAD = {"median", "q1", "q3"}
 HEAD = ("name", "unit", "ours", "peer", "ratio", "runs", "date", "machine")
 """What every file says, in the order of the summary; the rest is shown below it."""
@@ -91,13 +93,22 @@ def kept(folder: Path = KEPT) -> dict[str, dict[str, Any]]:
     return {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
 
 
+def take(measured: Path) -> None:
+    """Keep a measurement: with the day on which it was made, and without what only its own table shows."""
+    report = json.loads(measured.read_text())
+    report.setdefault("date", datetime.fromtimestamp(measured.stat().st_mtime, tz=UTC).date().isoformat())
+    for long in LONG:
+        report.pop(long, None)
+    (KEPT / measured.name).write_text(json.dumps(report, indent=2) + "\n")
+
+
 def main() -> None:
     """Take what is named, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.report", description="Write docs/benchmarks.md.")
     parser.add_argument("--take", nargs="*", default=[], metavar="NAME", help="measurements of build/bench to keep")
     KEPT.mkdir(exist_ok=True)
     for name in parser.parse_args().take:
-        shutil.copyfile(FOLDER / f"{name}.json", KEPT / f"{name}.json")
+        take(FOLDER / f"{name}.json")
     PAGE.write_text(page(kept()))
 
 
