@@ -339,8 +339,8 @@ def report(tag: str, wanted: list[Model], upstream: Costs, ours: Costs) -> dict[
         "ratio": round(after.instructions / before.instructions, 3),
         "runs": 1,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, clang 14 and ptxas 11.8; source {tag}",
-        "predicted_by": "inner loops only, against nominal limits: 118 G instructions/s, 118 GB/s of loads, 25.6 GB/s of "
-        "memory; owners of the board report 5.3 to 6.7 tok/s where it says 6.3, and about 8 where it says 9.9",
+        "predicted_by": "inner loops only, against nominal limits: 118 G instructions/s, 118 GB/s of loads, 25.6 GB/s "
+        "of memory; owners of the board report 5.3 to 6.7 tok/s where it says 6.3, and about 8 where it says 9.9",
         "predicted_tokens_per_second": {
             model.name: {
                 "unpatched": round(predict(model, upstream).speed, 2),
