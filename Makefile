@@ -57,13 +57,38 @@ test: lint toolchain ## everything: lint, types, unit, snapshot and end-to-end t
 test-quick: lint ## what needs neither root nor a board
 	@$(V)/pytest tests/infra tests/patches tests/host
 
+.PHONY: image
+image: $(V)/.ready ## build the image for arm64 and amd64, push it to a registry on loopback, run it, say what it is
+	@$(V)/python -m sandbox.images
+
+.PHONY: polish-image
+polish-image: $(V)/.ready ## build the polish service's image into this machine's Docker
+	@$(V)/python -m infra.polishimage stacks/Pulumi.image.yaml --load
+
+.PHONY: dev-files
+dev-files: $(V)/.ready ## write compose.yaml, Mimir's files and the others of the dev stack into build/dev
+	@$(V)/python -m infra.review render stacks/Pulumi.dev.yaml build/dev
+
+.PHONY: image-packages
+image-packages: $(V)/.ready ## write image/packages anew: the compilers' versions, which are part of the image's key
+	@$(V)/python -m sandbox.images.packages
+
 .PHONY: bench-service
 bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
 	@$(V)/python bench/service.py
 
+.PHONY: bench-image
+bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, embeddings a second, memory
+	@$(V)/python bench/image.py --build
+
+.PHONY: bench-sass
+bench-sass: $(V)/.ready ## what the Nano can decode, predicted from machine code (MODELS="a.gguf …")
+	@$(V)/python -m bench.sass $(MODELS)
+
 .PHONY: golden
 golden: $(V)/.ready ## write the golden files anew; review what git shows
 	@$(V)/pytest --quiet --snapshot-update tests/infra
+	@$(V)/pytest --quiet --snapshot-update tests/dev --ignore=tests/dev/test_compose_up.py
 
 .PHONY: screenshots
 screenshots: $(V)/.ready ## take the README's picture of the page anew, with the real small model
@@ -82,6 +107,8 @@ lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addr
 	  --python-version 3.11 --no-header --no-annotate -o requirements/dev.txt
 	@$(V)/uv pip compile --quiet service/pyproject.toml -c requirements/dev.txt --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/service.txt
+	@echo torch | $(V)/uv pip compile --quiet requirements/reference.in --excludes /dev/stdin --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-annotate -o requirements/reference.txt # PyTorch is the distribution's
 
 .PHONY: clean
 clean: ## take away what make made here, apart from the caches in ~/.cache/pollex

@@ -59,7 +59,10 @@ def svg(points: list[Point], *, instructions: float, memory: float) -> str:
         f'<text x="{LEFT}" y="24" font-size="15">{title}</text>',
         *_axes(),
         f'<polyline points="{line}" fill="none" stroke="black" stroke-width="2"/>',
-        *(_drawn(point, min(memory, instructions / point.intensity)) for point in points),
+        *(
+            _drawn(point, min(memory, instructions / point.intensity), 20 + 16 * step)
+            for step, point in enumerate(sorted(points, key=lambda point: (not point.after, point.intensity)))
+        ),
         f'<text x="{_x(1.1):.1f}" y="{_y(memory / 1e9) - 8:.1f}">memory, {memory / 1e9:.1f} GB/s</text>',
         f'<text x="{_x(32):.1f}" y="{_y(instructions / 28e9):.1f}">{instructions / 1e9:.0f} G instr./s</text>',
         *_legend(),
@@ -82,12 +85,15 @@ def _axes() -> list[str]:
     ]
 
 
-def _drawn(point: Point, reached: float) -> str:
+def _drawn(point: Point, reached: float, below: int) -> str:
+    """A point and its label: to the right, or so far below where those of the patch crowd under the roof."""
     x, y = _x(point.intensity), _y(reached / 1e9)
     fill = "#1565c0" if point.after else "white"
     # Labels of the patched kernels, which lie close together at the roof, hang below it in steps.
     place = (
-        f'x="{x + 8:.1f}" y="{y + 4:.1f}"' if not point.after else f'x="{x:.1f}" y="{y + 20:.1f}" text-anchor="middle"'
+        f'x="{x + 8:.1f}" y="{y + 4:.1f}"'
+        if not point.after
+        else f'x="{x:.1f}" y="{y + below:.1f}" text-anchor="middle"'
     )
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="#1565c0" stroke-width="2"/>'

@@ -2,7 +2,7 @@
 
     python -m bench.sass [MODEL.gguf…]
 
-Compiles them for the Nano's GPU, as they are upstream and as patches/0011 has them, counts the instructions of their
+Compiles them for the Nano's GPU, as they are upstream and as patches/0021 has them, counts the instructions of their
 inner loops for each weight, and takes a model's shapes times that, against three limits: instructions, loads, memory.
 Prints tables, writes build/bench/sass.json and a plot. Exits with 1 if the upstream kernels give other counts than
 those that the method was checked with. Everything it says of tokens a second is predicted, not measured.
@@ -27,7 +27,7 @@ from bench.tensors import QWEN, SEED_BYTES, GgufError, Model, models, read, size
 from infra import ROOT
 from sandbox.machine import SandboxError
 
-PATCH = "0011-cuda-half2-mat-vec.patch"
+PATCH = "0021-cuda-half2-mat-vec.patch"
 
 INSTRUCTIONS = 128 * 0.9216e9
 """Per second and lane: 128 lanes at 921.6 MHz, the Nano's highest clock. Two that are issued together count as two."""
@@ -37,6 +37,12 @@ MEMORY = 25.6e9
 
 LOADS = 128 * 0.9216e9
 """Bytes a second from the first cache to registers: 32 lanes of 4 bytes in every clock."""
+
+SLICE = 1024
+"""Products that patches/0022 lets cuBLAS add up in halves: HGEMM_SLICE."""
+
+PROMPT = 300
+"""Tokens: a polishing instruction with a text of some hundred words."""
 
 REGISTERS = 65536
 """Of a multiprocessor; a warp gets its own in units of 256."""
@@ -268,6 +274,59 @@ def print_predictions(wanted: list[Model], upstream: Costs, ours: Costs) -> None
     print("tok/s: the lowest limit, each as if it could be reached alone and in full; a board stays below it")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What reading a prompt takes of cuBLAS and of the memory."""
+
+    operations: float
+    """Floating-point operations."""
+    bytes: float
+    """Of quantized matrices read, dequantized ones written and read, and slices of the result added up."""
+    rate: float
+    """Operations a second, at most."""
+
+    @property
+    def seconds(self) -> float:
+        """Dequantizing comes before multiplying, so their times add up."""
+        return self.operations / self.rate + self.bytes / MEMORY
+
+
+def prompt(tokens: int, *, halves: bool) -> Prompt:
+    """What a prompt of Qwen2.5-1.5B takes, its output left out, which is multiplied for the last token only.
+
+    Args:
+        tokens: length of the prompt, at most one batch.
+        halves: with patches/0022 instead of without.
+    """
+    matrices = [(name, count) for name, count in QWEN.layer() for _ in range(QWEN.layers)]
+    weights = sum(count for _, count in matrices)
+    quantized = models()[0].bytes - size(Counter(Q6_K=QWEN.output))
+    traffic = quantized + 2 * weights * (2 if halves else 4)
+    if halves:
+        for name, count in matrices:
+            columns = QWEN.hidden if name == "ffn_down" else QWEN.width
+            # A slice is written and read as halves, and added to floats; the first is only written there.
+            results = tokens * count / columns
+            traffic += results * (-(-columns // SLICE) * (2 + 2 + 4 + 4) - 4)
+    # A multiplication and an addition in one instruction, of one float or of two halves.
+    rate = INSTRUCTIONS * (4 if halves else 2)
+    return Prompt(operations=2 * weights * tokens, bytes=traffic, rate=rate)
+
+
+def print_prompt(tokens: int) -> None:
+    """Floats and halves side by side."""
+    before, after = prompt(tokens, halves=False), prompt(tokens, halves=True)
+    print(f"\n{f'a prompt of {tokens} tokens, predicted':46}{'GFLOP':>10}{'GFLOP/s':>10}{'GB':>8}{'s, at least':>14}")
+    for name, taken in (("in floats, unpatched", before), ("in halves, patches/0022", after)):
+        print(
+            f"{name:46}{taken.operations / 1e9:10.0f}{taken.rate / 1e9:10.0f}{taken.bytes / 1e9:8.1f}"
+            f"{taken.seconds:14.1f}"
+        )
+    print(
+        f"halves take {after.seconds / before.seconds:.2f} of the time, if cuBLAS reaches the same part of both rates"
+    )
+
+
 def report(tag: str, wanted: list[Model], upstream: Costs, ours: Costs) -> dict[str, object]:
     """What is written to sass.json."""
     seed = models()[0]
@@ -287,6 +346,11 @@ def report(tag: str, wanted: list[Model], upstream: Costs, ours: Costs) -> dict[
                 "memory_limit": round(predict(model, upstream).by_memory, 2),
             }
             for model in wanted
+        },
+        "predicted_prompt_seconds": {
+            "tokens": PROMPT,
+            "unpatched": round(prompt(PROMPT, halves=False).seconds, 2),
+            "patched": round(prompt(PROMPT, halves=True).seconds, 2),
         },
         "instructions_per_weight": {
             name: {f"{kind} {columns}": round(cost.each, 3) for (kind, columns), cost in sorted(costs.items())}
@@ -323,6 +387,7 @@ def measure(files: list[Path]) -> None:
         raise SandboxError("the upstream kernels do not give the checked figures:\n  " + "\n  ".join(wrong))
     print_costs(upstream, ours)
     print_predictions(wanted, upstream, ours)
+    print_prompt(PROMPT)
     target = ROOT / "build" / "bench"
     target.mkdir(parents=True, exist_ok=True)
     (target / "sass.json").write_text(json.dumps(report(source.tag, wanted, upstream, ours), indent=2) + "\n")

@@ -5,7 +5,7 @@ set -eu
 
 commit=$COMMIT tree=$TREE number=$NUMBER mirrors=$MIRRORS
 sparse=$(printf '%s' "$FOLDERS" | tr ' ' '\n')
-work=/work drv=/work/drv
+work=/build drv=$work/drv
 mkdir -p "$drv"
 ln -s /patches "$drv/patches"
 printf '%s\n' "$SERIES" | tr ' ' '\n' >"$drv/series"

@@ -147,7 +147,7 @@ def derivation(stack: ImageStack, series: Sequence[Patch], files: Mapping[str, s
             "labels": {**labels(stack)},
             "base": stack.image.base.rpartition("@")[2],
             "packages": dict(packages(files["packages"])),
-            "export": _FORM,
+            "export": FORM,
         },
     )
 
@@ -170,7 +170,7 @@ def labels(stack: ImageStack) -> dict[str, str]:
     }
 
 
-_FORM = "oci-mediatypes=true,rewrite-timestamp=true,compression=gzip,compression-level=9,force-compression=true"
+FORM = "oci-mediatypes=true,rewrite-timestamp=true,compression=gzip,compression-level=9,force-compression=true"
 """Layers whose bytes depend on nothing but files: SOURCE_DATE_EPOCH is every file's time."""
 
 
@@ -196,7 +196,7 @@ def request(stack: ImageStack, made: Derivation, series: Sequence[Patch]) -> Bui
         platforms=image.platforms,
         tags=(f"{image.repository}:{image.version}", f"{image.repository}:latest"),
         labels={**labels(stack), KEY_LABEL: made.key},
-        exports=(f"type=registry,{_FORM}",),
+        exports=(f"type=registry,{FORM}",),
         cache_from=(kept,) if kept is not None else (),
         cache_to=(f"{kept},mode=max",) if kept is not None else (),
     )

@@ -7,27 +7,20 @@ tried with holds for the other.
 from __future__ import annotations
 
 import json
-import plistlib
-import re
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from infra import store
-from infra.spec.dev import Chat, DevStack, Embeddings, Metal, Multiplexer, Service
+from infra import native, yamltext
+from infra.spec.dev import Chat, DevStack, Embeddings, Service
 
 EMBEDDINGS = "llama-server"
 """The embeddings container, and its name in the network; Mimir's compose file has the same service."""
 CHAT = "llama-chat"
 POLISH = "polish"
 
-MODELS = "/models"
-"""Where the image looks for models."""
-PORT = 8080
-"""The port that llama-server's image listens on."""
+POLISH_PORT = 8090
+"""The port that the polish service's image listens on."""
 HEALTH = ("/entrypoint", "health")
 """The health check of llama-server's image, where another one has to be replaced: there is no shell in it."""
 
@@ -36,8 +29,6 @@ MIMIR_COMPOSE = "mimir.compose.yaml"
 MIMIR_ENV = "mimir.env"
 MIMIR_METAL_ENV = "mimir.metal.env"
 LLAMA_SWAP = "llama-swap.yaml"
-JOB = "org.pollex.llama-server"
-"""The label of the launchd job, which also names its file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +78,7 @@ def _server(name: str, server: Embeddings | Chat, image: str) -> Container:
         name=name,
         image=image,
         environment={name: str(value) for name, value in environment.items() if value is not None},
-        port=PORT,
+        port=native.PORT,
         published=server.port,
         address=server.address,
         models="rw" if server.downloaded else "ro",
@@ -99,13 +90,12 @@ def _polish(service: Service, chat: Chat, image: str) -> Container:
         name=POLISH,
         image=image,
         environment={
-            "POLLEX_PORT": str(service.port),
-            "POLLEX_LLAMACPP_URL": f"http://{CHAT}:{PORT}",
+            "POLLEX_LLAMACPP_URL": f"http://{CHAT}:{native.PORT}",
             "POLLEX_LLAMACPP_MODEL": chat.name,
             "POLLEX_PROMPT_PATH": service.prompt,
             "POLLEX_SLOTS": str(chat.parallel),
         },
-        port=service.port,
+        port=POLISH_PORT,
         published=service.port,
         address=service.address,
         after=CHAT,
@@ -116,7 +106,7 @@ def _polish(service: Service, chat: Chat, image: str) -> Container:
 
 def compose(stack: DevStack) -> str:
     """compose.yaml: the twin of the Pulumi program."""
-    return _yaml(
+    return yamltext.dump(
         {
             "name": "pollex",
             "services": {made.name: _service(made) for made in containers(stack)},
@@ -145,7 +135,7 @@ def _service(made: Container) -> dict[str, Any]:
 
 
 def _mount(volume: str, made: Container) -> dict[str, Any]:
-    mount = {"type": "volume", "source": volume, "target": MODELS}
+    mount = {"type": "volume", "source": volume, "target": native.MODELS}
     return {**mount, "read_only": True} if made.models == "ro" else mount
 
 
@@ -172,10 +162,10 @@ def mimir_compose(stack: DevStack) -> str:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
     }
-    return _yaml({"services": {made.name: service}, "volumes": {"ollama_models": {}}})
+    return yamltext.dump({"services": {made.name: service}, "volumes": {"ollama_models": {}}})
 
 
-def mimir(stack: DevStack, url: str = f"http://{EMBEDDINGS}:{PORT}") -> dict[str, str]:
+def mimir(stack: DevStack, url: str = f"http://{EMBEDDINGS}:{native.PORT}") -> dict[str, str]:
     """The variables that Mimir reads, where it finds the embeddings server at `url`."""
     return {
         "MIMIR_EMBEDDINGS_ENABLED": "true",
@@ -193,74 +183,6 @@ def mimir(stack: DevStack, url: str = f"http://{EMBEDDINGS}:{PORT}") -> dict[str
 def env_file(variables: Mapping[str, str]) -> str:
     """Lines that a shell, compose and docker's --env-file read alike: no value of these needs quotes."""
     return "".join(f"{name}={value}\n" for name, value in variables.items())
-
-
-def llama_swap(multiplexer: Multiplexer, image: str, volume: str) -> str:
-    """The configuration of llama-swap, each of whose models is a container of the same image, made when asked for.
-
-    Its keys are those of llama-swap's config-schema.json.
-    """
-    return _yaml(
-        {
-            # the first load of a model comes from a cold disk
-            "healthCheckTimeout": 300,
-            "startPort": multiplexer.start_port,
-            "models": {
-                model: {
-                    "cmd": shlex.join(_run(model, image, volume)),
-                    "cmdStop": f"docker stop {_slug(model)}",
-                    "ttl": multiplexer.idle_seconds,
-                }
-                for model in multiplexer.models
-            },
-        }
-    )
-
-
-def _run(model: str, image: str, volume: str) -> Sequence[str]:
-    hardened = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true")
-    mount = f"--mount=type=volume,source={volume},target={MODELS},readonly"
-    run = ("docker", "run", "--rm", f"--name={_slug(model)}", *hardened, mount)
-    return (*run, f"--publish=127.0.0.1:${{PORT}}:{PORT}", f"--env=MODEL={model}", image)
-
-
-def _slug(model: str) -> str:
-    """A container's name for a model, of its own even where two models differ in a character that names cannot have."""
-    return f"llama-{re.sub(r'[^a-zA-Z0-9_.-]+', '-', model)}-{store.sha256(model)[:6]}"
-
-
-def metal_command(embeddings: Embeddings, metal: Metal) -> tuple[str, ...]:
-    """The command line of macOS's own llama-server, one word an item."""
-    context = embeddings.context or 0
-    return (
-        metal.llama_server,
-        *("--model", metal.model),
-        *("--alias", embeddings.name),
-        *("--host", embeddings.address),
-        *("--port", str(embeddings.port)),
-        "--embeddings",
-        *(("--pooling", embeddings.pooling) if embeddings.pooling is not None else ()),
-        *("--ctx-size", str(context * embeddings.parallel)),
-        # an input is evaluated in one piece
-        *("--batch-size", str(context)),
-        *("--ubatch-size", str(context)),
-        *("--parallel", str(embeddings.parallel)),
-        *("--n-gpu-layers", "999"),
-    )
-
-
-def launchd(embeddings: Embeddings, metal: Metal) -> str:
-    """The launchd job of macOS's own llama-server: started at login, and again when it ends by a mistake."""
-    job = {
-        "Label": JOB,
-        "ProgramArguments": list(metal_command(embeddings, metal)),
-        "RunAtLoad": True,
-        "KeepAlive": {"SuccessfulExit": False},
-        "ThrottleInterval": 30,
-        "StandardOutPath": metal.log,
-        "StandardErrorPath": metal.log,
-    }
-    return plistlib.dumps(job, sort_keys=False).decode()
 
 
 def app_config(stack: DevStack) -> dict[str, dict[str, str | int]]:
@@ -288,25 +210,8 @@ def files(stack: DevStack) -> dict[str, str]:
         "appConfig.json": json.dumps(app_config(stack), indent=2) + "\n",
     }
     if stack.multiplexer is not None:
-        made[LLAMA_SWAP] = llama_swap(stack.multiplexer, stack.images.server, stack.volume)
+        made[LLAMA_SWAP] = native.llama_swap(stack.multiplexer, stack.images.server, stack.volume)
     if stack.metal is not None:
-        made[f"{JOB}.plist"] = launchd(stack.embeddings, stack.metal)
+        made[native.JOB_FILE] = native.launchd(stack.embeddings, stack.metal)
         made[MIMIR_METAL_ENV] = env_file(mimir(stack, f"http://host.docker.internal:{stack.embeddings.port}"))
     return made
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML that a reader of version 1.1 and one of 1.2 take alike: what is not plainly a word stands in quotes."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    plain = re.fullmatch(r"[A-Za-z/][\w ./:@=$<>{}+,-]*", text, re.ASCII) and not text.endswith(" ")
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
-
-
-_Dumper.add_representer(str, _text)
-
-
-def _yaml(content: Mapping[str, Any]) -> str:
-    head = "# Made from a stack of kind dev by infra/compose.py: change the stack file, not this.\n"
-    return head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_docker as docker
 
-from infra import compose
+from infra import compose, native
 from infra.compose import Container
 from infra.spec import DevStack
 
@@ -65,7 +65,7 @@ class Containers(pulumi.ComponentResource):
         # two of them cannot have the same name, or the same port
         opts = pulumi.ResourceOptions(depends_on=after, delete_before_replace=True)
         mount = docker.ContainerMountArgs(
-            type="volume", source=volume, target=compose.MODELS, read_only=one.models == "ro"
+            type="volume", source=volume, target=native.MODELS, read_only=one.models == "ro"
         )
         return docker.Container(
             one.name,

@@ -61,6 +61,7 @@ class _Monitor(mocks.MockMonitor):
                 "parent": request.parent.rpartition("::")[2],
                 "dependsOn": sorted(urn.rpartition("::")[2] for urn in request.dependencies),
                 "inputs": _scrubbed(inputs),
+                **({"retainOnDelete": True} if request.retainOnDelete else {}),
             }
         )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]  # the SDK has no types here

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from infra import ROOT, attest, compose, plan, spec
+from infra import ROOT, attest, compose, patches, plan, spec
 
 
 def stack_files(tree: Path) -> list[Path]:
@@ -188,7 +188,12 @@ def _graph(stack: str, file: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _write(file: Path, folder: Path) -> None:
-    for name, text in render(file).items():
+    try:
+        made = render(file)
+    except (spec.ConfigError, patches.PatchError) as error:
+        sys.exit(str(error))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in made.items():
         (folder / name).write_text(text)
 
 

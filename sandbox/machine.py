@@ -28,15 +28,23 @@ _PACKAGES = {
 """Command → Debian package that carries it."""
 
 _TEST_PACKAGES = {
+    "/usr/bin/torchrun": "python3-torch libopenblas0-pthread",  # without OpenBLAS the reference takes minutes
     "/usr/sbin/sshd": "openssh-server",
     "c++": "g++",
+    "clang++-14": "clang-14",
     "chromium|google-chrome": "chromium",
     "cmake": "cmake",
     "curl": "curl",
     "ninja": "ninja-build",
+    "openssl": "openssl",
     "node": "nodejs",
+    "dockerd": "docker.io",
+    "docker-registry": "docker-registry",
     "patch": "patch",
+    "qemu-aarch64-static": "qemu-user-static",
+    "runc": "runc",
     "systemd-analyze": "systemd",
+    "update-binfmts": "binfmt-support",
     "zsh": "zsh",
 }
 """The same for what only the tests call; `|` stands between commands of which one is enough."""
@@ -105,7 +113,7 @@ def _bring(wanted: Mapping[str, str]) -> None:
     missing = [command for command in wanted if not any(map(shutil.which, command.split("|")))]
     if not missing:
         return
-    packages = sorted({wanted[command] for command in missing})
+    packages = sorted({package for command in missing for package in wanted[command].split()})
     if shutil.which("apt-get") is None:
         raise SandboxError(f"{', '.join(missing)} not found on PATH: install {' '.join(packages)}, {_INSTEAD}")
     say(f"installing {' '.join(packages)}")

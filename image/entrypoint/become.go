@@ -19,7 +19,7 @@ func become(ctx context.Context, args, environ []string) error {
 	if err != nil {
 		return fail(failed, "cannot find llama-server: %v", err)
 	}
-	server, err := chooseServer(filepath.Dir(self), runtime.GOARCH, hwcap())
+	server, err := thisCPU().chooseServer(filepath.Dir(self))
 	if err != nil {
 		return err
 	}

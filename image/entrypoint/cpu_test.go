@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -43,7 +44,8 @@ func TestServerForTheCPU(t *testing.T) {
 		if want != "" {
 			want = filepath.Join(folder, want)
 		}
-		if got, err := chooseServer(folder, c.architecture, c.hwcap); got != want || (err == nil) != (want != "") {
+		it := cpu{architecture: c.architecture, hwcap: c.hwcap}
+		if got, err := it.chooseServer(folder); got != want || (err == nil) != (want != "") {
 			t.Errorf("%s with %x and %v: %s, %v", c.architecture, c.hwcap, c.there, got, err)
 		}
 	}
@@ -61,6 +63,26 @@ func TestAuxiliaryVector(t *testing.T) {
 	for length := range vector[:32] {
 		if got := auxiliary(vector[:length], 16); got != 0 {
 			t.Errorf("%d bytes: %x", length, got)
+		}
+	}
+}
+
+// If this fails, an old PC dies of an illegal instruction instead of saying what it lacks, or a newer one is refused.
+func TestOldPC(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "llama-server"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for info, lacks := range map[string]string{
+		"model name\t: Haswell\nflags\t\t: fpu avx f16c fma avx2 bmi2\n": "",
+		"flags\t\t: fpu avx f16c\n":                                      "avx2",
+		"flags\t\t: fpu\n":                                               "avx",
+		"Features\t: fp asimd\n":                                         "", // an emulator that shows what is below it
+		"":                                                               "",
+	} {
+		_, err := cpu{architecture: "amd64", flags: flags(info)}.chooseServer(folder)
+		if (err == nil) != (lacks == "") || (err != nil && !strings.Contains(err.Error(), "has no "+lacks+":")) {
+			t.Errorf("%q: %v", info, err)
 		}
 	}
 }

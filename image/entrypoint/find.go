@@ -18,11 +18,20 @@ type model struct {
 
 // find takes the model that is asked for from where it is, or downloads it.
 func find(ctx context.Context, s settings) (model, error) {
+	if strings.HasPrefix(s.model, "http://") || strings.HasPrefix(s.model, "https://") {
+		return fromURL(ctx, s)
+	}
+	m, err := findHere(s)
+	if err == nil && s.sha256 != "" {
+		err = m.verify(ctx, s.sha256)
+	}
+	return m, err
+}
+
+func findHere(s settings) (model, error) {
 	switch {
 	case s.model == "":
 		return model{}, fail(misconfigured, "MODEL is not set: %s", offer(s.modelsDir))
-	case strings.HasPrefix(s.model, "http://"), strings.HasPrefix(s.model, "https://"):
-		return fromURL(ctx, s)
 	case strings.Contains(s.model, "://"):
 		return model{}, fail(misconfigured, "MODEL=%s is not an http or https URL", s.model)
 	case filepath.IsAbs(s.model):

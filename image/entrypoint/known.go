@@ -25,10 +25,6 @@ var known = map[string]traits{
 // encoders are the architectures that b5050 knows and that cannot generate text.
 var encoders = []string{"bert", "jina-bert-v2", "nomic-bert", "t5encoder"}
 
-// learnsPositions tells whether a text longer than the model was trained for has no place in it: llama-server at b5050
-// aborts when it meets one.
-func learnsPositions(architecture string) bool { return architecture == "bert" }
-
 // traitsOf looks a model up by its name: mxbai-embed-large is also mixedbread/mxbai-embed-large:335m, and the file
 // mxbai-embed-large-v1.Q8_0.gguf.
 func traitsOf(name string) (traits, bool) {

@@ -48,6 +48,9 @@ func start(ctx context.Context, g given) error {
 	if err != nil {
 		return err
 	}
+	if err := checkPort(g); err != nil {
+		return err
+	}
 	say("%s: %s: %s", m.name, m.where, header)
 	for _, line := range p.notes {
 		say("%s: %s", m.name, line)

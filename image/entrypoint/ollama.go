@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,74 +11,22 @@ import (
 	"strings"
 )
 
-// What Ollama leaves out of a name (types/model/name.go of github.com/ollama/ollama).
-const (
-	ollamaHost      = "registry.ollama.ai"
-	ollamaNamespace = "library"
-	ollamaTag       = "latest"
-)
-
-// The kinds of layer that matter here (server/images.go there).
+// The kinds of layer that matter here (server/images.go of github.com/ollama/ollama).
 const (
 	modelLayer   = "application/vnd.ollama.image.model"
 	adapterLayer = "application/vnd.ollama.image.adapter"
 )
 
-// manifestLimit, in bytes: a manifest is a list of a few layers.
-const manifestLimit = 1 << 20
+// manifestFolders are where a store keeps its manifests, each at HOST/NAMESPACE/NAME/TAG. Newer versions of Ollama look
+// into the first one first; a file of theirs is a link to a blob.
+var manifestFolders = []string{"manifests-v2", "manifests"}
 
-var (
-	namePart = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-	hostPart = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(:[0-9]+)?$`)
-	digest   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-)
+// portSign is how newer versions write the colon of a host with a port, which some file systems do not take.
+const portSign = "%3A"
 
-// reference is a model's full name in an Ollama store.
-type reference struct{ host, namespace, name, tag string }
+var digest = regexp.MustCompile(`^sha256[:-]([0-9a-fA-F]{64})$`)
 
-// parseReference reads [[HOST/]NAMESPACE/]NAME[:TAG].
-func parseReference(text string) (reference, error) {
-	r := reference{host: ollamaHost, namespace: ollamaNamespace, tag: ollamaTag}
-	rest := text
-	if colon := strings.LastIndex(rest, ":"); colon > strings.LastIndex(rest, "/") {
-		rest, r.tag = rest[:colon], rest[colon+1:]
-	}
-	parts := strings.Split(rest, "/")
-	switch len(parts) {
-	case 3:
-		r.host, r.namespace, r.name = parts[0], parts[1], parts[2]
-	case 2:
-		r.namespace, r.name = parts[0], parts[1]
-	case 1:
-		r.name = parts[0]
-	}
-	for _, part := range []string{r.namespace, r.name, r.tag} {
-		if !namePart.MatchString(part) {
-			return r, fmt.Errorf("%s is not a model's name", text)
-		}
-	}
-	if !hostPart.MatchString(r.host) {
-		return r, fmt.Errorf("%s is not a model's name", text)
-	}
-	return r, nil
-}
-
-// String leaves out what Ollama leaves out.
-func (r reference) String() string {
-	text := r.name
-	switch {
-	case r.host != ollamaHost:
-		text = path.Join(r.host, r.namespace, r.name)
-	case r.namespace != ollamaNamespace:
-		text = path.Join(r.namespace, r.name)
-	}
-	if r.tag != ollamaTag {
-		text += ":" + r.tag
-	}
-	return text
-}
-
-// store is an Ollama store: a folder with manifests/ and blobs/.
+// store is an Ollama store: a folder with manifests and blobs/.
 type store string
 
 // stores are those of a folder: itself, or its models/ when it is what Ollama calls its home, as in a container's
@@ -87,35 +34,46 @@ type store string
 func stores(folder string) []store {
 	var found []store
 	for _, candidate := range []string{folder, filepath.Join(folder, "models")} {
-		if info, err := os.Stat(filepath.Join(candidate, "manifests")); err == nil && info.IsDir() {
-			found = append(found, store(candidate))
+		for _, manifests := range manifestFolders {
+			if info, err := os.Stat(filepath.Join(candidate, manifests)); err == nil && info.IsDir() {
+				found = append(found, store(candidate))
+				break
+			}
 		}
 	}
 	return found
 }
 
-// names lists what the store has manifests for.
+// names lists what the store has manifests for, each once.
 func (s store) names() []string {
-	paths, _ := fs.Glob(os.DirFS(string(s)), "manifests/*/*/*/*")
 	var names []string
-	for _, found := range paths {
-		parts := strings.Split(found, "/")
-		names = append(names, reference{parts[1], parts[2], parts[3], parts[4]}.String())
+	for _, folder := range manifestFolders {
+		paths, _ := fs.Glob(os.DirFS(string(s)), path.Join(folder, "*/*/*/*"))
+		for _, found := range paths {
+			parts := strings.Split(found, "/")
+			host := strings.ReplaceAll(parts[1], portSign, ":")
+			r := reference{host, parts[2], parts[3], parts[4]}.canonical()
+			if r.isValid() && !contains(names, r.String()) {
+				names = append(names, r.String())
+			}
+		}
 	}
 	return names
 }
 
 // find returns the model's blob; the error is fs.ErrNotExist when the store does not know the name.
 func (s store) find(r reference) (model, error) {
-	file := filepath.Join(string(s), "manifests", r.host, r.namespace, r.name, r.tag)
-	layers, err := readManifest(file)
+	file, err := s.locate(r)
 	if err != nil {
 		return model{}, err
 	}
-	mend := fmt.Sprintf("ollama pull %s", r)
+	layers, err := s.layers(r, file)
+	if err != nil {
+		return model{}, err
+	}
 	var chosen *layer
 	for i := range layers {
-		switch layers[i].MediaType {
+		switch kind, _, _ := strings.Cut(layers[i].MediaType, ";"); kind {
 		case modelLayer:
 			if chosen == nil {
 				chosen = &layers[i]
@@ -130,52 +88,96 @@ func (s store) find(r reference) (model, error) {
 	}
 	blob, err := s.blob(*chosen)
 	if err != nil {
-		return model{}, fail(statusOf(err), "%s: %v: %s", r, err, mend)
+		return model{}, fail(statusOf(err), "%s: %v: ollama pull %s", r, err, r)
 	}
 	return model{name: r.String(), path: blob, where: fmt.Sprintf("%s of the Ollama store %s", filepath.Base(blob), s)}, nil
 }
 
-type layer struct {
-	MediaType string
-	Digest    string
-	Size      int64
+// locate returns the file of a name's manifest. A link that leads nowhere is as good as none, if there is another.
+func (s store) locate(r reference) (string, error) {
+	lost := ""
+	for _, file := range s.places(r) {
+		if _, err := os.Stat(file); err == nil {
+			return file, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", unreadable(file, err)
+		}
+		if _, err := os.Lstat(file); err == nil && lost == "" {
+			lost = file
+		}
+	}
+	if lost != "" {
+		return "", fail(notFound, "%s: its manifest %s leads to nothing: ollama pull %s", r, lost, r)
+	}
+	return "", fs.ErrNotExist
 }
 
-func readManifest(file string) ([]layer, error) {
-	info, err := os.Stat(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fs.ErrNotExist
-	case err != nil:
-		return nil, unreadable(file, err)
-	case !info.Mode().IsRegular():
-		return nil, fs.ErrNotExist
-	case info.Size() > manifestLimit:
-		return nil, fail(wrongBytes, "the manifest %s is damaged: it has %d bytes", file, info.Size())
+// places are where a name's manifest may be, the newest first.
+func (s store) places(r reference) []string {
+	hosts := []string{r.host}
+	if r.host == ollamaHost {
+		hosts = []string{ollamaSite, ollamaHost}
+	} else if strings.Contains(r.host, ":") {
+		hosts = []string{strings.ReplaceAll(r.host, ":", portSign), r.host}
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, unreadable(file, err)
+	var files []string
+	for _, folder := range manifestFolders {
+		for _, host := range hosts {
+			files = append(files, filepath.Join(string(s), folder, host, r.namespace, r.name, r.tag))
+		}
 	}
-	var manifest struct{ Layers []layer }
-	if err := json.Unmarshal(text, &manifest); err != nil {
-		return nil, fail(wrongBytes, "the manifest %s is damaged: %v", file, err)
-	}
-	return manifest.Layers, nil
+	return files
 }
 
-// blob is a layer's file, which must be there and whole. A digest is part of a path, so it must be nothing else.
+// layers are those of a manifest, or of the first one of a list that llama-server can read and that is here: Ollama
+// pulls only the one that it runs.
+func (s store) layers(r reference, file string) ([]layer, error) {
+	whole, err := readManifest(file)
+	if err != nil || whole.MediaType != manifestList {
+		return whole.Layers, err
+	}
+	readable := whole.readable()
+	for _, each := range readable {
+		if each.Digest == "" {
+			return each.Layers, nil
+		}
+		blob, err := s.path(each.Digest)
+		if err != nil {
+			return nil, fail(wrongBytes, "the manifest %s is damaged: it %v", file, err)
+		}
+		if each, err = readManifest(blob); !errors.Is(err, fs.ErrNotExist) {
+			return each.Layers, err
+		}
+	}
+	if len(readable) == 0 {
+		return nil, fail(notFound, "%s is not there as GGUF, only for other programs than llama-server: %s", r, file)
+	}
+	return nil, fail(notFound, "%s: what its manifest %s lists as GGUF is missing: ollama pull %s", r, file, r)
+}
+
+// path is where a blob is. A digest is part of that path, so it must be nothing else.
+func (s store) path(named string) (string, error) {
+	hex := digest.FindStringSubmatch(named)
+	if hex == nil {
+		return "", fail(wrongBytes, "names %q, which is no SHA-256", named)
+	}
+	return filepath.Join(string(s), "blobs", "sha256-"+strings.ToLower(hex[1])), nil
+}
+
+// blob is a layer's file, which must be there and whole.
 func (s store) blob(l layer) (string, error) {
-	if !digest.MatchString(l.Digest) {
-		return "", fail(wrongBytes, "its manifest names the layer %q, which is no SHA-256", l.Digest)
+	file, err := s.path(l.Digest)
+	if err != nil {
+		return "", fail(statusOf(err), "its manifest %v", err)
 	}
-	file := filepath.Join(string(s), "blobs", strings.Replace(l.Digest, ":", "-", 1))
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fail(notFound, "its blob %s is missing", file)
 	case err != nil:
 		return "", unreadable(file, err)
+	case !info.Mode().IsRegular():
+		return "", fail(wrongBytes, "its blob %s is not a file", file)
 	case info.Size() != l.Size:
 		return "", fail(wrongBytes, "its blob %s has %d bytes instead of %d", file, info.Size(), l.Size)
 	}

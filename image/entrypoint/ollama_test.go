@@ -12,41 +12,17 @@ import (
 
 const anyDigest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// If this fails, a name that Ollama's own command takes is not found, or is shown as another.
-func TestReferences(t *testing.T) {
-	for text, want := range map[string]reference{
-		"nomic-embed-text":           {"registry.ollama.ai", "library", "nomic-embed-text", "latest"},
-		"nomic-embed-text:v1.5":      {"registry.ollama.ai", "library", "nomic-embed-text", "v1.5"},
-		"user/model":                 {"registry.ollama.ai", "user", "model", "latest"},
-		"user/model:tag":             {"registry.ollama.ai", "user", "model", "tag"},
-		"hf.co/Qwen/Qwen2-GGUF:Q8_0": {"hf.co", "Qwen", "Qwen2-GGUF", "Q8_0"},
-		"localhost:5000/user/model":  {"localhost:5000", "user", "model", "latest"},
-	} {
-		got, err := parseReference(text)
-		if got != want || err != nil || got.String() != text {
-			t.Errorf("%s: %+v, %v", text, got, err)
-		}
-	}
-}
+// noDigest is that of a blob which is not there.
+var noDigest = strings.Repeat("f", 64)
 
-// If this fails, a name can lead out of the models' folder.
-func TestNamesThatLeadElsewhere(t *testing.T) {
-	for _, text := range []string{"", ":", "..", "../x", "a/../b", "a/b/c/d", "x:..", "x:../../y", "a:b/c", "/x", "x/", ".x", "a b", "x:\x00"} {
-		if got, err := parseReference(text); err == nil {
-			t.Errorf("%q is taken for %+v", text, got)
-		}
-	}
-}
+const smallModel = "registry.ollama.ai/library/small/latest"
 
-// storeWith writes a manifest for `small` and a blob of 4 bytes.
-func storeWith(t *testing.T, manifest string) store {
+// storeOf writes files into a store, and a blob of 4 bytes.
+func storeOf(t *testing.T, files map[string]string) store {
 	t.Helper()
 	folder := t.TempDir()
-	for path, text := range map[string]string{
-		"manifests/registry.ollama.ai/library/small/latest": manifest,
-		"blobs/sha256-" + anyDigest:                         "GGUF",
-		"secret":                                            "GGUF",
-	} {
+	files["blobs/sha256-"+anyDigest] = "GGUF"
+	for path, text := range files {
 		path = filepath.Join(folder, path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -58,10 +34,24 @@ func storeWith(t *testing.T, manifest string) store {
 	return store(folder)
 }
 
+// storeWith writes a manifest for `small`.
+func storeWith(t *testing.T, manifest string) store {
+	t.Helper()
+	return storeOf(t, map[string]string{"manifests/" + smallModel: manifest, "secret": "GGUF"})
+}
+
 func layers(all ...string) string { return `{"layers": [` + strings.Join(all, ", ") + `]}` }
 
 func layerOf(kind, digest string, size int) string {
 	return fmt.Sprintf(`{"mediaType": "application/vnd.ollama.image.%s", "digest": %q, "size": %d}`, kind, digest, size)
+}
+
+func list(children ...string) string {
+	return fmt.Sprintf(`{"mediaType": %q, "manifests": [%s]}`, manifestList, strings.Join(children, ", "))
+}
+
+func child(digest, runner, format string) string {
+	return fmt.Sprintf(`{"digest": %q, "runner": %q, "format": %q}`, digest, runner, format)
 }
 
 // If this fails, a damaged or hostile manifest serves another file than the model, or ends in a stack trace.
@@ -81,8 +71,16 @@ func TestManifests(t *testing.T) {
 		"a path in disguise":  {layers(layerOf("model", "sha256:../../secret", 4)), "no SHA-256", wrongBytes},
 		"a path at the end":   {layers(layerOf("model", "sha256:"+anyDigest+"/../../secret", 4)), "no SHA-256", wrongBytes},
 		"another hash":        {layers(layerOf("model", "sha1:"+anyDigest[:40], 4)), "no SHA-256", wrongBytes},
-		"a blob elsewhere":    {layers(layerOf("model", "sha256:"+strings.Repeat("f", 64), 4)), "is missing: ollama pull small", notFound},
 		"a blob cut short":    {layers(layerOf("model", "sha256:"+anyDigest, 5)), "4 bytes instead of 5: ollama pull small", wrongBytes},
+		"a blob elsewhere":    {layers(layerOf("model", "sha256:"+noDigest, 4)), "is missing: ollama pull small", notFound},
+		"an empty list":       {list(), "only for other programs", notFound},
+		"for others":          {list(child(noDigest, "mlx", "safetensors")), "only for other programs", notFound},
+		"not pulled":          {list(child("sha256:"+noDigest, "llamacpp", "gguf")), "is missing: ollama pull small", notFound},
+		"a path in a list":    {list(child("../../secret", "llamacpp", "gguf")), "no SHA-256", wrongBytes},
+		"a model in a list":   {list(child("sha256:"+anyDigest, "llamacpp", "gguf")), "is damaged", wrongBytes},
+		"a list in a list":    {list(list()), "names no model", wrongBytes},
+		"a list of numbers":   {list("1"), "is damaged", wrongBytes},
+		"deep":                {strings.Repeat(`{"manifests": [`, 20000), "is damaged", wrongBytes},
 		"a model and adapter": {layers(whole, layerOf("adapter", "sha256:"+anyDigest, 4)), "--lora", misconfigured},
 	} {
 		_, err := storeWith(t, c.manifest).find(reference{ollamaHost, ollamaNamespace, "small", ollamaTag})
@@ -101,5 +99,83 @@ func TestBlobIsFound(t *testing.T) {
 	}
 	if _, err := s.find(reference{ollamaHost, ollamaNamespace, "other", ollamaTag}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a name that it does not have: %v", err)
+	}
+}
+
+// If this fails, models vanish when Ollama is updated to one that keeps its manifests elsewhere.
+func TestManifestsOfNewerVersions(t *testing.T) {
+	whole := layers(layerOf("model", "sha256:"+anyDigest, 4))
+	gone := layers(layerOf("model", "sha256:"+noDigest, 4))
+	for name, files := range map[string]map[string]string{
+		"a copy":             {"manifests-v2/ollama.com/library/small/latest": whole},
+		"by the old host":    {"manifests-v2/" + smallModel: whole},
+		"old, of the site":   {"manifests/ollama.com/library/small/latest": whole},
+		"new before old":     {"manifests-v2/ollama.com/library/small/latest": whole, "manifests/" + smallModel: gone},
+		"written out":        {"manifests/" + smallModel: list(child(noDigest, "mlx", "safetensors"), whole)},
+		"llama.cpp's first":  {"manifests/" + smallModel: list(withRunner(gone, "ggml"), withRunner(whole, "llamacpp"))},
+		"without a format":   {"manifests/" + smallModel: list(withRunner(whole, ""))},
+		"a digest in others": {"manifests/" + smallModel: layers(layerOf("model", "sha256-"+strings.ToUpper(anyDigest), 4))},
+		"a type with more":   {"manifests/" + smallModel: layers(layerOf("model; x=y", "sha256:"+anyDigest, 4))},
+		"one of two is here": {
+			"manifests/" + smallModel:      list(child("sha256:"+noDigest, "llamacpp", "gguf"), child("sha256:"+listedDigest, "ggml", "gguf")),
+			"blobs/sha256-" + listedDigest: whole,
+		},
+	} {
+		s := storeOf(t, files)
+		got, err := s.find(reference{ollamaHost, ollamaNamespace, "small", ollamaTag})
+		if err != nil || got.path != filepath.Join(string(s), "blobs", "sha256-"+anyDigest) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if names := strings.Join(s.names(), " "); names != "small" {
+			t.Errorf("%s: offers %s", name, names)
+		}
+	}
+}
+
+// listedDigest is that of a blob which is a manifest.
+var listedDigest = strings.Repeat("a", 64)
+
+func withRunner(manifest, runner string) string {
+	return fmt.Sprintf(`{"runner": %q, %s`, runner, manifest[1:])
+}
+
+// If this fails, the models of a registry with a port vanish, or what a file manager leaves is offered as a model.
+func TestNamesOnDisk(t *testing.T) {
+	whole := layers(layerOf("model", "sha256:"+anyDigest, 4))
+	s := storeOf(t, map[string]string{
+		"manifests-v2/localhost%3A5000/user/small/latest":      whole,
+		"manifests-v2/ollama.com/library/small/.DS_Store":      "",
+		"manifests-v2/ollama.com/library/small/a b":            "",
+		"manifests/localhost:5000/user/other/latest":           whole,
+		"manifests/registry.ollama.ai/library/small/.tmp-1234": "",
+	})
+	if names := strings.Join(s.names(), " "); names != "localhost:5000/user/small localhost:5000/user/other" {
+		t.Error(names)
+	}
+	for _, name := range []string{"small", "other"} {
+		if _, err := s.find(reference{"localhost:5000", "user", name, ollamaTag}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// If this fails, a link that a clean-up left hides a model that is still there, or shows as a typing error.
+func TestLinksThatLeadNowhere(t *testing.T) {
+	s := storeWith(t, layers(layerOf("model", "sha256:"+anyDigest, 4)))
+	for _, name := range []string{"small", "lost"} {
+		link := filepath.Join(string(s), "manifests-v2", ollamaSite, ollamaNamespace, name, ollamaTag)
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("../../../../blobs/sha256-"+noDigest, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.find(reference{ollamaHost, ollamaNamespace, "small", ollamaTag}); err != nil {
+		t.Error(err)
+	}
+	_, err := s.find(reference{ollamaHost, ollamaNamespace, "lost", ollamaTag})
+	if statusOf(err) != notFound || !strings.Contains(err.Error(), "leads to nothing: ollama pull lost") {
+		t.Error(err)
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"hash"
 	"io"
@@ -44,7 +43,8 @@ func openPart(ctx context.Context, final, sha string) (*partFile, error) {
 				return nil, nil
 			}
 			if p.isAt(name) {
-				return p, p.takeUp()
+				p.sum, p.have, err = hashed(ctx, file)
+				return p, err
 			}
 		}
 		file.Close() // locked by another process, or removed by the one that held the lock before
@@ -65,17 +65,6 @@ func (p *partFile) isAt(name string) bool {
 	}
 	there, err := os.Stat(name)
 	return err == nil && os.SameFile(open, there)
-}
-
-// takeUp hashes what is there.
-func (p *partFile) takeUp() error {
-	p.sum = sha256.New()
-	have, err := io.Copy(p.sum, p.File)
-	if err != nil {
-		return unreadable(p.Name(), err)
-	}
-	p.have = have
-	return nil
 }
 
 // needs sees that so many more bytes have room.
@@ -112,15 +101,14 @@ func (p *partFile) restart() error {
 
 // check compares the hash. Wrong bytes are forgotten, so that the next attempt starts anew.
 func (p *partFile) check(source string) error {
-	found := hex.EncodeToString(p.sum.Sum(nil))
-	if found == p.sha256 {
+	wrong := compare(source, p.have, p.sum, p.sha256)
+	if wrong == nil {
 		return nil
 	}
-	have := p.have
 	if err := p.restart(); err != nil {
 		return err
 	}
-	return fail(wrongBytes, "%s has SHA-256 %s (%d bytes), MODEL_SHA256 says %s", source, found, have, p.sha256)
+	return wrong
 }
 
 // publish gives the file its name, once its bytes would survive a power cut.

@@ -103,11 +103,12 @@ func (p *planner) room(mode string) (int, error) {
 		return p.number(optContext, roomForChat) / p.number(optParallel, 1), nil
 	}
 	if asked := p.settings.context; asked > 0 {
-		if trained > 0 && asked > trained {
-			if learnsPositions(p.header.architecture) {
-				return 0, fail(misconfigured, "CONTEXT=%d: %s takes no more than %d tokens", asked, p.model.name, trained)
-			}
+		switch {
+		case trained == 0 || asked <= trained:
+		case mode == chat:
 			p.note("WARNING: CONTEXT=%d is more than it was trained for", asked)
+		default:
+			return 0, fail(misconfigured, "CONTEXT=%d: %s takes no more than %d tokens", asked, p.model.name, trained)
 		}
 		return asked, nil
 	}
@@ -121,11 +122,10 @@ func (p *planner) room(mode string) (int, error) {
 	return room, nil
 }
 
-// setBatch makes room for the longest text, which is one batch. The physical batch must hold it, and the logical one
-// must not be larger, or llama-server at b5050 aborts when texts come together; nor may a text be longer than the model
-// has places for.
+// setBatch makes room for the longest text, which has to be in one batch: the physical one, and the logical one with
+// it. More than the model was trained for is refused by the server anyhow, and would only take memory.
 func (p *planner) setBatch(room int) {
-	if trained := p.header.context; trained > 0 && room > trained && learnsPositions(p.header.architecture) {
+	if trained := p.header.context; trained > 0 && room > trained {
 		room = trained
 	}
 	p.set(optBatch, strconv.Itoa(room))

@@ -113,7 +113,7 @@ func TestWarnings(t *testing.T) {
 		{"nomic-embed-text", nomic, "POOLING=cls", "file says pooling mean"},
 		{"mxbai-embed-large", gguf{architecture: "bert", dimensions: 1024, pooling: "mean"}, "", "made for pooling cls"},
 		{"mxbai-embed-large", gguf{architecture: "bert", dimensions: 384, pooling: "cls"}, "", "this file has 384"},
-		{"nomic-embed-text", nomic, "CONTEXT=8192", "more than it was trained for"},
+		{"smollm2", smol, "CONTEXT=8193", "more than it was trained for"},
 	} {
 		_, notes, err := planned(c.name, c.header, c.environ, "")
 		if err != nil || strings.Contains(notes, "WARNING") != (c.want != "") || !strings.Contains(notes, c.want) {
@@ -132,7 +132,7 @@ func TestRefusals(t *testing.T) {
 		{nomic, "DIMENSIONS=1024", "", "DIMENSIONS=1024: x gives 768"},
 		{rank, "", "", "--reranking"},
 		{smol, "MODE=embeddings", "", "set POOLING"},
-		{gguf{architecture: "bert", context: 512, pooling: "mean"}, "CONTEXT=513", "", "no more than 512 tokens"},
+		{nomic, "CONTEXT=2049", "", "no more than 2048 tokens"},
 		{smol, "MODE=both", "", "MODE=both"},
 		{smol, "POOLING=max", "", "POOLING=max"},
 		{smol, "CONTEXT=many", "", "CONTEXT=many"},

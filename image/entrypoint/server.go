@@ -93,18 +93,15 @@ func describe(pid int, g given) server {
 	return s
 }
 
-// cpuTime is how long the process has been computing, in hundredths of a second; 0 when it is gone.
-func (s server) cpuTime() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid))
-	if err != nil {
-		return 0
+// isRunning tells whether one of the server's threads computes at this moment, or waits for nothing but a CPU.
+func (s server) isRunning() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.pid))
+	for _, thread := range threads {
+		text, _ := os.ReadFile(thread)
+		// The state follows a name in parentheses, which may hold anything.
+		if state := text[strings.LastIndex(string(text), ")")+1:]; strings.HasPrefix(string(state), " R") {
+			return true
+		}
 	}
-	// The second field, a name in parentheses, may hold anything; utime and stime are the 14th and 15th.
-	fields := strings.Fields(string(text[strings.LastIndex(string(text), ")")+1:]))
-	if len(fields) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return user + system
+	return false
 }

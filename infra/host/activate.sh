@@ -35,6 +35,7 @@ rollback() {
         live=$(current)
         id=$(history | grep -vxF -- "$live" | tail -n 1) || die 1 "there is no former generation to return to"
     fi
+    check_files "$generations/$id"
     switch_to "$id"
 }
 
@@ -43,8 +44,11 @@ check_files() {
     [ -f "$1/files" ] || return 0
     while IFS=$tab read -r _ path mode name hash <&4; do
         is_name "$name" || die 2 "the sheet's file '$name' is not a plain file name"
-        case $path in /*) ;; *) die 2 "the sheet places a file at '$path', which is not an absolute path" ;; esac
+        case $path/ in
+        [!/]* | *//* | */./* | */../*) die 2 "the sheet places a file at '$path', which is not a plain absolute path" ;;
+        esac
         case $mode in [0-7][0-7][0-7]) ;; *) die 2 "the sheet gives $path the mode '$mode', not three octal digits" ;; esac
+        [ -f "$1/content/$name" ] || die 2 "the sheet has no content/$name, which $path is to hold"
         [ "$(sha256_of "$1/content/$name")" = "$hash" ] || die 2 "the sheet's content/$name is not what its hash says"
     done 4<"$1/files"
 }
@@ -76,6 +80,7 @@ switch_to() {
         interrupted=yes
     fi
     find_differences "$1"
+    clear_places
     mend_stores
     printf '%s\n' "$former" | write_file "$generations/pending"
     make_live "$1" "$former"
@@ -121,6 +126,16 @@ find_differences() {
 # differs ITEM
 differs() {
     grep -qxF -- "$1" "$notes/wrong"
+}
+
+# clear_places — an empty folder in the place of a link or file of ours gives way; another one is somebody's.
+clear_places() {
+    sed -n 's/^link //p; s/^file //p' "$notes/wrong" >"$notes/places"
+    while IFS= read -r path <&4; do
+        { [ -d "$path" ] && [ ! -L "$path" ]; } || continue
+        is_ours link "$path" || is_ours file "$path" || continue
+        rmdir -- "$path" 2>/dev/null || die 1 "$path is a folder now: move it away, so that what belongs there can be put back"
+    done 4<"$notes/places"
 }
 
 # mend_stores — makes missing and damaged store paths again, from their kept sheets, before anything is touched.
@@ -184,7 +199,6 @@ make_live() {
 # place_link TARGET PATH
 place_link() {
     claim_link "$2"
-    { [ ! -d "$2" ] || [ -L "$2" ]; } || die 1 "$2 is a folder now: move it away, so that the link to $1 can stand there"
     link_to "$1" "$2"
 }
 
@@ -194,7 +208,6 @@ place_files() {
     while IFS=$tab read -r _ path mode name _ <&4; do
         differs "file $path" || continue
         claim_file "$path"
-        { [ ! -d "$path" ] || [ -L "$path" ]; } || die 1 "$path is a folder now: move it away, so that a file can stand there"
         rm -f -- "$path.pollex-new"
         install -m "$mode" -- "$generations/$1/content/$name" "$path.pollex-new"
         mv -fT -- "$path.pollex-new" "$path"
@@ -217,12 +230,13 @@ start_units() {
 }
 
 # choose_restarts ID FORMER — writes into $notes/restarts the units whose process does not run what it should:
-# other text, other store paths, a path, link or file that was mended, not active, or unknown after an interruption.
+# other text, other store paths or files, one of them or a link that was mended, not active, or unknown after an
+# interruption.
 choose_restarts() {
     for unit in $(units_of "$1"); do
         if [ -n "$interrupted" ] || differs "unit $unit" || must_start "$unit" ||
-            [ "$(needs_of "$1" "$unit")" != "$(needs_of "$2" "$unit")" ] || needs_mended "$1" "$unit" ||
-            files_mended "$1" "$unit"; then
+            [ "$(rows_of needs "$1" "$unit")" != "$(rows_of needs "$2" "$unit")" ] || needs_mended "$1" "$unit" ||
+            [ "$(rows_of files "$1" "$unit")" != "$(rows_of files "$2" "$unit")" ] || files_mended "$1" "$unit"; then
             printf '%s\n' "$unit"
         fi
     done >"$notes/restarts"
@@ -233,16 +247,16 @@ must_start() {
     differs "service $1" && ! grep -q "^service $1${tab}active" "$notes/observed"
 }
 
-# needs_of ID UNIT — its store paths.
-needs_of() {
-    [ ! -f "$generations/$1/needs" ] ||
-        awk -F "$tab" -v unit="$2" '$1 == unit || $1 ".service" == unit { print $2 }' "$generations/$1/needs" | sort
+# rows_of TABLE ID UNIT — what one of a generation's tables (needs, files) says of a unit.
+rows_of() {
+    [ ! -f "$generations/$2/$1" ] ||
+        awk -F "$tab" -v unit="$3" '$1 == unit || $1 ".service" == unit { sub(/^[^\t]*\t/, ""); print }' "$generations/$2/$1" | sort
 }
 
 # needs_mended ID UNIT — was one of its store paths made again, or a link into one of them?
 needs_mended() {
     [ -s "$notes/wrong" ] || return 1
-    needs_of "$1" "$2" >"$notes/needs"
+    rows_of needs "$1" "$2" >"$notes/needs"
     while IFS= read -r path <&4; do
         ! differs "store ${path##*/}" || return 0
         [ -f "$generations/$1/links" ] || continue
@@ -255,10 +269,11 @@ needs_mended() {
 
 # files_mended ID UNIT — was one of its files written anew?
 files_mended() {
-    [ -s "$notes/wrong" ] && [ -f "$generations/$1/files" ] || return 1
-    while IFS=$tab read -r owner path _ <&4; do
-        [ "$(unit_name "$owner")" != "$2" ] || ! differs "file $path" || return 0
-    done 4<"$generations/$1/files"
+    [ -s "$notes/wrong" ] || return 1
+    rows_of files "$1" "$2" >"$notes/files"
+    while IFS=$tab read -r path _ <&4; do
+        ! differs "file $path" || return 0
+    done 4<"$notes/files"
     return 1
 }
 
@@ -306,6 +321,8 @@ release_everything() {
     [ -z "$(current)" ] || echo generation >>"$notes/changed"
     # No generation has the empty name, so nothing belongs to it.
     release_what_is_gone ''
+    give_back_interrupted
     [ ! -f "$found_list" ] || release_folders
-    rm -rf -- "$root/found" "$root/current"
+    rm -rf -- "$root/current"
+    forget_everything
 }

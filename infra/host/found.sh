@@ -4,7 +4,8 @@
 #
 # found/list says what is ours, one a line:
 #   unit NAME ENABLED ACTIVE (the state found) · link PATH · file PATH · dir PATH
-# found/files/<path> is what stood there. The line is written last, so a place without a line is not ours yet.
+# found/files/<path> is what stood there. The line is written last, so a place without a line is not ours yet;
+# found/claiming is the place that was claimed last, whose line an interruption may have prevented.
 
 found_list=$root/found/list
 
@@ -19,16 +20,16 @@ quoted_for_grep() {
 
 # claim_link PATH
 claim_link() {
-    ! is_ours link "$1" || return 0
     claim_folder "${1%/*}"
+    ! is_ours link "$1" || return 0
     keep_found "$1"
     printf 'link\t%s\n' "$1" >>"$found_list"
 }
 
 # claim_file PATH
 claim_file() {
-    ! is_ours file "$1" || return 0
     claim_folder "${1%/*}"
+    ! is_ours file "$1" || return 0
     keep_found "$1"
     printf 'file\t%s\n' "$1" >>"$found_list"
 }
@@ -46,13 +47,13 @@ claim_unit() {
     rm -f -- "$root/found/$1"
 }
 
-# claim_folder PATH — makes it, and remembers which of its parents were not there.
+# claim_folder PATH — makes it, and remembers which of its parents were not there, before they are.
 claim_folder() {
-    [ ! -d "$1" ] || return 0
+    { [ -n "$1" ] && [ ! -d "$1" ]; } || return 0
     claim_folder "${1%/*}"
     mkdir -p "$root/found"
+    is_ours dir "$1" || printf 'dir\t%s\n' "$1" >>"$found_list"
     mkdir -- "$1"
-    printf 'dir\t%s\n' "$1" >>"$found_list"
 }
 
 # keep_found PATH — moves what stands there to found/files, unless it is a link of ours. In two steps, because a move
@@ -60,6 +61,7 @@ claim_folder() {
 keep_found() {
     kept=$root/found/files$1
     mkdir -p "${kept%/*}"
+    printf '%s\n' "$1" | write_file "$root/found/claiming"
     if [ -e "$1" ] || [ -L "$1" ]; then
         case $(readlink -- "$1" || :) in
         "$root/store/"*) ;;
@@ -79,7 +81,29 @@ give_back() {
     kept=$root/found/files$1
     if [ -e "$kept" ] || [ -L "$kept" ]; then
         say "putting back what stood at $1"
+        mkdir -p "${1%/*}"
         mv -fT -- "$kept" "$1"
+    fi
+}
+
+# give_back_interrupted — what the last claim had moved away when it was cut, before the place was ours.
+give_back_interrupted() {
+    path=$(cat "$root/found/claiming" 2>/dev/null) || return 0
+    if [ -e "$path" ] || [ -L "$path" ]; then
+        rm -rf -- "$root/found/files$path.part"
+        return
+    fi
+    mv -fT -- "$root/found/files$path.part" "$root/found/files$path" 2>/dev/null || :
+    give_back "$path"
+}
+
+# leave_alone PATH WHAT-IT-IS
+leave_alone() {
+    kept=$root/found/files$1
+    if [ -e "$kept" ] || [ -L "$kept" ]; then
+        say "left alone: $1 is $2; what was found there stays as $kept"
+    else
+        say "left alone: $1 is $2"
     fi
 }
 
@@ -89,18 +113,24 @@ release_link() {
     case $target in
     "$root/store/"*) rm -f -- "$1" ;;
     esac
+    rm -f -- "$1.pollex-new"
     if [ -e "$1" ] || [ -L "$1" ]; then
-        say "left alone: $1 is not a link of ours any more"
+        leave_alone "$1" 'not a link of ours any more'
     else
         give_back "$1"
     fi
     forget link "$1"
 }
 
-# release_file PATH — it is ours, whoever edited it.
+# release_file PATH — it is ours, whoever edited it; a folder with something in it is not.
 release_file() {
-    rm -f -- "$1"
-    give_back "$1"
+    rm -f -- "$1.pollex-new"
+    if [ -d "$1" ] && [ ! -L "$1" ] && ! rmdir -- "$1" 2>/dev/null; then
+        leave_alone "$1" 'a folder now'
+    else
+        rm -f -- "$1"
+        give_back "$1"
+    fi
     forget file "$1"
 }
 
@@ -108,7 +138,7 @@ release_file() {
 release_unit() {
     line=$(grep "^unit$tab$(quoted_for_grep "$1")$tab" "$found_list" | tail -n 1)
     systemctl disable --now -q "$1" 2>/dev/null || systemctl stop "$1" 2>/dev/null || :
-    rm -f -- "$unit_dir/$1"
+    rm -f -- "$unit_dir/$1" "$unit_dir/$1.pollex-new"
     give_back "$unit_dir/$1"
     systemctl daemon-reload
     systemctl reset-failed "$1" 2>/dev/null || :
@@ -122,6 +152,13 @@ release_folders() {
     sed -n "s/^dir$tab//p" "$found_list" | sort -r | while IFS= read -r folder; do
         rmdir -- "$folder" 2>/dev/null && forget dir "$folder" || :
     done
+}
+
+# forget_everything — the notes; what could not be put back stays.
+forget_everything() {
+    [ -d "$root/found" ] || return 0
+    find "$root/found" -maxdepth 1 -type f -delete
+    find "$root/found" -depth -type d -empty -delete
 }
 
 # forget KIND NAME

@@ -40,8 +40,20 @@ pass_gate() {
         fi
         sleep 1
     done
-    journalctl -u "$1" --since "@$started" --no-pager -o cat -n 20 2>/dev/null | sed 's/^/  /' | whole_text >&2 || :
+    last_words "$1" "$started" | sed 's/^/  /' | whole_text >&2 || :
     return 1
+}
+
+# last_words UNIT SINCE — the end of its journal, or, where it keeps restarting, the end of its last whole run: the
+# reason stands there, and not in the beginning of the next one.
+last_words() {
+    journalctl -u "$1" --since "@$2" --no-pager -o cat -n 400 2>/dev/null | awk '
+        { line[NR] = $0 }
+        /: Main process exited|: Failed with result/ { last = NR }
+        END {
+            if (!last) last = NR
+            for (n = last > 20 ? last - 19 : 1; n <= last; n++) print line[n]
+        }'
 }
 
 # healthy HEALTH COMPLETION SECONDS — sets `why` when it is not.
@@ -73,9 +85,12 @@ healthy() {
     }
 }
 
-# shown REPLY — on one line.
+# shown REPLY — its status and the beginning of its body, on one line.
 shown() {
-    printf '%s' "$1" | tr '\n' ' ' | cut -c -300
+    printf '%s: ' "${1##*
+}"
+    printf '%s' "${1%
+*}" | tr '[:cntrl:]' ' ' | cut -c -300 | iconv -c -f UTF-8 -t UTF-8 || :
 }
 
 main_pid() {

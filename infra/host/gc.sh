@@ -88,9 +88,11 @@ delete_unless_built() {
     delete "$1"
 }
 
-# delete_leftovers — scratch folders of runs that were cut; an hour old, so that no running one has them.
+# delete_leftovers — what runs that were cut left half done; an hour old, so that no running one has it.
 delete_leftovers() {
-    [ ! -d "$root/store" ] || find "$root/store" -mindepth 1 -maxdepth 1 -name '.*' -mmin +60 >"$root/gc.list"
+    for folder in store archive drv; do
+        [ ! -d "$root/$folder" ] || find "$root/$folder" -mindepth 1 -maxdepth 1 -name '.*' -mmin +60
+    done >"$root/gc.list"
     while IFS= read -r path <&3; do
         delete "$path"
     done 3<"$root/gc.list"

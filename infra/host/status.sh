@@ -78,13 +78,15 @@ observed() {
     done
 }
 
-# file_state PATH MODE — its hash, and its mode where that is another one.
+# file_state PATH MODE — its hash, and its mode and owner where they are not MODE and root.
 file_state() {
     if [ -L "$1" ] || { [ -e "$1" ] && [ ! -f "$1" ]; }; then
         echo 'not a plain file'
+    elif [ -f "$1" ] && [ ! -r "$1" ]; then
+        echo 'not readable'
     elif [ -f "$1" ]; then
-        is_mode=$(stat -c %a -- "$1")
-        printf '%s%s' "$(sha256_of "$1")" "$([ "$is_mode" = "$2" ] || printf ', mode %s' "$is_mode")"
+        printf '%s' "$(sha256_of "$1")"
+        stat -c '%a %u %U' -- "$1" | awk -v mode="$2" '$1 != mode { printf ", mode %s", $1 } $2 != 0 { printf ", owner %s", $3 }'
     else
         echo missing
     fi

@@ -53,9 +53,9 @@ class Bundle:
         return {"path": answer["path"], "how": answer["how"]}
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
-        """Whether the host still has it, or could make it again."""
+        """Whether the host could make it again; that the store path is intact is the generation's to see."""
         to, item = ssh.Connection.parse(inputs["connection"]), shlex.quote(inputs["item"])
-        kept = f"test -d {ROOT}/store/{item} || test -f {ROOT}/archive/{item}.tar.gz"
+        kept = f"test -f {ROOT}/archive/{item}.tar.gz"
         async with ssh.connect(to) as host:
             gone = (await host.run(kept)).status
         if gone:

@@ -31,7 +31,7 @@ KEEPALIVE_S: Final = 15
 """Seconds of silence until the host is asked whether it is still there; three misses end the connection."""
 LINE_LIMIT: Final = 2_000
 """Characters of a line that are passed on; what is longer is cut."""
-TAIL_LINES: Final = 20
+TAIL_LINES: Final = 30
 """Lines of a failed command's stderr that its error shows."""
 
 _PRIVATE_KEY: Final = "pollex:host.privateKeyFile"

@@ -9,8 +9,26 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from infra.spec.values import Hex64, Line, Path, Port, Value
 
-DIMENSIONS = {"nomic-embed-text": 768, "mxbai-embed-large": 1024, "bge-m3": 1024, "all-minilm": 384}
-"""The length of a vector, for the embedding models that Mimir and Ollama name; from the models' own cards."""
+DIMENSIONS = {
+    "all-minilm": 384,
+    "bge-large": 1024,
+    "bge-m3": 1024,
+    "mxbai-embed-large": 1024,
+    "nomic-embed-text": 768,
+    "paraphrase-multilingual": 768,
+    "snowflake-arctic-embed2": 1024,
+}
+"""The length of a vector, for embedding models of Ollama's library; image/entrypoint/known.go says from where."""
+
+
+def dimensions(name: str) -> int | None:
+    """The length of a model's vectors, if it is known by its name.
+
+    As in the image, `mxbai-embed-large` is also mixedbread/mxbai-embed-large:335m and mxbai-embed-large-v1.Q8_0.
+    """
+    words = re.split(r"([-_.:])", name.lower().rpartition("/")[2])
+    starts = ("".join(words[:end]) for end in range(len(words), 0, -2))
+    return next((DIMENSIONS[start] for start in starts if start in DIMENSIONS), None)
 
 
 def _model(name: str) -> str:
@@ -39,10 +57,12 @@ class Images(Value):
     """The two images that the containers run."""
 
     server: Annotated[
-        Image, Field(description="llama-server: repository:tag or repository@sha256:…, the image stack's output `ref`")
+        Image,
+        Field(description="llama-server: repository:tag or repository@sha256:…, the image stack's output `reference`"),
     ]
     polish: Annotated[
-        Image | None, Field(description="the polish service, made by `make polish-image`; needed where `service` is")
+        Image | None,
+        Field(description="the polish service, made by `python -m infra.polishimage`; needed where `service` is"),
     ] = None
 
 
@@ -53,9 +73,10 @@ class Served(Value):
         Model,
         Field(description="name:tag of the Ollama store in the volume, a GGUF file there, or a URL with sha256"),
     ]
-    sha256: Annotated[Hex64 | None, Field(description="of a model that is downloaded: its SHA-256, 64 hex digits")] = (
-        None
-    )
+    sha256: Annotated[
+        Hex64 | None,
+        Field(description="the SHA-256 that the model's file must have, 64 hex digits; a download needs it"),
+    ] = None
     context: Annotated[
         int | None,
         Field(ge=128, description="tokens of one request; null: what the model was made for"),
@@ -96,11 +117,14 @@ class Embeddings(Served):
     @property
     def length(self) -> int:
         """Numbers in a vector."""
-        return self.dimensions if self.dimensions is not None else DIMENSIONS[self.name.partition(":")[0]]
+        found = self.dimensions if self.dimensions is not None else dimensions(self.name)
+        if found is None:
+            raise ValueError(f"the dimensions of {self.name} are not known")  # which _dimensions_are_known refused
+        return found
 
     @model_validator(mode="after")
     def _dimensions_are_known(self) -> Self:
-        if self.dimensions is None and self.name.partition(":")[0] not in DIMENSIONS:
+        if self.dimensions is None and dimensions(self.name) is None:
             names = ", ".join(DIMENSIONS)
             raise ValueError(f"dimensions|missing|numbers in a vector of {self.name}; known are: {names}")
         return self
@@ -174,7 +198,9 @@ class DevStack(Value):
         if self.service is not None and self.chat is None:
             raise ValueError("chat|missing|the polish service asks it: declare it, or leave service out")
         if self.service is not None and self.images.polish is None:
-            raise ValueError("images.polish|missing|the image of the polish service, made by `make polish-image`")
+            raise ValueError(
+                "images.polish|missing|the image of the polish service, made by `python -m infra.polishimage`"
+            )
         if self.metal is not None and self.embeddings.context is None:
             raise ValueError("embeddings.context|missing|llama-server of macOS is not told by the image: set it")
         taken: dict[int, str] = {}

@@ -29,9 +29,10 @@ class Image(Value):
         Field(description="semantic version, a tag beside `latest`; one that was pushed is never given other bytes"),
     ]
     user: Annotated[Line | None, Field(description="who logs in there; null takes the namespace")] = None
-    platforms: Annotated[
-        tuple[Platform, ...], Field(min_length=1, description="what it is built for, out of one declaration")
-    ] = ("linux/amd64", "linux/arm64")
+    platforms: Annotated[tuple[Platform, ...], Field(description="what it is built for, out of one declaration")] = (
+        "linux/amd64",
+        "linux/arm64",
+    )
     base: Annotated[
         Base,
         Field(
@@ -47,13 +48,13 @@ class Image(Value):
     ] = None
     cache: Annotated[
         Line | None,
-        Field(
-            description="a repository for the build cache, such as docker.io/NAMESPACE/cache; null keeps none"
-        ),
+        Field(description="a repository for the build cache, such as docker.io/NAMESPACE/cache; null keeps none"),
     ] = None
 
     @model_validator(mode="after")
     def _platforms_are_different(self) -> Self:
+        if not self.platforms:
+            raise ValueError("platforms|[]|names no platform: linux/amd64, linux/arm64 or both")
         if len(set(self.platforms)) < len(self.platforms):
             raise ValueError(f"platforms|{', '.join(self.platforms)}|names a platform twice")
         return self

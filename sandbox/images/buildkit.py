@@ -6,13 +6,15 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sandbox.images import tools
-from sandbox.machine import SandboxError, run
+from sandbox.images.mounts import release
+from sandbox.machine import SandboxError
 
 _READY_SECONDS = 30
 
@@ -31,13 +33,13 @@ class BuildKit:
         """Nothing is started yet.
 
         Args:
-            folder: for cache, socket and log; a daemon that is started there again finds its cache.
+            folder: for cache and log; a daemon that is started there again finds its cache.
             programs: where buildkitd and buildx are; built if need be.
         """
         self.folder = folder
         self.log = folder / "buildkitd.log"
         self._tools = programs or tools.ensure()
-        self._socket = folder / "buildkitd.sock"
+        self._socket: Path | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +61,8 @@ class BuildKit:
         """
         tools.command("runc", "runc")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._socket.unlink(missing_ok=True)
+        # in a folder of its own, because its whole name may only have 107 bytes
+        self._socket = Path(tempfile.mkdtemp(prefix="pollex-kit-")) / "buildkitd.sock"
         command = [
             *(str(self._tools.buildkitd), "--addr", f"unix://{self._socket}", "--root", str(self.folder / "root")),
             # the machine's own network: a source mirror on loopback is reached, and no bridge has to be made
@@ -87,11 +90,14 @@ class BuildKit:
                 os.killpg(self._daemon.pid, signal.SIGKILL)
                 self._daemon.wait()
             self._daemon = None
+        release(self.folder)
         shutil.rmtree(self.folder / "docker", ignore_errors=True)
+        if self._socket is not None:
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
-        while not self._socket.exists():
+        while self._socket is None or not self._socket.exists():
             if self._daemon is None or self._daemon.poll() is not None or time.monotonic() > deadline:
                 told = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
                 raise SandboxError(f"buildkitd did not start in {self.folder}\n{told}")
@@ -103,11 +109,3 @@ class BuildKit:
         done = subprocess.run(create, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SandboxError(f"{' '.join(create)}: {done.stderr.strip()}")
-
-
-def prune_mounts(folder: Path) -> None:
-    """Unmount what a killed daemon left mounted below a folder."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        point = line.split()[1]
-        if Path(point).is_relative_to(folder):
-            run(["umount", "--lazy", point], check=False)

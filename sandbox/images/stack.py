@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from infra.registry import RegistryError, Repository
 from sandbox import fetch
 from sandbox.images import base
-from sandbox.machine import CHECKOUT
+from sandbox.machine import CHECKOUT, say
 
 COMMITTED = CHECKOUT / "stacks" / "Pulumi.image.yaml"
 SANDBOX = CHECKOUT / "stacks" / "Pulumi.sandbox.yaml"
@@ -29,11 +33,54 @@ def reachable(registry: str, mirror: str, **changes: Any) -> dict[str, Any]:
         mirror: URL of a `sandbox.mirror` of the cache's mirror folder, which holds the source after this call.
         changes: settings of `image` to replace.
     """
+    values = committed()
+    return at(registry, {**values, **_source(mirror)}, **{"base": base.stand_in(), **changes})
+
+
+def best(registry: str, mirror: str) -> dict[str, Any]:
+    """The committed stack in a registry of one's own, with stand-ins only for what cannot be reached; says which."""
+    values = committed()
+    changes = {}
+    if not _answers(values["image"]["base"]):
+        say("the registry of the base image cannot be reached: a stand-in made of the same Debian release is taken")
+        changes["base"] = base.stand_in()
+    if not any(_has(one) for one in values["source"]["mirrors"]):
+        say("no mirror of the declared source can be reached: the sandbox's commit is taken")
+        values |= _source(mirror)
+    return at(registry, values, **changes)
+
+
+def at(registry: str, values: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """The values with another registry, and other settings of `image`."""
+    image = {**values["image"], "registry": registry, "namespace": "sandbox", **changes}
+    return {**copy.deepcopy(dict(values)), "image": image}
+
+
+def _source(mirror: str) -> dict[str, Any]:
+    """The sandbox's source, fetched."""
     fetch.fetch(fetch.BUNDLE)
-    values = copy.deepcopy(committed())
-    source = {**_values(SANDBOX)["source"], "mirrors": [f"bundle {mirror}/{fetch.BUNDLE}"]}
-    image = {**values["image"], "registry": registry, "namespace": "sandbox", "base": base.stand_in(), **changes}
-    return {**values, "source": source, "image": image}
+    return {"source": {**_values(SANDBOX)["source"], "mirrors": [f"bundle {mirror}/{fetch.BUNDLE}"]}}
+
+
+def _answers(image: str) -> bool:
+    """Whether a `docker-image://NAME:TAG@DIGEST` of Docker Hub can be had."""
+    name, _, digest = image.removeprefix("docker-image://").partition("@")
+    with Repository(f"docker.io/library/{name.partition(':')[0]}") as repository:
+        try:
+            return repository.manifest(digest) is not None
+        except RegistryError:
+            return False
+
+
+def _has(mirror: str) -> bool:
+    """Whether a `git URL` or `bundle URL` answers."""
+    form, _, url = mirror.partition(" ")
+    query = ["git", "ls-remote", "--quiet", url, "HEAD"] if form == "git" else ["curl", "-fsSI", url]
+    try:
+        done = subprocess.run(query, env={**os.environ, "GIT_TERMINAL_PROMPT": "0"}, capture_output=True, timeout=20)  # noqa: PLW1510 - looked at below
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def _values(file: Path) -> dict[str, Any]:

@@ -16,7 +16,11 @@ CHECKOUT = Path(__file__).parents[2]
 OLDEST = (3, 150)
 """A pulumi on PATH older than this is passed over: the Python SDK that is locked needs a newer engine."""
 DOWNLOAD_SECONDS = 20
-STAND_IN = Path("sandbox/command/pulumi-resource-command")
+STAND_INS = {
+    "command": Path("sandbox/command/pulumi-resource-command"),
+    "docker-build": Path("sandbox/docker_build/pulumi-resource-docker-build"),
+}
+"""Provider → what stands in for it where its official plugin cannot be downloaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Choice:
 def main() -> int:
     """Prepare the toolchain, and say which parts were taken: a line each, or one line when nothing had to be done."""
     try:
-        chosen = [choose_pulumi(CHECKOUT), choose_command_provider(CHECKOUT)]
+        chosen = [choose_pulumi(CHECKOUT), *(choose_provider(CHECKOUT, name) for name in STAND_INS)]
     except ToolchainError as error:
         sys.stderr.write(f"toolchain: {error}\n")
         return 1
@@ -73,22 +77,22 @@ def pulumi_on_path(search: str) -> tuple[Path, str] | None:
     return path, match[0].removeprefix("v")
 
 
-def choose_command_provider(checkout: Path) -> Choice:
-    """Take the official pulumi-command plugin if it can be downloaded, else link the stand-in.
+def choose_provider(checkout: Path, name: str) -> Choice:
+    """Take the official plugin of a provider if it can be downloaded, else link its stand-in.
 
     The download is tried once; `rm -r .toolchain` makes the next run try again.
     """
     toolchain = checkout / ".toolchain"
-    version = locked_version(checkout / "requirements/dev.txt", "pulumi-command")
-    stand_in = toolchain / "bin" / STAND_IN.name
-    said = f"command provider {version}: official plugin"
-    if (toolchain / f"home/plugins/resource-command-v{version}").is_dir():
+    version = locked_version(checkout / "requirements/dev.txt", f"pulumi-{name}")
+    stand_in = toolchain / "bin" / STAND_INS[name].name
+    said = f"{name} provider {version}: official plugin"
+    if (toolchain / f"home/plugins/resource-{name}-v{version}").is_dir():
         return Choice(said, new=False)
     known = stand_in.is_symlink()
-    if not known and _download(toolchain, version):
+    if not known and _download(toolchain, name, version):
         return Choice(said, new=True)
-    _link(stand_in, Path("../..") / STAND_IN)
-    return Choice(f"command provider {version}: stand-in (the official plugin's download is not reachable)", not known)
+    _link(stand_in, Path("../..") / STAND_INS[name])
+    return Choice(f"{name} provider {version}: stand-in (the official plugin's download is not reachable)", not known)
 
 
 def locked_version(lock: Path, package: str) -> str:
@@ -99,8 +103,8 @@ def locked_version(lock: Path, package: str) -> str:
     return match[1]
 
 
-def _download(toolchain: Path, version: str) -> bool:
-    arguments = [str(toolchain / "libexec/pulumi"), "plugin", "install", "resource", "command", version]
+def _download(toolchain: Path, name: str, version: str) -> bool:
+    arguments = [str(toolchain / "libexec/pulumi"), "plugin", "install", "resource", name, version]
     environment = {**os.environ, "PULUMI_HOME": str(toolchain / "home"), "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         done = subprocess.run(arguments, env=environment, capture_output=True, timeout=DOWNLOAD_SECONDS, check=False)

@@ -71,8 +71,7 @@ class Api:
     async def _stream(self, request: Request, asked: wire.PolishRequest, events: Events) -> None:
         answer = await self._answer(request, asked, events)
         if isinstance(answer, Response):
-            error = wire.Error.model_validate_json(bytes(answer.body))
-            events.put("error", wire.StreamError(error=error.error, status=answer.status_code).model_dump())
+            events.refuse(answer)
         else:
             events.put("done", answer.model_dump())
 

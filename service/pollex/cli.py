@@ -38,6 +38,9 @@ _COLOURS: dict[str, bool | None] = {"auto": None, "always": True, "never": False
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: this program's) and return its exit status."""
+    if not sys.stdout:  # closed by whoever started it, as by `>&-`
+        return Exit.CLOSED
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open as long as the program runs
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     try:

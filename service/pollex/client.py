@@ -148,7 +148,7 @@ class Client:
             case "done":
                 return _polished(data)
             case "error":
-                raise self._refusal(data["status"], data["error"])
+                raise self._refusal(data["status"], data["error"], str(data.get("retry_after", "")))
         return None
 
     def _get(self, path: str) -> Any:
@@ -168,16 +168,16 @@ class Client:
                 f"{response.url} answered {response.status_code} {response.reason_phrase}, not as a polish service",
                 "is the address right? --url, POLLEX_URL",
             ) from None
-        raise self._refusal(response.status_code, message, response.headers.get("Retry-After"))
+        raise self._refusal(response.status_code, message, response.headers.get("Retry-After", ""))
 
-    def _refusal(self, status: int, message: str, retry_after: str | None = None) -> PollexError:
+    def _refusal(self, status: int, message: str, retry_after: str) -> PollexError:
         match status:
             case HTTPStatus.UNAUTHORIZED:
                 return PollexError(
                     Exit.KEY, f"{self.url}: {message}", f"name one: {KEY_VARIABLE} or --api-key-file FILE"
                 )
             case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.SERVICE_UNAVAILABLE:
-                seconds = float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
+                seconds = float(retry_after) if retry_after.isdecimal() else None
                 remedy = f"try again in {seconds:.0f} s" if seconds is not None else ""
                 return PollexError(Exit.BUSY, f"{self.url}: {message}", remedy, retry_after=seconds)
             case HTTPStatus.BAD_REQUEST | HTTPStatus.REQUEST_ENTITY_TOO_LARGE | HTTPStatus.UNPROCESSABLE_ENTITY:

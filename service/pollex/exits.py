@@ -20,7 +20,10 @@ class Exit(IntEnum):
         return member
 
     DONE = 0, "done"
-    FAILED = 1, "the service answered with an error, no model is available, a link was refused, or a measured request failed"
+    FAILED = (
+        1,
+        "the service answered with an error, no model is available, a link was refused, or a measured request failed",
+    )
     USAGE = 2, "the command line or the client's configuration file is wrong"
     INPUT = 3, "the text or the model was refused: empty, not UTF-8, too long, unknown model"
     KEY = 4, "the service wants an API key, or another one"

@@ -6,8 +6,8 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class QueueFullError(Exception):
@@ -19,6 +19,40 @@ class QueueFullError(Exception):
         """Seconds until a place is likely to be free."""
 
 
+class Turn:
+    """A place in the queue that becomes a slot."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+        self._heard: Callable[[int], None] | None = None
+        # Not a future: cancelling whoever waits must not cancel what may be handed over in the same moment.
+        self._came = asyncio.Event()
+        self.since = 0.0
+        """When the slot was handed over, on the monotonic clock."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is a slot by now."""
+        return self._came.is_set()
+
+    async def comes(self, moved: Callable[[int], None]) -> None:
+        """Wait for the slot. `moved` hears the place in the queue, now and whenever it changes; 0 is the slot."""
+        self._heard = moved
+        moved(self._place)
+        await self._came.wait()
+
+    def move(self, place: int) -> None:
+        """Move up; to 0 when a slot is handed over."""
+        if place == self._place:
+            return
+        self._place = place
+        if place == 0:
+            self.since = time.monotonic()
+            self._came.set()
+        if self._heard is not None:
+            self._heard(place)
+
+
 class Gate:
     """Slots handed out in the order of arrival; at most `length` requests wait."""
 
@@ -26,7 +60,7 @@ class Gate:
         self._free = slots
         self._slots = slots
         self._length = length
-        self._waiting: deque[tuple[asyncio.Future[None], Callable[[int], None]]] = deque()
+        self._waiting: deque[Turn] = deque()
         self._typical = 5.0
         """Seconds that a slot was held lately; the first value is a guess that the first requests replace."""
 
@@ -40,54 +74,39 @@ class Gate:
         """Whether a slot is free."""
         return self._free > 0
 
-    @asynccontextmanager
-    async def enter(self, moved: Callable[[int], None]) -> AsyncIterator[None]:
-        """Hold a slot. `moved` hears the place in the queue whenever it changes, and 0 when the slot is held.
+    @contextmanager
+    def enter(self) -> Iterator[Turn]:
+        """Take a slot or a place in the queue, and give it back in the end.
+
+        What can be learnt without a slot is best learnt before `comes`: then nobody waits only to be refused.
 
         Raises:
-            QueueFullError: at once, without waiting.
+            QueueFullError: there is neither.
         """
-        await self._acquire(moved)
-        started = time.monotonic()
-        try:
-            moved(0)
-            yield
-        finally:
-            self._typical += 0.2 * (time.monotonic() - started - self._typical)
-            self._release()
-
-    async def _acquire(self, moved: Callable[[int], None]) -> None:
+        turn = Turn(len(self._waiting) + 1)
         if self._free:
             self._free -= 1
-            return
-        if len(self._waiting) >= self._length:
+            turn.move(0)
+        elif len(self._waiting) >= self._length:
             raise QueueFullError(max(1, math.ceil(self._typical * (len(self._waiting) + 1) / self._slots)))
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, moved))
-        moved(len(self._waiting))
+        else:
+            self._waiting.append(turn)
         try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release()  # the slot came in the same moment; pass it on
+            yield turn
+        finally:
+            self._leave(turn)
+
+    def _leave(self, turn: Turn) -> None:
+        if not turn.holds:
+            self._waiting.remove(turn)
+        else:
+            self._typical += 0.2 * (time.monotonic() - turn.since - self._typical)
+            if self._waiting:
+                self._waiting.popleft().move(0)
             else:
-                self._waiting.remove((turn, moved))
-                self._tell()
-            raise
-
-    def _release(self) -> None:
-        """Hand the slot to the first who still waits."""
-        while self._waiting:
-            turn, _ = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                self._tell()
-                return
-        self._free += 1
-
-    def _tell(self) -> None:
-        for place, (_, moved) in enumerate(self._waiting, start=1):
-            moved(place)
+                self._free += 1
+        for place, each in enumerate(self._waiting, start=1):
+            each.move(place)
 
 
 class Breaker:

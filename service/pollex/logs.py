@@ -6,7 +6,12 @@ import json
 import logging
 import sys
 import time
+import traceback
+from contextvars import ContextVar
 from typing import Any
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The request that is being answered; stands in each line logged for it, and goes to the upstream."""
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
@@ -23,10 +28,19 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "msg": record.getMessage(),
         }
+        if (request := request_id.get()) is not None:
+            entry["request_id"] = request
         entry |= {key: value for key, value in vars(record).items() if key not in _OWN}
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            entry["exception"] = _where(record.exc_info[1])
         return json.dumps(entry, default=str, ensure_ascii=False)
+
+
+def _where(error: BaseException) -> str:
+    """What happened and in which lines, without the error's own words, which may quote a text."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else [error.__cause__ or error.__context__]
+    return "\n".join([f"{type(error).__qualname__}\n{frames}", *(_where(each) for each in inner if each is not None)])
 
 
 def configure(level: str) -> None:

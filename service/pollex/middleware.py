@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pollex.access import RateLimiter, client_address, key_is_right
+from pollex.logs import request_id
 from pollex.metrics import Metrics
 from pollex.settings import Settings
 from pollex.wire import Error
@@ -50,9 +51,9 @@ class Observed:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else secrets.token_hex(16)
-        scope.setdefault("state", {})["request_id"] = request_id
-        scope["state"]["log"] = {}
+        id_ = given if _ID.fullmatch(given) else secrets.token_hex(16)
+        request_id.set(id_)
+        scope.setdefault("state", {})["log"] = {}
         started, status = time.monotonic(), 499  # nginx's number for a client that went away before an answer
 
         async def observed(message: Message) -> None:
@@ -61,7 +62,7 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.update(_CORS)
-                headers["X-Request-ID"] = request_id
+                headers["X-Request-ID"] = id_
             await send(message)
 
         try:
@@ -71,8 +72,8 @@ class Observed:
                 await self._app(scope, receive, observed)
         except Exception:
             if status == 499:  # noqa: PLR2004 - see above
-                await refuse(500, "internal error; the log has it under this X-Request-ID")(scope, receive, observed)
-            log.exception("internal error", extra={"request_id": request_id})
+                await refuse(500, f"internal error; the log has it under {id_}")(scope, receive, observed)
+            log.exception("internal error")
         finally:
             self._note(scope, status, time.monotonic() - started)
 
@@ -85,7 +86,6 @@ class Observed:
             logging.DEBUG if path in ("/livez", "/readyz", "/metrics") else logging.INFO,
             "request",
             extra={
-                "request_id": scope["state"]["request_id"],
                 "method": scope["method"],
                 "path": scope["path"],
                 "status": status,

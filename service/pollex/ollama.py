@@ -232,7 +232,8 @@ def unreadable(path: Path, error: OSError) -> Problem:
 
 
 def _name(path: Path) -> _Name | None:
-    match = _NAME.fullmatch(path.as_posix())
+    # Ollama writes the colon of a host's port so, because no path of Windows may hold one
+    match = _NAME.fullmatch(re.sub("%3a", ":", path.as_posix(), count=1, flags=re.IGNORECASE))
     if match is None:
         return None
     name = _Name(**match.groupdict())

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from pollex import __version__, wire
 from pollex.settings import Settings
 
-_TYPES = (wire.PolishRequest, wire.PolishResponse, wire.Error, wire.Model, wire.Health, wire.Probe)
+_TYPES = (wire.PolishRequest, wire.PolishResponse, wire.Error, wire.StreamError, wire.Model, wire.Health, wire.Probe)
 _REASONS = {
     "400": "The body is wrong, the text too long, or the model unknown.",
     "401": "The key is missing or wrong.",
@@ -21,10 +21,25 @@ _REASONS = {
     "502": "No upstream gave a whole answer.",
     "503": "The queue is full, or the time is over.",
 }
+_RETRY_AFTER = {
+    "description": "Seconds after which it is worth trying again; absent where nobody knows.",
+    "schema": {"type": "integer", "minimum": 1},
+}
 _EVENTS = (
-    "Events: any number of `queue` `{position}` (0 is running) and `delta` `{text}` (append), then one `done` "
-    "(a PolishResponse; its text counts) or `error` `{error, status}`. Comments keep the connection alive."
+    "Events: any number of `queue` `{position}` (only of a request that waits; 0 is running) and `delta` `{text}` "
+    "(append), then one `done` (a PolishResponse; its text counts) or `error` (a StreamError). Comments keep the "
+    "connection alive. A refusal that is known before the first event is an ordinary answer with its own status."
 )
+
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["queue", "delta", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+"""Each event of the stream; what `data` holds stands in the description."""
 
 
 def document(settings: Settings) -> dict[str, Any]:
@@ -34,7 +49,9 @@ def document(settings: Settings) -> dict[str, Any]:
         ref_template="#/components/schemas/{model}",
     )
     definitions = schemas["$defs"]
-    definitions["PolishRequest"]["properties"]["text"]["maxLength"] = settings.max_chars
+    properties = definitions["PolishRequest"]["properties"]
+    properties["text"]["maxLength"] = settings.max_chars
+    properties["model_id"]["enum"] = settings.model_ids()
     models = {"type": "array", "items": _ref(wire.Model)}
     paths: dict[str, Any] = {
         "/api/polish": {"post": _polish()},
@@ -62,7 +79,7 @@ def document(settings: Settings) -> dict[str, Any]:
 def _polish() -> dict[str, Any]:
     operation = _operation("Polish a text", _ref(wire.PolishResponse), _REASONS)
     operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(wire.PolishRequest)}}}
-    operation["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    operation["responses"]["200"]["content"]["text/event-stream"] = {"schema": _EVENT}
     operation["description"] = (
         f"With `stream`, or `Accept: text/event-stream`, the answer comes as it is made. {_EVENTS}"
     )
@@ -72,6 +89,8 @@ def _polish() -> dict[str, Any]:
 def _operation(summary: str, schema: dict[str, Any], refusals: Iterable[str]) -> dict[str, Any]:
     responses = {"200": _answer("Done.", schema)}
     responses |= {status: _answer(_REASONS[status], _ref(wire.Error)) for status in refusals}
+    for status in {"429", "503"} & responses.keys():
+        responses[status]["headers"] = {"Retry-After": _RETRY_AFTER}
     return {"summary": summary, "responses": responses}
 
 

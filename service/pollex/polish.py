@@ -87,7 +87,7 @@ class Upstream:
         if not self.gate.idle:
             return  # whoever holds the slot is generating, which proves and warms it as well
         try:
-            async with self.gate.enter(lambda _: None):
+            with self.gate.enter():
                 started = time.monotonic()
                 await self.adapter.warm_up(self._prompt)
         except (UpstreamError, QueueFullError) as error:
@@ -163,7 +163,7 @@ class Polisher:
                 polished = await attempt.run(text)
             except UnavailableError as error:
                 upstream.failed()
-                log.warning("upstream failed", extra={"model": upstream.id, "error": str(error)})
+                log.warning("upstream failed", extra={"model": upstream.id, "error": error.what})
                 problem = error
                 if attempt.heard:
                     raise
@@ -195,10 +195,11 @@ class _Attempt:
         pieces = texts.pieces(text, self._limit)
         if not any(piece.prose for piece in pieces):
             return text
-        async with self._upstream.gate.enter(self._moved):
-            started = time.monotonic()
-            # Nothing is generated before it is known that everything fits.
+        with self._upstream.gate.enter() as turn:
+            # Nobody waits, and nothing is generated, before it is known that everything fits.
             limits = [await self._room(piece) if piece.prose else None for piece in pieces]
+            await turn.comes(self._moved)
+            started = time.monotonic()
             done = [await self._piece(piece, limit) for piece, limit in zip(pieces, limits, strict=True)]
             self._metrics.duration.labels(self._upstream.id).observe(time.monotonic() - started)
         return "".join(done)

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pollex.wire import StreamError
+
 T = TypeVar("T")
 
 KEEP_ALIVE = 15.0
@@ -50,11 +52,14 @@ class Events:
     """The events of one answer; a listener of the polishing."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[str | Response | None] = asyncio.Queue()
+        self._waited = False
 
     def queued(self, place: int) -> None:
-        """The place in the queue."""
-        self.put("queue", {"position": place})
+        """The place in the queue; that it runs is news only to whoever waited."""
+        self._waited |= place > 0
+        if self._waited:
+            self.put("queue", {"position": place})
 
     def wrote(self, text: str) -> None:
         """More of the polished text."""
@@ -62,23 +67,41 @@ class Events:
 
     def put(self, event: str, data: dict[str, Any]) -> None:
         """One event."""
-        # JSON has no bare line ends, so one line of data is always enough.
-        self._queue.put_nowait(f"event: {event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n")
+        self._queue.put_nowait(_event(event, data))
+
+    def refuse(self, refusal: Response) -> None:
+        """There is no answer, and why."""
+        self._queue.put_nowait(refusal)
 
     def end(self) -> None:
         """Nothing follows."""
         self._queue.put_nowait(None)
 
-    async def next(self) -> str | None:
-        """The next event, a comment after a long silence, or None at the end."""
+    async def next(self) -> str | Response | None:
+        """The next event, a comment after a long silence, the refusal, or None at the end."""
         try:
             return await asyncio.wait_for(self._queue.get(), KEEP_ALIVE)
         except TimeoutError:
             return ": keep-alive\n\n"
 
 
+def _event(name: str, data: dict[str, Any]) -> str:
+    # JSON has no bare line ends, so one line of data is always enough.
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _error(refusal: Response) -> str:
+    """A refusal as an event, for a client that was already answered with 200."""
+    also = {"status": refusal.status_code, "retry_after": refusal.headers.get("retry-after")}
+    error = StreamError.model_validate(json.loads(bytes(refusal.body)) | also)
+    return _event("error", error.model_dump(exclude_none=True))
+
+
 class EventStream(Response):
-    """Runs some work and sends its events while it goes; cancels it when the client goes away."""
+    """Runs some work and sends its events while it goes; cancels it when the client goes away.
+
+    It begins with the first event: what is refused before that is answered as it would be without streaming.
+    """
 
     media_type = "text/event-stream"
 
@@ -89,25 +112,34 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        events = Events()
         try:
-            await unless_gone(receive, self._run(events, send))
+            await unless_gone(receive, self._run(scope, receive, send))
         except (GoneError, OSError):
             scope["state"]["log"]["gone"] = True
 
-    async def _run(self, events: Events, send: Send) -> None:
-        async def work() -> None:
-            try:
-                await self._work(events)
-            finally:
-                events.end()
-
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        events = Events()
         async with asyncio.TaskGroup() as group:
-            group.create_task(work())
-            while (event := await events.next()) is not None:
-                await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            group.create_task(self._to_the_end(events))
+            first = await events.next()
+            if isinstance(first, Response):
+                await first(scope, receive, send)
+            elif first is not None:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                await self._send(first, events, send)
+
+    async def _to_the_end(self, events: Events) -> None:
+        try:
+            await self._work(events)
+        finally:
+            events.end()
+
+    async def _send(self, event: str | Response | None, events: Events, send: Send) -> None:
+        while event is not None:
+            text = event if isinstance(event, str) else _error(event)
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            event = await events.next()
+        await send({"type": "http.response.body", "body": b""})
 
 
 def wants_events(request: Request) -> bool:

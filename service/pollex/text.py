@@ -238,6 +238,7 @@ _OPENERS = (
         "output",
         "answer",
         "the correct",
+        "the original",
         "the text should",
         "the sentence should",
     ),
@@ -255,7 +256,7 @@ _INTRO_MAX = 180
 """Characters after which a beginning is no introduction any more."""
 _NOTE = re.compile(
     r"\s*\n\s*\n[(*_]*(?:"
-    r"note|explanation|changes|corrections|here['’]s|in this (?:example|version|sentence)"
+    r"note|explanation|changes|corrections|corrected(?=:)|here['’]s|in this (?:example|version|sentence)"
     r"|i(?:['’]ve| have)? (?:corrected|changed|made|fixed|added|removed|replaced)"
     r"|this (?:correction|edit|revision|version|change|is a)|(?:the|this) (?:original|corrected?|revised|apostrophe)"
     r")\b",

@@ -10,13 +10,15 @@ import asyncio
 import json
 import re
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 
+from pollex.logs import request_id
 from pollex.prompts import Prompt
 from pollex.settings import MOCK, Decoding, Settings
 from pollex.wire import Model
@@ -24,6 +26,11 @@ from pollex.wire import Model
 
 class UpstreamError(Exception):
     """The upstream did not give a whole answer."""
+
+    def __init__(self, what: str, words: str = "") -> None:
+        super().__init__(f"{what}: {words}" if words else what)
+        self.what = what
+        """Without the upstream's own words, which may quote the text: fit for the log."""
 
 
 class UnavailableError(UpstreamError):
@@ -57,27 +64,31 @@ _SHORT = 256
 """Bytes up to which a text is not worth asking how many tokens it has."""
 
 
-class Adapter(Protocol):
-    """One model of one server."""
+class Adapter(ABC):
+    """One model of one server. What a server cannot tell of itself, or need not do, is answered here."""
 
     model: Model
-    unreachable: str
+    unreachable = "unavailable"
     """What /api/health says when it does not answer."""
-    local: bool
+    local = True
     """Whether texts stay on the operator's own machines."""
 
     async def available(self) -> bool:
         """Whether the server answers; within the connect timeout, never raises."""
+        return True
 
     async def fresh(self) -> bool:
         """Whether the server is known to have generated nothing since it started."""
+        return False
 
-    async def room(self, prompt: Prompt, text: str) -> Room | None:
+    async def room(self, prompt: Prompt, text: str) -> Room | None:  # noqa: ARG002 - for those that can tell
         """How much of the context a text takes, or None where the server has no way to tell."""
+        return None
 
-    async def warm_up(self, prompt: Prompt) -> None:
+    async def warm_up(self, prompt: Prompt) -> None:  # noqa: B027 - most have nothing to do
         """Let the server evaluate what every request begins with, and generate one token."""
 
+    @abstractmethod
     def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[str, None]:
         """The answer in pieces, of at most `limit` tokens. Ends only when the model said that it is done.
 
@@ -85,7 +96,7 @@ class Adapter(Protocol):
             UpstreamError: one of its kinds above.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - not all have something open
         """Close what is open."""
 
 
@@ -109,6 +120,7 @@ class Http:
             trust_env=https,
             timeout=httpx.Timeout(timeout, connect=connect, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=kept),
+            event_hooks={"request": [_name]},
         )
 
     @asynccontextmanager
@@ -123,8 +135,8 @@ class Http:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise UnavailableError(f"{self.name}: cannot be reached at {self.client.base_url}") from error
         except httpx.HTTPError as error:
-            what = str(error) or type(error).__name__
-            raise UnavailableError(f"{self.name}: the connection broke ({what})") from error
+            what = f"{self.name}: the connection broke ({type(error).__name__})"
+            raise UnavailableError(what, str(error)) from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise UnavailableError(f"{self.name}: an answer that cannot be understood") from error
 
@@ -162,37 +174,84 @@ class Http:
         """Raise for a status that is not 200, with the upstream's own words where it has some."""
         if status == httpx.codes.OK:
             return
-        message = f"{self.name}: status {status}{_words(content)}"
-        if status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS:
-            raise RejectedError(message)
-        raise UnavailableError(message)
+        refused = status < httpx.codes.INTERNAL_SERVER_ERROR and status != httpx.codes.TOO_MANY_REQUESTS
+        raise (RejectedError if refused else UnavailableError)(f"{self.name}: status {status}", _words(content))
+
+    def failure(self, words: str) -> UnavailableError:
+        """What to raise when an answer that began well says in the end that it failed."""
+        return UnavailableError(f"{self.name}: the answer ended in an error", words)
 
 
-def _words(content: bytes) -> str:
-    """`: …` with the message of an error body, in one line."""
+async def _name(request: httpx.Request) -> None:
+    """Pass on the id of the request for which this one is made, so that the upstream's log can be held against ours."""
+    if (id_ := request_id.get()) is not None:
+        request.headers["X-Request-ID"] = id_
+
+
+def _words(content: str | bytes) -> str:
+    """The message of an error body, in one line."""
     try:
         error = json.loads(content)["error"]
         message = error if isinstance(error, str) else error["message"]
     except (ValueError, KeyError, TypeError):
         return ""
-    return f": {' '.join(str(message).split())[:200]}"
+    return " ".join(str(message).split())[:200]
 
 
-class LlamaCpp:
+class _Server(Adapter):
+    """What the adapters below share: an answer that comes in lines, over HTTP."""
+
+    _path: str
+    """Where texts are sent to."""
+
+    def __init__(self, model: Model, options: Decoding | None, http: Http) -> None:
+        self.model = model
+        self._options = options or Decoding()
+        self._http = http
+
+    @abstractmethod
+    def _body(self, prompt: Prompt, text: str, limit: int | None) -> dict[str, Any]:
+        """What is sent."""
+
+    @abstractmethod
+    def _read(self, line: str) -> tuple[object, bool]:
+        """What a line adds to the answer, and whether the model said with it that it is done.
+
+        Raises:
+            UpstreamError: the line says that something went wrong.
+            LookupError, TypeError, ValueError, AttributeError: it says nothing that can be understood.
+        """
+
+    async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[str, None]:
+        """The answer in pieces."""
+        finished = False
+        async with self._http.lines(self._path, self._body(prompt, text, limit)) as lines:
+            async for line in lines:
+                said, done = self._read(line)
+                if not isinstance(said, str):
+                    raise TypeError(f"content is a {type(said).__name__}")
+                finished |= done
+                yield said
+        if not finished:
+            raise UnavailableError(f"{self._http.name}: the answer broke off before its end")
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._http.client.aclose()
+
+
+class LlamaCpp(_Server):
     """llama-server."""
 
     unreachable = "llama-server unreachable"
-    local = True
+    _path = "/v1/chat/completions"
 
     def __init__(self, settings: Settings) -> None:
-        model = settings.llamacpp_id
-        self.model = Model(id=model, name=f"llama.cpp ({model})", provider="llamacpp")
-        self._options = settings.decoding.get(model, Decoding())
-        self._http = Http(
-            "llama.cpp",
-            str(settings.llamacpp_url),
-            timeout=settings.llamacpp_timeout,
-            connect=settings.connect_timeout,
+        id_, url = settings.llamacpp_id, str(settings.llamacpp_url)
+        super().__init__(
+            Model(id=id_, name=f"llama.cpp ({id_})", provider="llamacpp"),
+            settings.decoding.get(id_),
+            Http("llama.cpp", url, timeout=settings.llamacpp_timeout, connect=settings.connect_timeout),
         )
         self._context: tuple[int, int] | None = None
         """Tokens of a slot, and those of them that the prompt takes; known while the server is."""
@@ -240,13 +299,12 @@ class LlamaCpp:
         """One token after the prompt alone: its evaluation stays in the slot's cache."""
         self._context = None
         body = {"messages": _messages(prompt, ""), "max_tokens": 1, "temperature": 0, "cache_prompt": True}
-        answer = await self._http.ask("/v1/chat/completions", body)
+        answer = await self._http.ask(self._path, body)
         async with self._http.errors():
             _ = answer["choices"][0]["message"]["content"]
 
-    async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[str, None]:
-        """`POST /v1/chat/completions` as server-sent events."""
-        body = {
+    def _body(self, prompt: Prompt, text: str, limit: int | None) -> dict[str, Any]:
+        return {
             "model": self.model.id,
             "messages": _messages(prompt, text),
             "stream": True,
@@ -254,160 +312,111 @@ class LlamaCpp:
             **({} if limit is None else {"max_tokens": limit}),
             **self._options.model_dump(exclude_none=True),
         }
-        finished = False
-        async with self._http.lines("/v1/chat/completions", body) as lines:
-            async for line in lines:
-                if line.startswith("error:"):
-                    raise UnavailableError(f"{self._http.name}: {line[6:].strip()[:200]}")
-                if not line.startswith("data:") or (data := line[5:].strip()) == "[DONE]":
-                    continue
-                event = json.loads(data)
-                if "error" in event:
-                    raise UnavailableError(f"{self._http.name}{_words(data.encode())}")
-                for choice in event["choices"][:1]:
-                    if (content := choice["delta"].get("content")) is not None:
-                        yield _text(content)
-                    if (reason := choice.get("finish_reason")) is not None:
-                        finished = True
-                        if reason != "stop":
-                            raise CutShortError
-        _require(self._http, finished=finished)
 
-    async def close(self) -> None:
-        """Close the client."""
-        await self._http.client.aclose()
+    def _read(self, line: str) -> tuple[object, bool]:
+        """Server-sent events of the OpenAI form; this server's own errors begin with `error:`."""
+        if line.startswith("error:"):
+            raise self._http.failure(line[6:].strip()[:200])
+        if not line.startswith("data:") or (data := line[5:].strip()) == "[DONE]":
+            return "", False
+        event = json.loads(data)
+        if "error" in event:
+            raise self._http.failure(_words(data))
+        if not event["choices"]:
+            return "", False
+        choice = event["choices"][0]
+        reason, said = choice.get("finish_reason"), choice["delta"].get("content")
+        if reason not in (None, "stop"):
+            raise CutShortError
+        return "" if said is None else said, reason is not None
 
 
-class Ollama:
-    """Ollama's chat API."""
+class Ollama(_Server):
+    """Ollama's chat API. It loads and forgets models as it likes, and has no way to count tokens."""
 
     unreachable = "ollama unreachable"
-    local = True
+    _path = "/api/chat"
 
     def __init__(self, settings: Settings) -> None:
-        model = settings.ollama_model
-        self.model = Model(id=model, name=f"Ollama ({model})", provider="ollama")
-        self._options = settings.decoding.get(model, Decoding())
-        self._http = Http(
-            "ollama", str(settings.ollama_url), timeout=settings.ollama_timeout, connect=settings.connect_timeout
+        id_, url = settings.ollama_model, str(settings.ollama_url)
+        super().__init__(
+            Model(id=id_, name=f"Ollama ({id_})", provider="ollama"),
+            settings.decoding.get(id_),
+            Http("ollama", url, timeout=settings.ollama_timeout, connect=settings.connect_timeout),
         )
 
     async def available(self) -> bool:
         """`/api/tags` says 200."""
         return await self._http.answers("/api/tags")
 
-    async def fresh(self) -> bool:
-        """Ollama loads and forgets models as it likes; nothing tells."""
-        return False
-
-    async def room(self, prompt: Prompt, text: str) -> Room | None:  # noqa: ARG002 - the protocol's
-        """Ollama has no way to count tokens."""
-        return None
-
     async def warm_up(self, prompt: Prompt) -> None:
         """One token after the prompt alone, which also loads the model."""
-        body = {
-            "model": self.model.id,
-            "messages": _messages(prompt, ""),
-            "stream": False,
-            "options": {"num_predict": 1, "temperature": 0},
-        }
-        answer = await self._http.ask("/api/chat", body)
+        options = {"num_predict": 1, "temperature": 0}
+        messages = _messages(prompt, "")
+        body = {"model": self.model.id, "messages": messages, "stream": False, "options": options}
+        answer = await self._http.ask(self._path, body)
         async with self._http.errors():
             _ = answer["message"]["content"]
 
-    async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[str, None]:
-        """`POST /api/chat`, one JSON object a line."""
+    def _body(self, prompt: Prompt, text: str, limit: int | None) -> dict[str, Any]:
         options = self._options.model_dump(exclude_none=True)
         if (most := options.pop("max_tokens", limit)) is not None:
             options["num_predict"] = most
-        body = {"model": self.model.id, "messages": _messages(prompt, text), "stream": True, "options": options}
-        finished = False
-        async with self._http.lines("/api/chat", body) as lines:
-            async for line in lines:
-                if not line.strip():
-                    continue
-                event = json.loads(line)
-                if "error" in event:
-                    raise UnavailableError(f"{self._http.name}{_words(line.encode())}")
-                yield _text(event["message"]["content"])
-                if event.get("done"):
-                    finished = True
-                    if event.get("done_reason") == "length":
-                        raise CutShortError
-        _require(self._http, finished=finished)
+        return {"model": self.model.id, "messages": _messages(prompt, text), "stream": True, "options": options}
 
-    async def close(self) -> None:
-        """Close the client."""
-        await self._http.client.aclose()
+    def _read(self, line: str) -> tuple[object, bool]:
+        """One JSON object a line."""
+        if not line.strip():
+            return "", False
+        event = json.loads(line)
+        if "error" in event:
+            raise self._http.failure(_words(line))
+        if event.get("done_reason") == "length":
+            raise CutShortError
+        return event["message"]["content"], bool(event.get("done"))
 
 
-class Claude:
-    """The Anthropic Messages API."""
+class Claude(_Server):
+    """The Anthropic Messages API. It is never asked whether it is there, nor warmed up: that would cost money."""
 
     unreachable = "no API key"
     local = False
+    _path = "/v1/messages"
     _MAX_TOKENS = 4096
     """The API wants a limit; 10,000 characters of any language fit."""
 
     def __init__(self, settings: Settings) -> None:
-        model = settings.claude_model
-        self.model = Model(id=model, name=f"Claude ({model})", provider="claude")
-        self._options = settings.decoding.get(model, Decoding())
-        self._http = Http(
-            "claude",
-            str(settings.claude_url),
-            timeout=settings.claude_timeout,
-            connect=settings.connect_timeout,
-            headers={"x-api-key": settings.claude_api_key.get_secret_value(), "anthropic-version": "2023-06-01"},
+        id_, url = settings.claude_model, str(settings.claude_url)
+        headers = {"x-api-key": settings.claude_api_key.get_secret_value(), "anthropic-version": "2023-06-01"}
+        super().__init__(
+            Model(id=id_, name=f"Claude ({id_})", provider="claude"),
+            settings.decoding.get(id_),
+            Http("claude", url, timeout=settings.claude_timeout, connect=settings.connect_timeout, headers=headers),
         )
 
-    async def available(self) -> bool:
-        """There is a key, or there would be no adapter; asking the API would cost money."""
-        return True
-
-    async def fresh(self) -> bool:
-        """There is nothing to warm up."""
-        return False
-
-    async def room(self, prompt: Prompt, text: str) -> Room | None:  # noqa: ARG002 - the protocol's
-        """The context is longer than any text that is let through."""
-        return None
-
-    async def warm_up(self, prompt: Prompt) -> None:
-        """Nothing: it would cost money."""
-
-    async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[str, None]:
-        """`POST /v1/messages` as server-sent events."""
-        options = self._options.model_dump(include={"temperature", "top_p", "top_k", "max_tokens"}, exclude_none=True)
-        body = {
+    def _body(self, prompt: Prompt, text: str, limit: int | None) -> dict[str, Any]:
+        return {
             "model": self.model.id,
             "max_tokens": limit or self._MAX_TOKENS,
             "system": prompt.system,
             "messages": [{"role": "user", "content": prompt.user(text)}],
             "stream": True,
-            **options,
+            **self._options.model_dump(include={"temperature", "top_p", "top_k", "max_tokens"}, exclude_none=True),
         }
-        finished = False
-        async with self._http.lines("/v1/messages", body) as lines:
-            async for line in lines:
-                if not line.startswith("data:"):
-                    continue
-                event = json.loads(line[5:])
-                match event["type"]:
-                    case "content_block_delta" if event["delta"]["type"] == "text_delta":
-                        yield _text(event["delta"]["text"])
-                    case "message_delta" if event["delta"].get("stop_reason") == "max_tokens":
-                        raise CutShortError
-                    case "message_stop":
-                        finished = True
-                    case "error":
-                        raise UnavailableError(f"{self._http.name}{_words(line[5:].encode())}")
-        _require(self._http, finished=finished)
 
-    async def close(self) -> None:
-        """Close the client."""
-        await self._http.client.aclose()
+    def _read(self, line: str) -> tuple[object, bool]:
+        """Server-sent events that say in their data what they are."""
+        if not line.startswith("data:"):
+            return "", False
+        event = json.loads(line[5:])
+        match event["type"]:
+            case "content_block_delta" if event["delta"]["type"] == "text_delta":
+                return event["delta"]["text"], False
+            case "message_delta" if event["delta"].get("stop_reason") == "max_tokens":
+                raise CutShortError
+            case "error":
+                raise self._http.failure(_words(line[5:]))
+        return "", event["type"] == "message_stop"
 
 
 _MENDED = {
@@ -431,32 +440,15 @@ _MENDED = {
 """What `mock` mends."""
 
 
-class Mock:
+class Mock(Adapter):
     """Mends a fixed list of words, one word at a time, for development and tests."""
 
     model = Model(id=MOCK, name="Mock (dev)", provider="mock")
-    unreachable = "unavailable"
-    local = True
 
     def __init__(self, settings: Settings) -> None:
         self._delay = settings.mock_delay_ms / 1000
 
-    async def available(self) -> bool:
-        """Always."""
-        return True
-
-    async def fresh(self) -> bool:
-        """Never: there is nothing to warm up."""
-        return False
-
-    async def room(self, prompt: Prompt, text: str) -> Room | None:  # noqa: ARG002 - the protocol's
-        """No context, no limit."""
-        return None
-
-    async def warm_up(self, prompt: Prompt) -> None:
-        """Nothing."""
-
-    async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[str, None]:  # noqa: ARG002 - the protocol's
+    async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[str, None]:  # noqa: ARG002 - it needs neither
         """The text word by word."""
         for word in re.findall(r"`[^`\n]+`|https?://\S+|\w+|\W", text):
             if self._delay and word.isalnum():
@@ -464,24 +456,10 @@ class Mock:
             mended = _MENDED.get(word.lower(), word)
             yield mended.capitalize() if word[:1].isupper() and mended != word else mended
 
-    async def close(self) -> None:
-        """Nothing is open."""
-
 
 def _messages(prompt: Prompt, text: str) -> list[dict[str, str]]:
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
     return [*system, {"role": "user", "content": prompt.user(text)}]
-
-
-def _text(content: object) -> str:
-    if not isinstance(content, str):
-        raise TypeError(f"content is a {type(content).__name__}")
-    return content
-
-
-def _require(http: Http, *, finished: bool) -> None:
-    if not finished:
-        raise UnavailableError(f"{http.name}: the answer broke off before its end")
 
 
 def adapters(settings: Settings) -> list[Adapter]:

@@ -38,6 +38,7 @@ class StreamError(Error):
     """The last event of a stream that failed."""
 
     status: Annotated[int, Field(description="The status that the answer without streaming would have had.")]
+    retry_after: Annotated[int | None, Field(description="Seconds, where it would have had a Retry-After.")] = None
 
 
 class Model(BaseModel):

@@ -97,6 +97,14 @@ def test_the_original_model_decodes_twice_as_fast(upstream: sass.Costs, ours: sa
     assert report["ratio"] == round(after.instructions / before.instructions, 3)
 
 
+def test_a_prompt_in_halves_takes_half_the_time() -> None:
+    """If this fails, the documentation promises a wait for the first word that no rate of the chip allows."""
+    floats, halves = sass.prompt(300, halves=False), sass.prompt(300, halves=True)
+    assert floats.operations == halves.operations == pytest.approx(2 * 300 * 1.310e9, rel=1e-3)
+    assert floats.bytes == pytest.approx(0.79e9 + 8 * 1.310e9, rel=0.01)
+    assert 0.5 < halves.seconds / floats.seconds < 0.6
+
+
 def test_the_plot_is_an_image(upstream: sass.Costs, ours: sass.Costs) -> None:
     """If this fails, the documentation shows a broken picture."""
     root = ElementTree.fromstring(sass.plot(upstream, ours))

@@ -65,8 +65,10 @@ def test_queue(context: BrowserContext, start: Start) -> None:  # noqa: F811 - t
         page.click("#polish")
         seen(page, "#phase", words)
     third.fill("#text", "c")
-    third.click("#polish")
-    expect(third.get_by_role("alert")).to_contain_text("Try again in")
+    with third.expect_response("**/api/polish") as refused:
+        third.click("#polish")
+    assert refused.value.status == 503
+    expect(third.get_by_role("alert")).to_contain_text(f"Try again in {refused.value.headers['retry-after']} seconds")
     first.click("#stop")
     seen(second, "#phase", "Writing")
 

@@ -56,6 +56,17 @@ def test_a_reader_may_leave(pollex: Pollex, scripted: Script) -> None:
     assert process.returncode == 141
 
 
+def test_starts_without_an_output(pollex: Pollex, service: str) -> None:
+    """If this fails, a job whose output was closed from the beginning fills a mailbox with tracebacks."""
+
+    def ended(closed: str) -> subprocess.CompletedProcess[bytes]:
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "models"]
+        return subprocess.run(command, env=pollex.at(service).environment(), capture_output=True, check=False)
+
+    assert (ended(">&-").returncode, ended(">&-").stderr) == (141, b"")
+    assert (ended("2>&-").returncode, ended("2>&-").stdout) == (0, b"mock\tMock (dev)\tmock\n")
+
+
 def test_health_of_a_real_service(pollex: Pollex, service: str) -> None:
     """If this fails, `pollex health` cannot guard a script."""
     at = pollex.at(service)

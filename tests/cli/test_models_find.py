@@ -106,6 +106,7 @@ def test_a_table_on_a_terminal(pollex: Pollex, store: Ollama) -> None:
         ("registry.ollama.ai/someone/small/latest", "someone/small:latest"),
         ("hf.co/bartowski/SmolLM2-GGUF/Q4_1", "hf.co/bartowski/SmolLM2-GGUF:Q4_1"),
         ("localhost:5000/library/x/latest", "localhost:5000/library/x:latest"),
+        ("localhost%3A5000/library/x/latest", "localhost:5000/library/x:latest"),
     ],
 )
 def test_names_are_those_of_ollama(pollex: Pollex, tmp_path: Path, path: str, name: str) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -93,26 +94,37 @@ def test_streams(pollex: Pollex, slow_service: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["reader", "^C"])
-def test_a_reader_that_leaves_frees_the_model(pollex: Pollex, slow_service: str, how: str) -> None:
+def test_a_reader_that_leaves_frees_the_model(pollex: Pollex, tmp_path: Path, how: str) -> None:
     """If this fails, `| head` or ^C prints a traceback, or the board works on for nobody while others wait."""
-    at = pollex.at(slow_service)
-    process = at.start("polish", "--stream", stdin=LONG)
-    assert process.stdout is not None
-    assert os.read(process.stdout.fileno(), 3)
-    if how == "reader":
-        process.stdout.close()
-        process.stdout = None
-        expected = 141
-    else:
-        process.send_signal(signal.SIGINT)
-        expected = 130
-    left = time.monotonic()
-    stderr = process.communicate(timeout=SOON)[1]
-    assert (process.returncode, stderr.strip()) == (expected, b"")
-    # the service lets nobody wait, so this succeeds only if the ten seconds of work were given up
-    while (done := at("polish", stdin=b"teh")).returncode == 6:
-        assert time.monotonic() - left < 3, "the slot is still taken"
-    assert done.stdout == b"the"
+    with running_service(tmp_path, mock_delay_ms=100, slots=1, queue_length=0) as url:
+        process = pollex.at(url).start("polish", "--stream", stdin=LONG)
+        assert process.stdout is not None
+        assert os.read(process.stdout.fileno(), 3)
+        left = datetime.now(UTC)
+        if how == "reader":
+            process.stdout.close()
+            process.stdout = None
+            expected = 141
+        else:
+            process.send_signal(signal.SIGINT)
+            expected = 130
+        stderr = process.communicate(timeout=SOON)[1]
+        assert (process.returncode, stderr.strip()) == (expected, b"")
+        freed = _gave_up(tmp_path / "service.log")
+        # The service lets nobody wait, so this succeeds only if the ten seconds of work were given up.
+        assert pollex.at(url)("polish", stdin=b"teh").stdout == b"the"
+    assert (freed - left).total_seconds() < 1
+
+
+def _gave_up(log: Path) -> datetime:
+    """When the service, by its own log, was done with the request of a client that had gone."""
+    deadline = time.monotonic() + SOON
+    while time.monotonic() < deadline:
+        for line in map(json.loads, log.read_text().splitlines()):
+            if line.get("gone"):
+                return datetime.fromisoformat(line["time"])
+        time.sleep(0.02)
+    pytest.fail("the service works on")
 
 
 def test_a_full_service_is_told_apart(pollex: Pollex, slow_service: str) -> None:
@@ -125,7 +137,7 @@ def test_a_full_service_is_told_apart(pollex: Pollex, slow_service: str) -> None
     process.kill()
     process.communicate()
     assert (done.returncode, done.stdout) == (6, b"")
-    assert b"the queue is full" in done.stderr
+    assert re.search(rb"the queue is full, try again later\n  try again in \d+ s", done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +183,7 @@ def test_says_what_is_wrong(
         (Answer.stream(("delta", {"tex": "fi"})), 1, "does not answer as a polish service"),
         (Answer.stream(("error", {"error": "polish failed: gone", "status": 502})), 1, "polish failed: gone"),
         (Answer.stream(("error", {"error": "the queue is full", "status": 503})), 6, "the queue is full"),
+        (Answer.stream(("error", {"error": "full", "status": 503, "retry_after": 7})), 6, "try again in 7 s"),
         (Answer(200, b"", pause=1.5), 5, "stayed silent for too long"),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from infra import ROOT, native
 from infra import compose as rendered
 from tests.dev.conftest import Compose, loaded, parsed
 
@@ -62,6 +65,23 @@ def test_what_belongs_to_somebody_else_is_not_made(compose: Compose, tmp_path: P
     project = loaded(compose, written(tmp_path, "compose.yaml", rendered.compose(parsed(values))))
     assert project["volumes"]["models"] == {"name": "mimir_ollama_models", "external": True}
     assert not project["networks"]["default"].get("external")
+
+
+def test_the_runbook_s_lines_fit_into_mimir_s_file(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:
+    """If this fails, who edits Mimir's compose file as the runbook says has a file that compose refuses."""
+    runbook = (ROOT / "docs" / "runbooks" / "embeddings-for-mimir.md").read_text()
+    (block,) = re.findall(r"in place of the service's .*?```yaml\n(.*?)```", runbook, re.DOTALL)
+    project = yaml.safe_load(MIMIR.read_text())
+    service = project["services"]["llama-server"]
+    for replaced in ("image", "command", "volumes", "healthcheck"):
+        del service[replaced]
+    service |= yaml.safe_load(block)
+    read = loaded(compose, written(tmp_path, "docker-compose.yml", yaml.safe_dump(project)))["services"]["llama-server"]
+    stack = parsed(values)
+    assert read["image"] == stack.images.server
+    assert read["environment"] == {"MODEL": stack.embeddings.model}
+    assert read["healthcheck"]["test"] == ["CMD", *rendered.HEALTH]
+    assert read["volumes"][0]["target"] == native.MODELS
 
 
 def test_mimir_is_switched_over(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from infra import spec
+from infra import ROOT, spec
+from infra.spec.dev import DIMENSIONS
 from tests.dev.conftest import parsed
 
 
@@ -81,7 +83,14 @@ def test_the_dimensions_of_an_unknown_model_are_asked_for(values: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("model", "length"), [("nomic-embed-text", 768), ("mxbai-embed-large:335m", 1024), ("bge-m3", 1024)]
+    ("model", "length"),
+    [
+        ("nomic-embed-text", 768),
+        ("mixedbread/mxbai-embed-large:335m", 1024),
+        ("embeddings/mxbai-embed-large-v1.Q8_0.gguf", 1024),
+        ("snowflake-arctic-embed2:568m", 1024),
+        ("BGE-M3", 1024),
+    ],
 )
 def test_known_models_need_no_dimensions(values: dict[str, Any], model: str, length: int) -> None:
     """If this fails, the models that Mimir names cannot be had by their name alone."""
@@ -111,3 +120,10 @@ def test_metal_needs_a_context(whole: dict[str, Any]) -> None:
     """If this fails, the launchd job is made with a batch of no tokens."""
     del whole["embeddings"]["context"]
     assert set(problems(whole)) == {"pollex:embeddings.context"}
+
+
+def test_the_image_knows_the_same_models() -> None:
+    """If this fails, a stack promises vectors of a length that the image then refuses to serve, or asks needlessly."""
+    source = (ROOT / "image" / "entrypoint" / "known.go").read_text()
+    known = {name: int(length) for name, length in re.findall(r'"([\w.-]+)": +\{"\w+", (\d+)\}', source)}
+    assert {name: length for name, length in known.items() if length} == DIMENSIONS

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra import compose as rendered
-from infra import spec
+from infra import native, spec
 from tests.dev.conftest import parsed
 
 
@@ -23,7 +23,7 @@ def stack(whole: dict[str, Any]) -> spec.DevStack:
 
 def job(stack: spec.DevStack) -> dict[str, Any]:
     """The launchd job as macOS reads it."""
-    text = rendered.files(stack)[f"{rendered.JOB}.plist"]
+    text = rendered.files(stack)[native.JOB_FILE]
     return dict(plistlib.loads(text.encode(), fmt=plistlib.FMT_XML))
 
 
@@ -32,7 +32,7 @@ def test_launchd_reads_the_job(stack: spec.DevStack) -> None:
     assert stack.metal is not None
     read = job(stack)
     assert read["Label"] == "org.pollex.llama-server"
-    assert read["ProgramArguments"] == list(rendered.metal_command(stack.embeddings, stack.metal))
+    assert read["ProgramArguments"] == list(native.metal_command(stack.embeddings, stack.metal))
     assert read["RunAtLoad"] is True
     assert read["KeepAlive"] == {"SuccessfulExit": False}
 

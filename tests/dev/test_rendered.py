@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra import compose, review
+from infra import ROOT, compose, review
 from tests.dev.conftest import STACK, parsed
 
 Golden = Callable[[str, str], None]
@@ -44,3 +46,28 @@ def test_no_golden_file_is_left_over(whole: dict[str, Any]) -> None:
     kept = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     made = {f"dev/{name}" for name in review.render(STACK)} | {f"whole/{name}" for name in compose.files(parsed(whole))}
     assert kept == made | {"inside-mimir/compose.yaml", "download/compose.yaml"}
+
+
+def command(file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The runbook's command."""
+    words = [sys.executable, "-m", "infra.review", "render", str(file), str(folder)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_files_are_written(tmp_path: Path) -> None:
+    """If this fails, somebody without Pulumi cannot get compose.yaml out of a stack file."""
+    done = command(STACK, tmp_path / "build" / "dev")
+    assert done.returncode == 0, done.stderr
+    written = {file.name: file.read_text() for file in (tmp_path / "build" / "dev").iterdir()}
+    assert written == review.render(STACK)
+
+
+def test_a_wrong_stack_file_writes_nothing(tmp_path: Path) -> None:
+    """If this fails, a user reads a stack trace, or runs a compose.yaml that is half a stack's."""
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(STACK.read_text().replace("port: 11434", "port: ollama"))
+    done = command(file, tmp_path / "made")
+    assert done.returncode == 1
+    assert 'pollex:embeddings.port  "ollama"  is not a whole number' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()

@@ -90,6 +90,16 @@ CAUSES = {
         spoil="systemd-run --unit=squatter python3 -m http.server 8080 && sleep 1",
         mend="systemctl stop squatter",
     ),
+    "service's port in use": Cause(
+        ("pollex:polish.port", "8090", "python3"),
+        spoil="systemd-run --unit=squatter python3 -m http.server 8090 && sleep 1",
+        mend="systemctl stop squatter",
+    ),
+    "unknown setting of the service": Cause(
+        ("pollex:polish.settings.rate_limt", "did you mean rate_limit?", "nothing was contacted"),
+        {"polish__settings": {"rate_limt": 60}},
+    ),
+    "no such prompt": Cause(("pollex:polish.prompt", "nowhere.txt"), {"polish__prompt": "nowhere.txt"}),
 }
 
 

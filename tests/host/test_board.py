@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infra import sheet
 from sandbox.board import Board
-from tests.host.conftest import KEY, TOOLS, Project
+from tests.host.conftest import KEY, Project
+from tests.host.machine import Machine
 
 STORE = f"/opt/pollex/store/{KEY}-llama-server"
 PROGRAM = "/usr/local/bin/llama-server"
+COMPILERS = ("git", "patch", "gcc", "libc6-dev", "cmake", "ninja-build")
 UNIT = "llama-server.service"
 OUTSIDE = r"""
 find /etc/systemd/system /usr/local /opt -path /opt/pollex -prune -o -path /usr/local/bin/pollex-host -prune -o \
@@ -54,60 +53,16 @@ def generation(name: str, *, mode: str = "ok", seconds: int = 60, units: Mapping
     )
 
 
-class Machine:
-    """A board with the tools and compilers on it."""
-
-    def __init__(self, board: Board) -> None:
-        """Copy the tools as SFTP would, and let them install what they and the tiny project need."""
-        self.board = board
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            for file in sorted(TOOLS.iterdir()):
-                if file.is_file():
-                    archive.add(file, file.name)
-        self.sh(
-            "rm -rf .pollex; mkdir -p .pollex/host && tar -x -C .pollex/host && chmod 600 .pollex/host/*",
-            packed.getvalue(),
-        )
-        self.sh("sh .pollex/host/pollex-host prepare ca-certificates curl git patch gcc libc6-dev cmake ninja-build")
-
-    def sh(self, command: str, stdin: bytes | None = None, *, check: bool = True) -> str:
-        """What a command says, as root."""
-        return self.board.run(command, input=stdin, user="root", check=check).stdout.strip()
-
-    def pollex(self, arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        """A verb, with a sheet on stdin."""
-        command = f"POLLEX_POLL=1 pollex-host {arguments}"
-        return self.board.run(command, input=text.encode(), user="root", check=False)
-
-    def json(self, arguments: str, text: str = "") -> dict[str, Any]:
-        """The JSON line of a verb that must succeed."""
-        done = self.pollex(arguments, text)
-        assert done.returncode == 0, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-
-    def bring(self, project: Project) -> None:
-        """The project's repository, as a mirror on the board."""
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.add(project.folder / ".git", "project/.git")
-        self.sh("rm -rf /srv/project; tar -x -C /srv", packed.getvalue())
-
-    def pid(self, name: str) -> str:
-        """The main process of a unit."""
-        return self.sh(f"systemctl show -p MainPID --value {name}")
-
-    def completes(self) -> bool:
-        """Does the server of the visible path answer?"""
-        return "Hello." in self.sh("curl -s -d x http://127.0.0.1:8080/v1/chat/completions", check=False)
+def completes(machine: Machine) -> bool:
+    """Does the server of the visible path answer?"""
+    return "Hello." in machine.sh("curl -s -d x http://127.0.0.1:8080/v1/chat/completions", check=False)
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """One board for all tests here; each leaves it without a generation."""
     with Board.temporary("host-tools") as board:
-        machine = Machine(board)
+        machine = Machine(board, *COMPILERS)
         project = Project(tmp_path_factory.mktemp("source") / "project")
         machine.bring(project)
         machine.json("ensure", project.sheet(mirrors=["git file:///srv/project"]))
@@ -147,7 +102,7 @@ def test_a_generation_goes_live(idle: Machine) -> None:
     }
     assert answer["live"] == desired
     assert answer["generations"][-1] == "g1"
-    assert idle.completes()
+    assert completes(idle)
     assert idle.sh(f"systemctl is-enabled {UNIT}") == "enabled"
     assert idle.json("status --json")["live"] == desired
 
@@ -198,7 +153,7 @@ def test_drift_is_named_and_mended(idle: Machine, item: str) -> None:
     assert {name for name in right if seen[name] != right[name]} == {item}
     answer = idle.json("activate", generation("g1"))
     assert (answer["changed"], answer["live"]) == ([item], right)
-    assert idle.completes()
+    assert completes(idle)
 
 
 def test_a_disabled_unit_is_enabled_without_a_restart(idle: Machine) -> None:
@@ -226,7 +181,7 @@ def test_an_unhealthy_generation_is_taken_back(idle: Machine, mode: str, says: s
     assert (done.returncode, done.stdout) == (7, "")
     assert says in done.stderr
     assert "pollex: generation bad is unhealthy; returned to good, which is healthy" in done.stderr
-    assert idle.completes()
+    assert completes(idle)
     assert idle.json("activate", generation("good"))["changed"] == []
 
 
@@ -236,7 +191,7 @@ def test_an_activation_ends_although_nobody_listens(idle: Machine) -> None:
     text = generation("bad", mode="mute", seconds=4)
     idle.sh("cat >/tmp/sheet; pollex-host activate </tmp/sheet 2>&1 | head -n 1", text.encode())
     assert idle.json("activate", generation("good"))["changed"] == []
-    assert idle.completes()
+    assert completes(idle)
 
 
 def test_the_first_generation_is_unhealthy(idle: Machine) -> None:
@@ -265,7 +220,7 @@ def test_rollback_by_hand(idle: Machine) -> None:
     idle.json("activate", generation("r2", mode="slow"))
     assert idle.json("rollback")["generation"] == "r1"
     assert idle.json("rollback r2")["generation"] == "r2"
-    assert idle.completes()
+    assert completes(idle)
     assert idle.pollex("rollback nonesuch").returncode == 2
 
 

@@ -107,6 +107,8 @@ def test_help_names_every_verb(host: Host) -> None:
         "prepare",
         "ensure",
         "ensure-model",
+        "ensure-bundle",
+        "receive",
         "activate",
         "rollback",
         "deactivate",

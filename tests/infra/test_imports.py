@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 INFRA = Path(__file__).parents[2] / "infra"
-EDGES = {"config", "remote", "resources", "provider", "jetson", "dev", "program", "graph", "__main__"}
+EDGES = {"config", "remote", "resources", "provider", "jetson", "image", "dev", "program", "graph", "__main__"}
 """What may import pulumi (docs/design.md)."""
-ENGINE = {"pulumi", "pulumi_command", "pulumi_docker", "asyncssh"}
+ENGINE = {"pulumi", "pulumi_command", "pulumi_docker", "pulumi_docker_build", "asyncssh"}
 
 CORE = sorted(
     file.relative_to(INFRA).as_posix()

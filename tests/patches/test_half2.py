@@ -1,4 +1,4 @@
-"""The kernels of 0011-cuda-half2-mat-vec, computed on the host as a GPU computes them, against FP64 and the old path.
+"""The kernels of 0021-cuda-half2-mat-vec, computed on the host as a GPU computes them, against FP64 and the old path.
 
 tests/patches/host holds what CUDA is to them here: halves with the right rounding, warps, checked loads. The products
 are those of `half2.cuh` out of the patch and of `vecdotq.cuh` as upstream has it.
@@ -22,7 +22,7 @@ import pytest
 from infra import patches
 from tests.patches.conftest import Source
 
-PATCH = "0011-cuda-half2-mat-vec.patch"
+PATCH = "0021-cuda-half2-mat-vec.patch"
 HOST = Path(__file__).parent / "host"
 HEADER = "ggml/src/ggml-cuda/half2.cuh"
 FILES = (

@@ -15,7 +15,7 @@ from tests.patches.conftest import PINS
 
 SERIES = sorted({profile.series for profile in PROFILES.values()})
 PATCHES = sorted(path.name for path in patches.FOLDER.glob("*.patch"))
-STACKS = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
+STACKS = [file for file in sorted((ROOT / "stacks").glob("Pulumi.*.yaml")) if "pollex:source:" in file.read_text()]
 BF16 = "0005-cuda-bfloat16-storage-type.patch"
 """Changes one file and adds another."""
 
@@ -44,7 +44,7 @@ def test_series_are_sound(series: str) -> None:
 def test_stacks_get_patches_for_their_source(file: Path) -> None:
     """If this fails, a committed stack sends its host patches that were made for another source."""
     config = yaml.safe_load(file.read_text())["config"]
-    source, build = config["pollex:source"], config["pollex:build"]
+    source, build = config["pollex:source"], config.get("pollex:build", {"profile": "cpu"})  # an image's build is fixed
     patches.load(PROFILES[build["profile"]].series, tag=source["tag"])
     pin = PINS[source["tag"]]
     assert (source["commit"], source["tree"]) == (pin.commit, pin.tree)

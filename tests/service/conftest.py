@@ -129,7 +129,7 @@ class Llama:
     def __init__(self, executable: Path, model: Path, *options: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        fixed = ["--slots", "--no-context-shift", "-t", "1", "-c", "512", "--port", str(self.port)]
+        fixed = ["--slots", "--metrics", "--no-context-shift", "-t", "1", "-c", "512", "--port", str(self.port)]
         self._command = [str(executable), "-m", str(model), *fixed, *options]
 
     def begin(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import httpx
 import pytest
@@ -19,15 +18,15 @@ def test_order_and_places() -> None:
         gate, places, served = Gate(1, 3), {n: list[int]() for n in range(4)}, list[int]()
 
         async def request(number: int) -> None:
-            async with gate.enter(places[number].append):
+            with gate.enter() as turn:
+                await turn.comes(places[number].append)
                 served.append(number)
                 await asyncio.sleep(0.01)
 
         tasks = [asyncio.create_task(request(number)) for number in range(4)]
         await asyncio.sleep(0)
-        with pytest.raises(QueueFullError) as full:
-            async with gate.enter(lambda _: None):
-                pass
+        with pytest.raises(QueueFullError) as full, gate.enter():
+            pass
         assert full.value.retry_after >= 1
         await asyncio.gather(*tasks)
         assert served == [0, 1, 2, 3]
@@ -46,7 +45,8 @@ def test_whoever_leaves_makes_room() -> None:
         held = asyncio.Event()
 
         async def request(moved: list[int]) -> None:
-            async with gate.enter(moved.append):
+            with gate.enter() as turn:
+                await turn.comes(moved.append)
                 await held.wait()
 
         first, leaver, last = (asyncio.create_task(request(seen)) for seen in ([], [], places))
@@ -82,13 +82,41 @@ def test_two_hundred_clients(start: Start) -> None:
     assert httpx.get(f"{service.url}/metrics").text.count('path="/api/polish",status="200"} 200.0') == 1
 
 
-def test_a_full_queue(start: Start) -> None:
+def test_refused_while_it_waits() -> None:
+    """If this fails, whoever is refused before their turn keeps a place, or takes a slot along."""
+
+    async def scenario() -> None:
+        gate, places = Gate(1, 2), list[int]()
+
+        async def wait() -> None:
+            with gate.enter() as turn:
+                await turn.comes(places.append)
+
+        with gate.enter() as holder:
+            assert holder.holds
+            with gate.enter() as refused:
+                assert not refused.holds
+                last = asyncio.create_task(wait())
+                await asyncio.sleep(0)
+            assert places == [2, 1]
+            with gate.enter() as late:
+                pass
+            assert not late.holds
+        await last
+        assert places == [2, 1, 0]
+        assert gate.idle
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_full_queue(start: Start, streamed: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, a flood of requests piles up without end, or clients do not know when to come back."""
     service = start(queue_length=1, slots=1, mock_delay_ms=300)
 
     async def scenario() -> list[httpx.Response]:
         async with httpx.AsyncClient(timeout=60) as client:
-            body = {"text": "teh text", "model_id": "mock"}
+            body = {"text": "teh text", "model_id": "mock", "stream": streamed}
             return await asyncio.gather(*(client.post(f"{service.url}/api/polish", json=body) for _ in range(5)))
 
     responses = asyncio.run(scenario())
@@ -96,4 +124,6 @@ def test_a_full_queue(start: Start) -> None:
     for response in responses:
         if response.status_code == 503:
             assert int(response.headers["retry-after"]) >= 1
-            assert "queue is full" in json.loads(response.text)["error"]
+            assert response.json() == {"error": "the queue is full, try again later"}
+    places = [response.text.count('"position"') for response in responses]
+    assert sorted(places) == ([0, 0, 0, 0, 2] if streamed else [0] * 5)

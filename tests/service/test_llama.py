@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -136,6 +137,23 @@ def test_warm_up_after_each_start(llama: Llama, start: Start) -> None:
     wait_until(lambda: warmed() == 2)
     time.sleep(1)
     assert warmed() == 2, "it is warmed up again and again"
+
+
+def test_the_first_user_does_not_pay(llama: Llama, start: Start, tmp_path: Path) -> None:
+    """If this fails, the prompt is read again for the first text, which takes a board many seconds."""
+
+    def read() -> int:
+        metrics = httpx.get(f"{llama.url}/metrics").text.splitlines()
+        return int(next(line.split()[1] for line in metrics if line.startswith("llamacpp:prompt_tokens_total ")))
+
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("You correct English text and answer with the corrected text alone. " * 10)
+    service = start(llamacpp_url=llama.url, llamacpp_model="small", prompt_path=str(prompt))
+    wait_until(lambda: ready(service.url))
+    warm = read()
+    assert warm > 100
+    polished_by(service, SENTENCE)
+    assert 0 < read() - warm < 40
 
 
 def test_one_at_a_time(llama: Llama, start: Start) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, settings
+from pydantic import AnyHttpUrl, SecretStr
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -18,13 +21,43 @@ from pollex.settings import Settings
 
 APP = app.create(Settings(mock=True, rate_limit=0))
 schema = schemathesis.openapi.from_asgi("/openapi.json", APP)
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+GUARDED = app.create(Settings(mock=True, rate_limit=20, api_key=SecretStr("key")))
+guarded = schemathesis.openapi.from_asgi("/openapi.json", GUARDED)
+DEAD = app.create(Settings(llamacpp_url=AnyHttpUrl("http://127.0.0.1:9"), rate_limit=0))
+# Each request is sent to an application of its own life, and this one would close its connections with the first.
+DEAD.router.lifespan_context = lambda _: contextlib.nullcontext()
+dead = schemathesis.openapi.from_asgi("/openapi.json", DEAD)
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+LIMITS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 
 @schema.parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@LIMITS
 def test_every_answer_is_documented(case: schemathesis.Case[Any]) -> None:
     """If this fails, some request crashes the service, or gets an answer that no client was told of."""
+    case.call_and_validate(checks=[not_a_server_error, *CHECKS])
+
+
+@guarded.parametrize()
+@LIMITS
+def test_every_refusal_is_documented(case: schemathesis.Case[Any]) -> None:
+    """If this fails, a client without the key, or one that asks too often, gets an answer that it was not told of."""
+    case.call_and_validate(checks=[not_a_server_error, *CHECKS])
+
+
+@dead.parametrize()
+@LIMITS
+def test_every_failure_is_documented(case: schemathesis.Case[Any]) -> None:
+    """If this fails, a client gets an answer that it was not told of because the board is down."""
     case.call_and_validate(checks=CHECKS)
 
 
@@ -33,3 +66,4 @@ def test_what_is_documented() -> None:
     routes = {route.path for route in app.Api(Settings(mock=True)).routes()}  # type: ignore[attr-defined]
     assert set(schema.raw_schema["paths"]) == routes - {"/openapi.json"}
     assert schema.raw_schema["components"]["schemas"]["PolishRequest"]["properties"]["text"]["maxLength"] == 10_000
+    assert schema.raw_schema["components"]["schemas"]["PolishRequest"]["properties"]["model_id"]["enum"] == ["mock"]

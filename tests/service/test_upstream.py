@@ -23,6 +23,7 @@ class Scripted:
     def __init__(self) -> None:
         self.answers: dict[str, Callable[[socket.socket], None]] = {}
         self.asked: list[tuple[str, bytes]] = []
+        self.heads: list[tuple[str, bytes]] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -51,6 +52,7 @@ class Scripted:
             while len(body) < length and (more := connection.recv(65536)):
                 body += more
             path = first.split()[1].decode()
+            self.heads.append((path, first))
             self.asked.append((path, body))
             self.answers.get(path, whole(b'{"error": {"message": "nothing here"}}', status=404))(connection)
 
@@ -165,10 +167,71 @@ def test_a_text_too_long_is_not_sent(client: Client, scripted: Scripted) -> None
     api = client(llamacpp_url=scripted.url)
     scripted.answers["/tokenize"] = whole(b'{"tokens": %s}' % json.dumps([1] * 50).encode())
     text = "she sayd that the text is longer"
-    response = api.post("/api/polish", json={"text": text, "model_id": MODEL})
-    # (100 tokens of context - 50 of the prompt - 16) / 2.2
-    assert (response.status_code, response.json()) == (400, {"error": "text too long: 50 tokens (max 15)"})
+    for streamed in (False, True):
+        response = api.post("/api/polish", json={"text": text, "model_id": MODEL, "stream": streamed})
+        # (100 tokens of context - 50 of the prompt - 16) / 2.2
+        assert (response.status_code, response.json()) == (400, {"error": "text too long: 50 tokens (max 15)"})
     assert text not in str([body for path, body in scripted.asked if path == "/v1/chat/completions"])
+
+
+def test_nobody_waits_for_a_refusal(start: Start, scripted: Scripted) -> None:
+    """If this fails, somebody waits minutes for the board only to learn that their text is too long for it."""
+    service = start(llamacpp_url=scripted.url, probe_seconds=60)
+    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()))
+    scripted.answers["/tokenize"] = whole(b'{"tokens": %s}' % json.dumps([1] * 50).encode())
+    scripted.answers["/v1/chat/completions"] = stream(chunk("She"), ends=False)
+    body = {"text": "she sayd", "model_id": MODEL, "stream": True}
+    with httpx.stream("POST", f"{service.url}/api/polish", json=body, timeout=20) as holder:
+        next(line for line in holder.iter_lines() if line == "event: delta")
+        refused = service.polish("she sayd that the text is longer", MODEL, headers={"Accept": "text/event-stream"})
+    assert (refused.status_code, refused.json()) == (400, {"error": "text too long: 50 tokens (max 15)"})
+
+
+@pytest.mark.parametrize("answer", [stream(ends=False), whole(b"<html>", status=500), stream(chunk(reason="length"))])
+def test_a_failure_before_the_first_word(
+    client: Client, scripted: Scripted, answer: Callable[[socket.socket], None]
+) -> None:
+    """If this fails, a stream begins as a success although the upstream had failed before it said anything."""
+    api = client(llamacpp_url=scripted.url, llamacpp_timeout=0.5)
+    scripted.answers["/v1/chat/completions"] = answer
+    body = {"text": "she sayd", "model_id": MODEL}
+    plain, streamed = (api.post("/api/polish", json=body | {"stream": streamed}) for streamed in (False, True))
+    assert (streamed.status_code, streamed.json()) == (plain.status_code, plain.json())
+    assert streamed.status_code == 502
+
+
+def test_an_upstream_that_keeps_silent_about_its_health(client: Client, scripted: Scripted) -> None:
+    """If this fails, one hanging server makes the health of all unknown, and monitoring times out."""
+    scripted.answers["/health"] = stream(ends=False)
+    api = client(llamacpp_url=scripted.url, connect_timeout=0.3)
+    started = time.monotonic()
+    assert api.get("/api/health").json()["adapters"][MODEL]["available"] is False
+    assert time.monotonic() - started < 2
+
+
+def test_the_logs_do_not_quote_upstreams(start: Start, scripted: Scripted) -> None:
+    """If this fails, an upstream that quotes the text in its error puts it into the journal."""
+    service = start(llamacpp_url=scripted.url, log_level="debug")
+    quoting = b'{"error": {"message": "Failed to parse messages: a privat letter"}}'
+    for answer in (whole(quoting, status=500), whole(quoting, status=400), whole(b"data: %s\n\n" % quoting)):
+        scripted.answers["/v1/chat/completions"] = answer
+        assert "a privat letter" in service.polish("a privat letter", MODEL).json()["error"]
+    wait_until(lambda: [line.get("status") for line in service.logged()].count(502) == 3)
+    assert "status 500" in service.log.read_text()
+    assert "privat letter" not in service.log.read_text()
+
+
+def test_a_request_can_be_followed(start: Start, scripted: Scripted) -> None:
+    """If this fails, nobody finds out which of a board's errors belongs to which complaint."""
+    service = start(llamacpp_url=scripted.url, probe_seconds=60)
+    scripted.answers["/v1/chat/completions"] = whole(b"{}", status=500)
+    response = service.polish("she sayd", MODEL, headers={"X-Request-ID": "trace-7"})
+    assert response.headers["x-request-id"] == "trace-7"
+    wait_until(lambda: any(line.get("status") == 502 for line in service.logged()))
+    told = {line["msg"] for line in service.logged() if line.get("request_id") == "trace-7"}
+    assert told == {"upstream failed", "request"}
+    named = {path for path, head in scripted.heads if b"x-request-id: trace-7" in head.lower()}
+    assert "/v1/chat/completions" in named
 
 
 def test_what_is_sent(client: Client, scripted: Scripted) -> None:
@@ -275,9 +338,12 @@ def test_readiness_needs_a_generation(client: Client, scripted: Scripted) -> Non
     assert (response.status_code, response.json()["reasons"]) == (503, ["llama.cpp: has not generated anything yet"])
     scripted.answers["/v1/chat/completions"] = whole(b'{"choices": [{"message": {"content": "x"}}]}')
     wait_until(lambda: api.get("/readyz").status_code == 200)
+    scripted.answers["/v1/chat/completions"] = whole(b"{}", status=500)
+    assert api.post("/api/polish", json={"text": "she sayd", "model_id": MODEL}).status_code == 502
+    assert api.get("/readyz").json()["reasons"] == ["llama.cpp: has not generated anything yet"]
+    assert api.get("/api/health").json()["adapters"][MODEL]["available"] is True
     scripted.answers["/health"] = whole(b"{}", status=503)
-    wait_until(lambda: api.get("/readyz").status_code == 503)
-    assert api.get("/readyz").json()["reasons"] == ["llama.cpp: llama-server unreachable"]
+    wait_until(lambda: api.get("/readyz").json()["reasons"] == ["llama.cpp: llama-server unreachable"])
     assert api.get("/livez").status_code == 200
 
 

@@ -195,7 +195,7 @@ echo "$*" >> "{tmp_path}/calls"
 {"mkdir -p $PULUMI_HOME/plugins/resource-command-v1.2.1" if reachable else "exit 1"}
 """)
     pulumi.chmod(0o755)
-    first, second = __main__.choose_command_provider(tmp_path), __main__.choose_command_provider(tmp_path)
+    first, second = (__main__.choose_provider(tmp_path, "command") for _ in range(2))
     assert (first.new, second.new) == (True, False)
     assert first.text == second.text
     assert ("official plugin" if reachable else "stand-in") in first.text.partition("(")[0]

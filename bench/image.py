@@ -1,0 +1,221 @@
+"""What the image costs: size, build, start, embeddings a second, memory.
+
+    python bench/image.py [--runs N] [--build]
+
+Prints a table and writes build/bench/image.json. The peer is the original recipe's image for ARM64, of about 200 MB
+compressed by its author's word; what it costs to emulate a compiler instead of crossing is measured with one file of
+llama.cpp, and the whole build is extrapolated from that. `--build` also builds everything from a clean cache, which
+takes minutes, and compares the digest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import gzip
+import io
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra.registry import Repository
+from sandbox import fetch
+from sandbox.images import emulation, stack
+from sandbox.images.build import build
+from sandbox.images.buildkit import BuildKit
+from sandbox.images.engine import Container, Docker
+from sandbox.images.published import Published, parse, published
+from sandbox.images.registry import Registry
+from sandbox.machine import SandboxError, cache, run
+from sandbox.minilm import model
+from sandbox.mirror import Mirror, directory
+
+ROOT = Path(__file__).parent.parent
+PEER_MB = 200
+"""The original recipe's image, compressed."""
+FILE = "src/llama-chat.cpp"
+"""A C++ file, which is what most of the build is; a small one, because emulation takes ten times as long."""
+TEXT = "The quick brown fox jumps over the lazy dog, and everybody looks on."
+
+
+def sizes(image: Published) -> dict[str, dict[str, float]]:
+    """Platform → MB compressed, as a registry sends it, and unpacked."""
+    found: dict[str, dict[str, float]] = {}
+    with Repository(image.repository) as repository:
+        for name, compressed in repository.sizes(image.digest).items():
+            manifest = repository.manifest(image.platform(name).partition("@")[2])
+            layers = manifest[1]["layers"] if manifest is not None else []
+            unpacked = sum(_unpacked(image, layer["digest"]) for layer in layers)
+            found[name] = {"compressed": round(compressed / 1e6, 2), "unpacked": round(unpacked / 1e6, 2)}
+    return found
+
+
+def _unpacked(image: Published, digest: str) -> int:
+    place = image.repository.partition("/")[2]
+    data = httpx.get(f"http://{image.registry}/v2/{place}/blobs/{digest}").raise_for_status().content
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(data))) as tar:
+        return sum(entry.size for entry in tar)
+
+
+def emulation_factor(folder: Path) -> dict[str, float]:
+    """Seconds to compile one file for arm64 with a cross compiler, and with an arm64 compiler under QEMU."""
+    emulation.require("arm64")
+    source = folder / "source"
+    run(["git", "clone", "--quiet", fetch.fetch(fetch.BUNDLE), source])
+    seconds = {}
+    compilers = {
+        "cross": ("amd64", "g++-12-aarch64-linux-gnu", "aarch64-linux-gnu-g++-12"),
+        "emulated": ("arm64", "g++-12", "g++-12"),
+    }
+    for name, (architecture, package, program) in compilers.items():
+        tree = compiler_tree(architecture, package)
+        inside = tree / "src"
+        shutil.rmtree(inside, ignore_errors=True)
+        shutil.copytree(source, inside, ignore=shutil.ignore_patterns(".git", "models"))
+        words = [program, "-O3", "-std=c++17", "-march=armv8-a", "-Iinclude", "-Iggml/include", "-Icommon", "-c", FILE]
+        command = ["chroot", str(tree), "sh", "-c", f"cd /src && {' '.join(words)} -o /tmp/out.o"]
+        run([*command[:-1], "cd /src && cat include/*.h ggml/include/*.h src/*.h >/dev/null"])
+        began = time.monotonic()
+        run(command)
+        seconds[name] = round(time.monotonic() - began, 2)
+    return seconds
+
+
+def compiler_tree(architecture: str, package: str) -> Path:
+    """A Debian with a compiler, unpacked but not installed: nothing of it has to be run for that."""
+    final = cache() / "images" / f"compiler-{architecture}-{package}"
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".compiler-", dir=final.parent) as temporary:
+        tree = Path(temporary, "tree")
+        words = ["debootstrap", f"--arch={architecture}", "--foreign", "--variant=minbase", f"--include={package}"]
+        run([*words, "bookworm", tree])
+        for archive in sorted((tree / "var/cache/apt/archives").glob("*.deb")):
+            with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as unpack:
+                extract = ["tar", "-x", "--keep-directory-symlink", "-C", str(tree)]
+                subprocess.run(extract, stdin=unpack.stdout, check=True)
+        tree.rename(final)
+    return final
+
+
+def clean_build(image: Published, folder: Path) -> dict[str, Any]:
+    """Seconds to build and push everything from an empty cache, and whether the digest is the same."""
+    with Mirror(directory()) as mirror, Registry(folder / "again") as registry, BuildKit(folder / "kit") as kit:
+        _, plan = parse(stack.reachable(registry.address, mirror.url))
+        began = time.monotonic()
+        built = build(
+            plan.request,
+            program=kit.buildx,
+            builder=kit.name,
+            folder=ROOT,
+            environment=kit.environment,
+            say=lambda _: None,
+        )
+        return {"seconds": round(time.monotonic() - began), "same_digest": built.digest == image.digest}
+
+
+def serving(docker: Docker, image: Published, models: Path, runs: int) -> dict[str, float]:
+    """Start to healthy, embeddings a second, and memory above the model's own size."""
+    reference = image.platform("linux/amd64")
+    docker.run("pull", "--quiet", reference)
+    starts = []
+    for _ in range(runs):
+        began = time.monotonic()
+        with _server(docker, reference, models) as container:
+            container.wait_healthy(60)
+            starts.append(time.monotonic() - began)
+    with _server(docker, reference, models) as container:
+        container.wait_healthy(60)
+        rates = {parallel: _rate(container, parallel) for parallel in (1, 4)}
+        status = Path(f"/proc/{container.state['Pid']}/status").read_text()
+    resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1000
+    return {
+        "start_to_healthy_seconds": round(statistics.median(starts), 2),
+        "embeddings_per_second": round(rates[1], 1),
+        "embeddings_per_second_4_parallel": round(rates[4], 1),
+        "memory_above_model_mb": round(resident - (models / "embeddings.gguf").stat().st_size / 1e6, 1),
+    }
+
+
+def _server(docker: Docker, reference: str, models: Path) -> Any:
+    options = ["--health-interval=200ms", "--health-start-period=60s"]
+    environment = {"MODEL": "embeddings", "LLAMA_ARG_N_PARALLEL": "4"}
+    return docker.container(reference, models=models, environment=environment, options=options)
+
+
+def _rate(container: Container, parallel: int, requests: int = 200) -> float:
+    with httpx.Client(base_url=container.url, timeout=60) as client:
+
+        def ask(number: int) -> None:
+            client.post("/v1/embeddings", json={"input": f"{number}: {TEXT}"}).raise_for_status()
+
+        ask(0)
+        with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+            began = time.monotonic()
+            list(pool.map(ask, range(requests)))
+            return requests / (time.monotonic() - began)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description="Measure what the image costs.")
+    parser.add_argument("--runs", type=int, default=5, help="starts to take the median of")
+    parser.add_argument("--build", action="store_true", help="also build from a clean cache and compare the digest")
+    options = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory(prefix="pollex-bench-") as temporary:
+            report = measure(Path(temporary), options.runs, whole=options.build)
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+    for name, value in report.items():
+        print(f"{name:34}{value if not isinstance(value, dict) else json.dumps(value)}")
+    target = ROOT / "build" / "bench" / "image.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def measure(folder: Path, runs: int, *, whole: bool) -> dict[str, Any]:
+    """Everything, in the fields that all benches share and some of its own."""
+    models = folder / "models"
+    models.mkdir()
+    models.chmod(0o755)
+    shutil.copyfile(model("F16"), models / "embeddings.gguf")
+    with published(folder / "registry") as image, Docker(folder / "docker") as docker:
+        found = sizes(image)
+        served = serving(docker, image, models, runs)
+        built = clean_build(image, folder) if whole else None
+    compiled = emulation_factor(folder)
+    ours = found["linux/arm64"]["compressed"]
+    return {
+        "name": "image",
+        "unit": "MB, the arm64 image compressed, against the original recipe's",
+        "ours": ours,
+        "peer": PEER_MB,
+        "ratio": round(ours / PEER_MB, 4),
+        "runs": runs,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "sizes_mb": found,
+        **served,
+        "clean_build": built,
+        "compile_one_file_seconds": {"file": FILE, **compiled},
+        "emulation_factor": round(compiled["emulated"] / compiled["cross"], 1),
+        "emulated_build_seconds_extrapolated": round(built["seconds"] * compiled["emulated"] / compiled["cross"])
+        if built is not None
+        else None,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The polish service's image for the engine of this machine, built once per key and kept in the cache."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from infra import polishimage, spec
+from infra.spec import ImageStack
+from infra.store import Derivation
+from sandbox.images import stack
+from sandbox.images.build import BuildError, build
+from sandbox.images.buildkit import BuildKit
+from sandbox.machine import CHECKOUT, SandboxError, cache, locked
+from sandbox.toolchain.progress import Progress
+
+TAG = "localhost/polish:sandbox"
+"""The name that the archive gives the image."""
+
+
+def archive() -> Path:
+    """A file for `docker load`, of linux/amd64; the first caller builds it (about two minutes), others wait.
+
+    Raises:
+        SandboxError: it could not be built; holds the reason.
+    """
+    declared = spec.parse(stack.reachable("127.0.0.1:1", "http://127.0.0.1:1"), file="the sandbox's image stack")
+    if not isinstance(declared, ImageStack):
+        raise SandboxError(f"{stack.COMMITTED} is not of kind image")
+    declared = declared.model_copy(update={"image": declared.image.model_copy(update={"platforms": ("linux/amd64",)})})
+    made = polishimage.derivation(declared, polishimage.texts())
+    shelf = cache() / "images"
+    final = shelf / f"polish-{made.key}.tar"
+    shelf.mkdir(parents=True, exist_ok=True)
+    with locked(shelf):
+        if not final.is_file():
+            unfinished = final.with_suffix(".part")
+            _build(declared, made, unfinished)
+            unfinished.replace(final)
+    return final
+
+
+def _build(declared: ImageStack, made: Derivation, target: Path) -> None:
+    request = polishimage.request(declared, made)
+    here = replace(request, tags=(TAG,), exports=(f"type=docker,dest={target},rewrite-timestamp=true",))
+    # a proxy between this machine and the registries may have a certificate of its own
+    trusted = ssl.get_default_verify_paths().cafile
+    with (
+        BuildKit(cache() / "images" / "buildkit") as kit,
+        Progress("building the polish service's image", sys.stderr) as progress,
+    ):
+        try:
+            build(
+                here,
+                program=kit.buildx,
+                builder=kit.name,
+                folder=CHECKOUT,
+                environment=kit.environment,
+                say=progress.say,
+                extra=polishimage.secrets(trusted),
+            )
+        except BuildError as error:
+            raise SandboxError(f"the polish service's image was not built: {error}") from error

@@ -1,0 +1,135 @@
+"""The image of this checkout in a registry on loopback, built once per key and kept in the cache.
+
+>>> with published(folder) as image:
+...     docker.run("pull", image.reference)
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra import attest, buildx, spec
+from infra.registry import Repository
+from infra.spec import ImageStack
+from sandbox.images import stack
+from sandbox.images.build import BuildError, build
+from sandbox.images.buildkit import BuildKit
+from sandbox.images.registry import Registry
+from sandbox.machine import CHECKOUT, SandboxError, cache, locked, say
+from sandbox.mirror import Mirror, directory
+from sandbox.toolchain.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """An image that was pushed."""
+
+    registry: str
+    """`127.0.0.1:PORT`."""
+    digest: str
+    """Of the index."""
+    stack: ImageStack
+    plan: buildx.ImagePlan
+
+    @property
+    def repository(self) -> str:
+        """Registry, namespace and name."""
+        return self.stack.image.repository
+
+    @property
+    def reference(self) -> str:
+        """The whole image by digest."""
+        return f"{self.repository}@{self.digest}"
+
+    def platform(self, name: str) -> str:
+        """The image of one platform by digest; an older engine cannot hold two platforms of one index."""
+        with Repository(self.repository) as repository:
+            found = repository.manifest(self.digest)
+        if found is None:
+            raise SandboxError(f"{self.reference} is not there")
+        for entry in found[1]["manifests"]:
+            if "/".join([entry["platform"]["os"], entry["platform"]["architecture"]]) == name:
+                return f"{self.repository}@{entry['digest']}"
+        raise SandboxError(f"{self.reference} is not for {name}")
+
+
+@contextmanager
+def published(folder: Path, *, port: int = 0, real: bool = False) -> Iterator[Published]:
+    """This checkout's image, served by a registry process of one's own.
+
+    Args:
+        folder: for the registry's configuration and log; the image itself is kept in the cache.
+        port: of the registry; 0 takes a free one.
+        real: whether the declared base and source are asked for, and stand-ins taken only where they do not answer.
+
+    Raises:
+        SandboxError: it could not be built; holds the reason.
+    """
+    shelf = cache() / "images"
+    shelf.mkdir(parents=True, exist_ok=True)
+    with Mirror(directory()) as mirror:
+        choose = stack.best if real else stack.reachable
+        values = choose("127.0.0.1:1", mirror.url)
+        key = parse(values)[1].derivation.key
+        kept = shelf / f"image-{key}"
+        if not (kept / "digest").is_file():
+            with locked(shelf):
+                if not (kept / "digest").is_file():
+                    _make(kept, values)
+        digest = (kept / "digest").read_text()
+        # What a test pushes beside it must not end up in the cache.
+        shutil.copytree(kept / "data", folder / "data", dirs_exist_ok=True)
+        with Registry(folder, port=port) as registry:
+            declared, plan = parse(stack.at(registry.address, values))
+            # The documents name the registry, so they cannot be kept.
+            with Repository(declared.image.repository) as repository:
+                attach(repository, declared, plan, digest)
+            yield Published(registry=registry.address, digest=digest, stack=declared, plan=plan)
+
+
+def parse(values: dict[str, Any]) -> tuple[ImageStack, buildx.ImagePlan]:
+    """The stack of such values, and its plan."""
+    declared = spec.parse(values, file="the sandbox's image stack")
+    if not isinstance(declared, ImageStack):
+        raise SandboxError(f"{stack.COMMITTED} is not of kind image")
+    return declared, buildx.load(declared)
+
+
+def _make(kept: Path, values: dict[str, Any]) -> None:
+    """Build and push into a registry whose data stays; BuildKit's cache stays too, so that little is built twice."""
+    shutil.rmtree(kept, ignore_errors=True)
+    say("building the image, once for these inputs (about six minutes on two cores)")
+    with Registry(kept) as registry, BuildKit(cache() / "images" / "buildkit") as kit:
+        _, plan = parse(stack.at(registry.address, values))
+        with Progress("building the image", sys.stderr) as progress:
+            try:
+                built = build(
+                    plan.request,
+                    program=kit.buildx,
+                    builder=kit.name,
+                    folder=CHECKOUT,
+                    environment=kit.environment,
+                    say=progress.say,
+                )
+            except BuildError as error:
+                raise SandboxError(f"the image was not built: {error}") from error
+    (kept / "digest").write_text(built.digest)
+
+
+def attach(repository: Repository, declared: ImageStack, plan: buildx.ImagePlan, digest: str) -> dict[str, str]:
+    """Attach the documents to a pushed index; media type → digest.
+
+    Raises:
+        SandboxError: the registry has no such index.
+    """
+    found = repository.manifest(digest)
+    if found is None:
+        raise SandboxError(f"{repository.name} has no {digest}")
+    texts = attest.documents(declared, plan, digest)
+    return {kind: repository.attach(found[0], kind, text.encode()) for kind, text in texts.items()}

@@ -1,0 +1,60 @@
+"""A real llama-server that embeds, for as long as a `with` block."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+PATIENCE = 60
+"""Seconds for a model of 90 MB to load on a busy machine."""
+
+
+@contextmanager
+def serving(binary: Path, model: Path, *options: str) -> Iterator[str]:
+    """Its base URL, once it is healthy.
+
+    Raises:
+        AssertionError: it did not become healthy, or ended before the block did; with the last lines it wrote.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(binary), "-m", str(model), "--port", str(port), "--embeddings", "--threads", "2", *options]
+    # Threads that wait must sleep: where other tests run, one that spins keeps the other from finishing.
+    patient = os.environ | {"OMP_WAIT_POLICY": "passive"}
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, env=patient) as process,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + PATIENCE
+            while not _healthy(url):
+                assert process.poll() is None, f"it did not start:\n{_tail(log)}"
+                assert time.monotonic() < deadline, f"it is not healthy after {PATIENCE} s:\n{_tail(log)}"
+                time.sleep(0.1)
+            yield url
+        except httpx.TransportError as lost:
+            raise AssertionError(f"it broke off an answer ({lost}):\n{_tail(log)}") from lost
+        finally:
+            process.kill()
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _tail(log: IO[str]) -> str:
+    log.seek(0)
+    return "".join(log.readlines()[-20:])

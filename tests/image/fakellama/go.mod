@@ -1,0 +1,3 @@
+module pollex/tests/image/fakellama
+
+go 1.19
