@@ -44,7 +44,10 @@ def archive(
 ) -> bytes:
     """What pulumi's side packs: the sealed folder of a store path."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w") as packed,
+    ):
         for name, body in {".sha256sums": listed(files) if sums is None else sums, **files}.items():
             member = tarfile.TarInfo(f"{top}/{name}")
             member.size = len(body)
