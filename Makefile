@@ -98,7 +98,7 @@ bench-up: toolchain ## what the tool itself costs, beside pyinfra and Ansible on
 	@$(V)/python -m bench.up
 
 .PHONY: benchmarks
-benchmarks: $(V)/.ready ## write docs/benchmarks.md anew from docs/benchmarks/*.json (TAKE="up polish" takes new ones in)
+benchmarks: $(V)/.ready ## write docs/benchmarks.md anew from docs/benchmarks/*.json (TAKE="up service" takes new ones in)
 	@$(V)/python -m bench.report $(if $(TAKE),--take $(TAKE))
 
 .PHONY: bench-quality
