@@ -75,7 +75,7 @@ image-packages: $(V)/.ready ## write image/packages anew: the compilers' version
 
 .PHONY: bench-service
 bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
-	@$(V)/python bench/service.py
+	@$(V)/python -m bench.service
 
 .PHONY: bench-image
 bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, embeddings a second, memory

@@ -1,6 +1,6 @@
 """What the service costs: latency beside a plain proxy, throughput, memory, start, and 200 clients at once.
 
-    python bench/service.py [--runs N]
+    python -m bench.service [--runs N]
 
 Prints a table and writes build/bench/service.json. Upstream of both is `bench/upstream.py`, which answers at once; the
 peer is haproxy, which only passes on. The runs alternate, so that a slow phase of the machine meets all of them.
@@ -14,17 +14,17 @@ import json
 import os
 import platform
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+
+from bench.servers import free_port, running, service
 
 ROOT = Path(__file__).parent.parent
 TEXT = "I has went to the libary yesterday and buyed two book."
@@ -41,46 +41,6 @@ frontend in
 backend out
     server upstream 127.0.0.1:{upstream}
 """
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], url: str, **settings: object) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """A process, and the seconds until its URL answered with 200."""
-    environment = os.environ | {f"POLLEX_{key.upper()}": str(value) for key, value in settings.items()}
-    started = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        while not _answers(url):
-            if process.poll() is not None or time.monotonic() - started > 60:  # noqa: PLR2004 - far beyond any start
-                raise SystemExit(f"error: {' '.join(command)} did not come up at {url}")
-            time.sleep(0.005)
-        yield process, time.monotonic() - started
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", httpx.URL(url).port or 0)) != 0:
-            return False
-    return httpx.get(url, timeout=5).is_success
-
-
-@contextmanager
-def service(**settings: object) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
-    """The service's URL, process and seconds to start."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    given = {"host": "127.0.0.1", "port": port, "rate_limit": 0, **settings}
-    with running([sys.executable, "-m", "pollex.serve"], f"{url}/livez", **given) as (process, seconds):
-        yield url, process, seconds
 
 
 def latencies(runs: int) -> dict[str, list[float]]:

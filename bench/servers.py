@@ -1,0 +1,82 @@
+"""Servers for the time of a measurement: anything that answers a URL, llama-server, the polish service."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+START_SECONDS = 60
+"""Far beyond any start that is measured here."""
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path], url: str, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """A process, and the seconds until its URL answered with 200.
+
+    Args:
+        command: the program and its arguments.
+        url: what is asked until it answers.
+        environment: variables besides those of this process.
+
+    Raises:
+        SystemExit: it did not come up.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, env=os.environ | (environment or {}), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    try:
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() - started > START_SECONDS:
+                raise SystemExit(f"error: {' '.join(map(str, command))} did not come up at {url}")
+            time.sleep(0.005)
+        yield process, time.monotonic() - started
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", httpx.URL(url).port or 0)) != 0:
+            return False
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def llama_server(program: Path, model: Path, *options: str) -> Iterator[str]:
+    """The URL of a llama-server that has loaded a model."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running([program, "-m", model, "--port", str(port), "--log-disable", *options], f"{url}/health"):
+        yield url
+
+
+@contextmanager
+def service(ready: str = "/livez", **settings: object) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
+    """The polish service: its URL, its process, and the seconds until its path `ready` answered with 200."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    given = {"host": "127.0.0.1", "port": port, "rate_limit": 0, **settings}
+    environment = {f"POLLEX_{key.upper()}": str(value) for key, value in given.items()}
+    with running([sys.executable, "-m", "pollex.serve"], f"{url}{ready}", environment) as (process, seconds):
+        yield url, process, seconds
