@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import cuda, nvcc
+from sandbox import cuda, nvcc, source
 from sandbox.cuda import Build
 from sandbox.machine import CHECKOUT, SandboxError, cache, run, say
 
@@ -219,7 +219,7 @@ def main() -> None:
         "extrapolated_board_minutes": round(BOARD_MINUTES * ratio),
         "extrapolation": f"{BOARD_MINUTES} minutes, as the original recipe states, times the ratio; not measured",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, mean load {statistics.mean(load):.1f}",
-        "versions": f"{versions(root)}, llama.cpp {cuda.pin().tag}",
+        "versions": f"{versions(root)}, llama.cpp {source.NANO.tag}",
         "steps": {
             short(output): {"peer": theirs.get(output), "ours": mine.get(output)} for output in sorted(theirs | mine)
         },

@@ -30,7 +30,7 @@ from typing import Any
 import httpx
 
 from infra.registry import Repository
-from sandbox import fetch
+from sandbox import source
 from sandbox.images import emulation, stack
 from sandbox.images.build import build
 from sandbox.images.buildkit import BuildKit
@@ -71,8 +71,7 @@ def _unpacked(image: Published, digest: str) -> int:
 def emulation_factor(folder: Path) -> dict[str, float]:
     """Seconds to compile one file for arm64 with a cross compiler, and with an arm64 compiler under QEMU."""
     emulation.require("arm64")
-    source = folder / "source"
-    run(["git", "clone", "--quiet", fetch.fetch(fetch.BUNDLE), source])
+    llama = source.obtain(source.CARRIED, folder)
     seconds = {}
     compilers = {
         "cross": ("amd64", "g++-12-aarch64-linux-gnu", "aarch64-linux-gnu-g++-12"),
@@ -82,7 +81,7 @@ def emulation_factor(folder: Path) -> dict[str, float]:
         tree = compiler_tree(architecture, package)
         inside = tree / "src"
         shutil.rmtree(inside, ignore_errors=True)
-        shutil.copytree(source, inside, ignore=shutil.ignore_patterns(".git", "models"))
+        llama.unpack(inside, "common", "ggml", "include", "src")
         words = [program, "-O3", "-std=c++17", "-march=armv8-a", "-Iinclude", "-Iggml/include", "-Icommon", "-c", FILE]
         command = ["chroot", str(tree), "sh", "-c", f"cd /src && {' '.join(words)} -o /tmp/out.o"]
         run([*command[:-1], "cd /src && cat include/*.h ggml/include/*.h src/*.h >/dev/null"])

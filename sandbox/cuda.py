@@ -7,81 +7,35 @@ compiles everything, which takes a quarter of an hour, and says what it found. N
 
 from __future__ import annotations
 
-import io
-import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from infra import patches
 from infra.profiles import PROFILES, SPARSE
-from sandbox import nvcc
-from sandbox.machine import CHECKOUT, SandboxError, cache, run, say
+from sandbox import nvcc, source
+from sandbox.machine import SandboxError, cache, say
 
 PROFILE = PROFILES["cuda10"]
 FOLDERS = ("CMakeLists.txt", "tests", *SPARSE)
 """What is taken of the source; the tests are part of the original recipe's build."""
-_UPSTREAM = "https://github.com/ggml-org/llama.cpp"
-_MIRROR = "POLLEX_SOURCE_MIRROR"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
-    """The source that the Nano's stack builds."""
-
-    commit: str
-    tree: str
-    tag: str
-
-
-def pin() -> Pin:
-    """As stacks/Pulumi.jetson.yaml says."""
-    source = yaml.safe_load((CHECKOUT / "stacks" / "Pulumi.jetson.yaml").read_text())["config"]["pollex:source"]
-    return Pin(commit=source["commit"], tree=source["tree"], tag=source["tag"])
 
 
 def unpack(into: Path) -> None:
-    """The Nano's source, unpatched, from $POLLEX_SOURCE_MIRROR (a path or URL of a git repository) or from upstream.
+    """The Nano's source, unpatched.
 
     Raises:
-        SandboxError: neither has it.
+        SandboxError: it cannot be had.
     """
-    wanted, mirror = pin(), os.environ.get(_MIRROR)
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        repository = mirror if mirror is not None and Path(mirror).is_dir() else _clone(mirror or _UPSTREAM, scratch)
-        tree = run(["git", "-C", repository, "rev-parse", f"{wanted.commit}^{{tree}}"]).stdout.strip()
-        if tree != wanted.tree:
-            raise SandboxError(f"{repository} has the tree {tree} for {wanted.tag}, not the pinned {wanted.tree}")
-        command = ["git", "-C", repository, "archive", wanted.tree, *FOLDERS]
-        archive = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        members.extractall(into, filter="data")
+        source.obtain(source.NANO, Path(scratch)).unpack(into, *FOLDERS)
 
 
-def _clone(url: str, into: str) -> str:
-    run(["git", "init", "--quiet", "--bare", into])
-    fetched = run(["git", "-C", into, "fetch", "--quiet", "--depth=1", url, pin().commit], check=False)
-    if fetched.returncode != 0:
-        raise SandboxError(
-            f"{pin().tag} could not be had from {url}: set {_MIRROR} to a git repository that has the commit "
-            f"{pin().commit}\n{fetched.stderr.strip()}"
-        )
-    return into
-
-
-def apply_series(source: Path) -> None:
+def apply_series(tree: Path) -> None:
     """Patch a source as the host does."""
-    for patch in patches.load(PROFILE.series, tag=pin().tag):
-        command = ["patch", "--quiet", "--strip=1", "--fuzz=0", "--forward", "--directory", str(source)]
-        done = subprocess.run(command, input=patch.text.encode(), capture_output=True, check=False)
-        if done.returncode != 0:
-            raise SandboxError(f"{patch.name} does not apply to {pin().tag}\n{done.stdout.decode()}")
+    source.apply(tree, (patch.name for patch in patches.load(PROFILE.series, tag=source.NANO.tag)))
 
 
 def flags() -> tuple[str, ...]:
@@ -115,7 +69,7 @@ class Build:
 
     def configure(self, arguments: Sequence[str]) -> None:
         """Make b/ anew."""
-        version = ("-DGGML_BUILD_NUMBER=0", f"-DGGML_BUILD_COMMIT={pin().commit[:9]}")
+        version = ("-DGGML_BUILD_NUMBER=0", f"-DGGML_BUILD_COMMIT={source.NANO.commit[:9]}")
         self.run("cmake", "-G", "Ninja", "-S", "src", "-B", "b", *version, *arguments)
 
     def said(self, words: str) -> list[str]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from sandbox import fetch
+from sandbox import source
 from sandbox.machine import CHECKOUT, SandboxError, cache, locked, run, say
 
 Kind = Literal["F32", "F16", "Q8_0"]
@@ -30,6 +30,9 @@ NAME = "all-MiniLM-L6-v2"
 DIMENSIONS = 384
 LIMIT = 512
 """Tokens that the network takes, its two signs for start and end included (`max_position_embeddings`)."""
+
+SCRIPT = "convert_hf_to_gguf.py"
+"""llama.cpp's."""
 
 _HERE = Path(__file__).parent
 _LOCK = CHECKOUT / "requirements" / "reference.txt"
@@ -47,14 +50,12 @@ def model(kind: Kind) -> Path:
     def convert(part: Path) -> None:
         say(f"converting {NAME} to {kind}")
         with tempfile.TemporaryDirectory(dir=cache(), prefix="minilm-") as scratch:
-            run(["git", "clone", "--quiet", "--no-checkout", fetch.fetch(fetch.BUNDLE), f"{scratch}/source"])
-            run(["git", "-C", f"{scratch}/source", "checkout", "HEAD", "--", "convert_hf_to_gguf.py", "gguf-py"])
+            tree = Path(scratch, "source")
+            source.obtain(source.CARRIED, Path(scratch)).unpack(tree, SCRIPT, "gguf-py")
             options = ["--outtype", kind.lower(), "--model-name", NAME, "--outfile"]
-            script = f"{scratch}/source/convert_hf_to_gguf.py"
-            _python("convert.py", script, _weights(), *options, part, path=[f"{scratch}/source/gguf-py"])
+            _python("convert.py", tree / SCRIPT, _weights(), *options, part, path=[str(tree / "gguf-py")])
 
-    source = fetch.ARTEFACTS[fetch.BUNDLE].sha256
-    key = _key(_packages_key(), source, (_HERE / "convert.py").read_text())
+    key = _key(_packages_key(), source.CARRIED.tree, (_HERE / "convert.py").read_text())
     return _made(cache() / "models" / key / f"{NAME}.{kind}.gguf", convert)
 
 

@@ -9,8 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.test_polish import polish, seen
-from tests.patches.conftest import source  # noqa: F401 - a fixture that `binary` needs
-from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
+from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.conftest import Llama, Start, llama, start  # noqa: F401 - the processes, as fixtures
 
 STORY = "He go to the store yesterday and buyed some milks. He forget the bread, so he have to go back again."

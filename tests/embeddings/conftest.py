@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.embeddings import compare
-from tests.patches.conftest import source  # noqa: F401 - a fixture that `binary` needs
-from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
+from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 
 
 @pytest.fixture(scope="session")

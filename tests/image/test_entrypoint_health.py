@@ -32,8 +32,7 @@ from tests.image.entrypoint import (
     root,
     start,
 )
-from tests.patches.conftest import source  # noqa: F401 - a fixture that `binary` needs
-from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
+from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.conftest import answers, free_port, wait_until
 
 GOOD = {"/health": (200, "{}"), "/metrics": (200, "llamacpp:requests_processing 0\n")}

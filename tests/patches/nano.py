@@ -9,8 +9,6 @@ from pathlib import Path
 from infra.profiles import PROFILES
 
 PROFILE = PROFILES["cuda10"]
-TAG = "b5050"
-"""The source that its series is for."""
 CUDA = "ggml/src/ggml-cuda"
 """Folder of the CUDA files in a source."""
 

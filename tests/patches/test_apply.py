@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from infra import patches
 from infra.patches import Patch
-from tests.patches.conftest import PINS, Source
+from sandbox.source import PINS, Tree, apply
 
 SERIES = [
     (path.stem, tag)
@@ -30,20 +29,15 @@ def files(patch: Patch) -> set[str]:
 
 @pytest.mark.parametrize(("series", "tag"), SERIES)
 def test_series_apply_to_the_pinned_source(
-    series: str, tag: str, source: Callable[[str], Source], tmp_path: Path
+    series: str, tag: str, source: Callable[[str], Tree], tmp_path: Path
 ) -> None:
     """If this fails, every build with this series ends with exit status 4, an hour from here."""
     tree = source(tag)
     loaded = patches.load(series, tag=tag)
-    for name in sorted(set().union(*map(files, loaded))):
-        if tree.holds(name):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes(tree.read(name))
+    tree.unpack(tmp_path, *filter(tree.holds, sorted(set().union(*map(files, loaded)))))
     for patch in loaded:
         before = {name: read(tmp_path / name) for name in files(patch)}
-        command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--force", "--no-backup-if-mismatch"]
-        applied = subprocess.run(command, cwd=tmp_path, input=patch.text.encode(), capture_output=True, check=False)
-        assert applied.returncode == 0, f"{patch.name} on {tag}: {applied.stdout.decode()}"
+        apply(tmp_path, [patch.name])
         assert all(read(tmp_path / name) not in {None, before[name]} for name in files(patch))
 
 

@@ -23,8 +23,8 @@ from bench import nvidia
 from infra import patches
 from infra.store import sha256
 from sandbox.machine import cache, locked
-from tests.patches.conftest import PINS
-from tests.patches.nano import CUDA, PROFILE, TAG, arguments, select
+from sandbox.source import NANO
+from tests.patches.nano import CUDA, PROFILE, arguments, select
 
 STUBS = Path(__file__).parent / "cuda"
 CLANG = "clang++-14"
@@ -87,8 +87,8 @@ def cubins(nano: Path, toolkit: Path) -> Path:
         pytest.fail(f"{CLANG} is missing; `python -m sandbox.machine` brings it")
     about = subprocess.run([CLANG, "--version"], check=True, capture_output=True, text=True).stdout
     stubs = [file.read_text() for folder in (STUBS, nvidia.STUBS) for file in sorted(folder.iterdir())]
-    series = [patch.sha256 for patch in patches.load(PROFILE.series, tag=TAG)]
-    inputs = [about, nvidia.PACKAGES, PINS[TAG].tree, *series, *PROFILE.flags, *STRICT, *stubs]
+    series = [patch.sha256 for patch in patches.load(PROFILE.series, tag=NANO.tag)]
+    inputs = [about, nvidia.PACKAGES, NANO.tree, *series, *PROFILE.flags, *STRICT, *stubs]
     final = cache() / "tests" / f"cubins-{sha256(''.join(inputs))[:32]}"
     final.parent.mkdir(parents=True, exist_ok=True)
     with locked(final.parent):

@@ -6,11 +6,9 @@ are those of `half2.cuh` out of the patch and of `vecdotq.cuh` as upstream has i
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import subprocess
-import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +17,7 @@ from typing import TypedDict
 
 import pytest
 
-from infra import patches
-from tests.patches.conftest import Source
+from sandbox.source import CARRIED, Tree, apply
 
 PATCH = "0021-cuda-half2-mat-vec.patch"
 HOST = Path(__file__).parent / "host"
@@ -117,14 +114,11 @@ class Program:
 
 
 @pytest.fixture(scope="module")
-def program(source: Callable[[str], Source], tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """The patch on b4980, whose quantization and dot products are b5050's, byte for byte."""
-    origin, tree = source("b4980"), tmp_path_factory.mktemp("ggml")
-    with tarfile.open(fileobj=io.BytesIO(origin.git("archive", origin.tree, "--", *FILES))) as archive:
-        archive.extractall(tree, filter="data")
-    with (patches.FOLDER / PATCH).open() as patch:
-        command = ["patch", "--strip=1", "--fuzz=0", "--forward"]
-        subprocess.run(command, cwd=tree, stdin=patch, check=True, capture_output=True)
+def program(source: Callable[[str], Tree], tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The patch on the sandbox's source, whose quantization and dot products are b5050's, byte for byte."""
+    tree = tmp_path_factory.mktemp("ggml")
+    source(CARRIED.tag).unpack(tree, *FILES)
+    apply(tree, [PATCH])
     # Beside the stand-in for common.cuh, not beside the real one.
     (tree / "vecdotq.cuh").write_bytes((tree / "ggml/src/ggml-cuda/vecdotq.cuh").read_bytes())
     options = ["-O2", "-w", "-ffunction-sections", "-fdata-sections", "-Iggml/include", "-Iggml/src"]

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from infra import proof
 from tests.host.conftest import TOOLS
-from tests.patches.conftest import Source, server_binary
-
-
-@pytest.fixture(scope="module")
-def binary(source: Callable[[str], Source]) -> Path:
-    """llama-server, built as the profile `cpu` says."""
-    return server_binary(source)
 
 
 def prove(program: Path, folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,6 @@ import pytest
 from sandbox import minilm
 from tests.embeddings.sentences import TOO_LONG
 from tests.embeddings.serving import serving
-from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
 
 POOLINGS = ["mean", "cls", "last"]
 
@@ -20,7 +19,7 @@ def ask(url: str, texts: str | list[str]) -> httpx.Response:
 
 
 @pytest.mark.parametrize("batch", ["512", "1024"])
-def test_says_that_an_input_is_too_long(binary: Path, batch: str) -> None:  # noqa: F811
+def test_says_that_an_input_is_too_long(binary: Path, batch: str) -> None:
     """If this fails, one long document looks like a fault of the server, or ends it for everybody."""
     with serving(binary, minilm.model("Q8_0"), "--ubatch-size", batch, "--ctx-size", "2048") as url:
         refused = ask(url, ["short", TOO_LONG])
@@ -34,7 +33,7 @@ def test_says_that_an_input_is_too_long(binary: Path, batch: str) -> None:  # no
     }
 
 
-def test_says_that_a_slot_is_too_small(binary: Path) -> None:  # noqa: F811
+def test_says_that_a_slot_is_too_small(binary: Path) -> None:
     """If this fails, nobody learns that the context is shared among the slots."""
     with serving(binary, minilm.model("Q8_0"), "--parallel", "4", "--ctx-size", "512") as url:
         refused = ask(url, "food " * 127)
@@ -45,7 +44,7 @@ def test_says_that_a_slot_is_too_small(binary: Path) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_embeds_long_inputs_at_the_same_time(binary: Path, pooling: str) -> None:  # noqa: F811
+def test_embeds_long_inputs_at_the_same_time(binary: Path, pooling: str) -> None:
     """If this fails, two clients at the same time end the server."""
     options = ["--pooling", pooling, "--parallel", "4", "--ctx-size", "2048"]
     with serving(binary, minilm.model("Q8_0"), *options) as url:
@@ -53,7 +52,7 @@ def test_embeds_long_inputs_at_the_same_time(binary: Path, pooling: str) -> None
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_embeds_a_short_word_in_every_slot(binary: Path, pooling: str) -> None:  # noqa: F811
+def test_embeds_a_short_word_in_every_slot(binary: Path, pooling: str) -> None:
     """If this fails, the fourth search for one word ends the server."""
     with serving(binary, minilm.model("Q8_0"), "--pooling", pooling, "--parallel", "8", "--ctx-size", "4096") as url:
         for word in ("one", "red", "cat", "sun", "two", "car", "sea", "sky", "tea"):

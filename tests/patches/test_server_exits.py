@@ -18,17 +18,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import fetch
-from tests.patches.conftest import Source, server_binary
 
-TAG = "b4980"
 SOON = 10
 """Seconds; systemd's own patience with a unit that stops is 90."""
-
-
-@pytest.fixture(scope="module")
-def binary(source: Callable[[str], Source]) -> Path:
-    """llama-server, built as the profile `cpu` says."""
-    return server_binary(source)
 
 
 class Server:

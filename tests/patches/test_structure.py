@@ -11,7 +11,7 @@ import yaml
 from infra import ROOT, patches
 from infra.patches import PatchError
 from infra.profiles import PROFILES
-from tests.patches.conftest import PINS
+from sandbox.source import PINS
 
 SERIES = sorted({profile.series for profile in PROFILES.values()})
 PATCHES = sorted(path.name for path in patches.FOLDER.glob("*.patch"))

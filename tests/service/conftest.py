@@ -19,8 +19,7 @@ from starlette.testclient import TestClient
 
 from pollex import app, settings
 from sandbox import fetch
-from tests.patches.conftest import source  # noqa: F401 - a fixture that `binary` needs
-from tests.patches.test_server_exits import binary  # noqa: F401 - the cached build, as a fixture
+from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 
 Start = Callable[..., "Service"]
 Client = Callable[..., TestClient]

@@ -1,0 +1,128 @@
+"""llama.cpp's source at the commits that the stack files pin, known by its tree hash wherever it comes from.
+
+That is $POLLEX_SOURCE_MIRROR, the path or URL of a git repository that has the commits; without it, a published package
+for the sandbox's commit, and for the Nano's the mirrors in its stack file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import review
+from infra.patches import FOLDER
+from infra.spec import Source
+from sandbox import fetch
+from sandbox.machine import CHECKOUT, SandboxError, run
+
+MIRROR = "POLLEX_SOURCE_MIRROR"
+PATIENCE = 300
+"""Seconds that fetching one commit may take."""
+
+
+class OutOfReachError(SandboxError):
+    """A source could not be had from where it is published, and nobody named another place."""
+
+
+def _pinned(stack: str) -> Source:
+    """As stacks/Pulumi.<stack>.yaml says."""
+    values = review.values(CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml")
+    return Source.model_validate_json(json.dumps(values["source"]))
+
+
+NANO = _pinned("jetson")
+CARRIED = _pinned("sandbox")
+"""The newest that a package registry carries."""
+PINS = {pin.tag: pin for pin in (NANO, CARRIED)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A pinned tree in a git repository, which may lack objects that nobody asks for."""
+
+    pin: Source
+    repository: Path
+
+    def holds(self, path: str) -> bool:
+        """Whether the tree has this file."""
+        return bool(_git(self.repository, "ls-tree", "--name-only", self.pin.tree, "--", path))
+
+    def unpack(self, into: Path, *paths: str) -> None:
+        """Write these files and folders of it, or all, into a folder, which need not be there.
+
+        Raises:
+            SandboxError: it has no such path.
+        """
+        with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+            _git(self.repository, "archive", f"--output={archive.name}", self.pin.tree, "--", *paths)
+            with tarfile.open(archive.name) as members:
+                members.extractall(into, filter="data")
+
+
+def obtain(pin: Source, scratch: Path) -> Tree:
+    """The pinned tree, in the mirror's own repository or in one that is made in `scratch`.
+
+    Raises:
+        OutOfReachError: it could not be had, and no mirror was named.
+        SandboxError: the mirror does not give it, or a repository has another tree for that commit.
+    """
+    mirror = os.environ.get(MIRROR)
+    revision = pin.commit
+    if mirror is not None:
+        places = [mirror]
+    elif pin == CARRIED:
+        places, revision = [str(fetch.fetch(fetch.BUNDLE))], "HEAD"  # a commit of the package's own
+    else:
+        places = [place.removeprefix("git ") for place in pin.mirrors if place.startswith("git ")]
+    reasons = []
+    for place in places:
+        try:
+            repository, tree = _found(place, revision, scratch)
+        except SandboxError as error:
+            reasons.append(str(error))
+            continue
+        if tree != pin.tree:
+            raise SandboxError(f"{place} has the tree {tree} for {pin.tag}, not the pinned {pin.tree}")
+        return Tree(pin=pin, repository=repository)
+    told = "\n".join(reasons)
+    if mirror is not None:
+        raise SandboxError(f"{MIRROR}={mirror} does not give {pin.tag}, commit {pin.commit}\n{told}")
+    raise OutOfReachError(
+        f"{pin.tag} could not be had from {' or '.join(places)}: set {MIRROR} to the path or URL of a git repository "
+        f"that has the commit {pin.commit}\n{told}"
+    )
+
+
+def apply(into: Path, names: Iterable[str]) -> None:
+    """Patch an unpacked source with files of patches/, as the host does (infra/host/source.sh).
+
+    Raises:
+        SandboxError: one does not apply unchanged.
+    """
+    command = ["patch", "--strip=1", "--fuzz=0", "--forward", "--force", "--no-backup-if-mismatch"]
+    for name in names:
+        done = run([*command, f"--directory={into}", f"--input={FOLDER / name}"], check=False)
+        if done.returncode != 0:
+            raise SandboxError(f"{name} does not apply unchanged (patches/README.md#moving-the-pin)\n{done.stdout}")
+
+
+def _found(place: str, revision: str, scratch: Path) -> tuple[Path, str]:
+    """A repository, and the tree that the revision has in it; a folder is taken as it is."""
+    if Path(place).is_dir():
+        repository = Path(run(["git", "-C", place, "rev-parse", "--absolute-git-dir"]).stdout.strip())
+    else:
+        repository = scratch / "source.git"
+        run(["git", "init", "--quiet", "--bare", repository])
+        patiently = ["env", "GIT_TERMINAL_PROMPT=0", "timeout", str(PATIENCE)]
+        run([*patiently, "git", "--git-dir", repository, "fetch", "--quiet", "--depth=1", place, revision])
+        revision = "FETCH_HEAD"
+    return repository, _git(repository, "rev-parse", "--verify", f"{revision}^{{tree}}")
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    return run(["git", "--git-dir", repository, *arguments]).stdout.strip()
