@@ -25,6 +25,7 @@ var (
 	optPooling    = option{env: "LLAMA_ARG_POOLING", names: []string{"--pooling"}}
 	optPort       = option{env: "LLAMA_ARG_PORT", names: []string{"--port"}}
 	optReranking  = option{env: "LLAMA_ARG_RERANKING", names: []string{"--reranking", "--rerank"}, isFlag: true}
+	optHTTP       = option{env: "LLAMA_ARG_THREADS_HTTP", names: []string{"--threads-http"}}
 	optUBatch     = option{env: "LLAMA_ARG_UBATCH", names: []string{"--ubatch-size", "-ub"}}
 )
 

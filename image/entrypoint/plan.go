@@ -11,6 +11,9 @@ const (
 	// roomForText limits an embedding's input unless CONTEXT says otherwise, in tokens: a whole input is one batch, and
 	// the memory for that grows with its square (bge-m3, trained for 8192, would take gigabytes).
 	roomForText = 2048
+	// connections is how many of clients are answered besides those that a slot works for. llama-server has a thread for
+	// each, which an idle one keeps for five seconds, and by itself two more than slots: whoever comes next waits.
+	connections = 32
 )
 
 // plan is what llama-server is started with before the user's own arguments.
@@ -37,6 +40,7 @@ func makePlan(m model, header gguf, s settings, g given) (plan, error) {
 	p.set(optPort, strconv.Itoa(defaultPort))
 	p.set(optMetrics, "1") // for the health check, which has to tell a busy server from one that hangs
 	parallel := p.number(optParallel, 1)
+	p.set(optHTTP, strconv.Itoa(connections+parallel))
 	p.set(optContext, strconv.Itoa(room*parallel)) // llama-server divides it among the slots
 	p.note("%s, %d tokens a request, %d at a time", mode, room, parallel)
 	if mode == embeddings {

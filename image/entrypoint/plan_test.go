@@ -28,7 +28,8 @@ func planned(name string, header gguf, environ, args string) (string, string, er
 // If this fails, a model is served in the wrong mode, or with a pooling, context or batch that gives wrong vectors or
 // lets the server abort.
 func TestPlan(t *testing.T) {
-	const common = "--model /m --alias x --host 0.0.0.0 --port 8080 --metrics "
+	const start = "--model /m --alias x --host 0.0.0.0 --port 8080 --metrics --threads-http "
+	const common = start + "33 "
 	for _, c := range []struct {
 		name          string
 		header        gguf
@@ -38,13 +39,13 @@ func TestPlan(t *testing.T) {
 		{"chat", smol, "", "", common + "--ctx-size 4096"},
 		{"a small chat model", gguf{architecture: "llama", context: 2048}, "", "", common + "--ctx-size 2048"},
 		{"a file that says nothing", gguf{}, "", "", common + "--ctx-size 4096"},
-		{"every slot has its room", smol, "CONTEXT=1000", "-np 3", common + "--ctx-size 3000"},
+		{"every slot has its room", smol, "CONTEXT=1000", "-np 3", start + "35 --ctx-size 3000"},
 		{"embeddings", nomic, "", "", common + "--ctx-size 2048 --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048"},
 		{"a long text is a choice", m3, "", "", common + "--ctx-size 2048 --embeddings --pooling cls --batch-size 2048 --ubatch-size 2048"},
 		{"that can be made", m3, "CONTEXT=8192", "", common + "--ctx-size 8192 --embeddings --pooling cls --batch-size 8192 --ubatch-size 8192"},
-		{"four at a time", nomic, "LLAMA_ARG_N_PARALLEL=4", "", common + "--ctx-size 8192 --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048"},
-		{"a context of the user's", nomic, "", "--ctx-size 2048 --parallel 4", common + "--embeddings --pooling mean --batch-size 512 --ubatch-size 512"},
-		{"the model's own context", nomic, "LLAMA_ARG_CTX_SIZE=0", "-np 2", common + "--embeddings --pooling mean --batch-size 1024 --ubatch-size 1024"},
+		{"four at a time", nomic, "LLAMA_ARG_N_PARALLEL=4", "", start + "36 --ctx-size 8192 --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048"},
+		{"a context of the user's", nomic, "", "--ctx-size 2048 --parallel 4", start + "36 --embeddings --pooling mean --batch-size 512 --ubatch-size 512"},
+		{"the model's own context", nomic, "LLAMA_ARG_CTX_SIZE=0", "-np 2", start + "34 --embeddings --pooling mean --batch-size 1024 --ubatch-size 1024"},
 		{"more context than places", gguf{architecture: "bert", context: 512, pooling: "mean"}, "", "-c 4096", common + "--embeddings --pooling mean --batch-size 512 --ubatch-size 512"},
 		{"POOLING wins over the file", nomic, "POOLING=cls", "", common + "--ctx-size 2048 --embeddings --pooling cls --batch-size 2048 --ubatch-size 2048"},
 		{"an argument wins over POOLING", nomic, "POOLING=cls", "--pooling last", common + "--ctx-size 2048 --embeddings --batch-size 2048 --ubatch-size 2048"},
@@ -54,7 +55,8 @@ func TestPlan(t *testing.T) {
 		{"as the server's option says", smol, "LLAMA_ARG_EMBEDDINGS=true POOLING=mean", "", common + "--ctx-size 2048 --pooling mean --batch-size 2048 --ubatch-size 2048"},
 		{"which may be off", smol, "LLAMA_ARG_EMBEDDINGS=0", "", common + "--ctx-size 4096"},
 		{"a reranker on request", rank, "", "--reranking", common + "--ctx-size 512 --batch-size 512 --ubatch-size 512"},
-		{"everything given", smol, "LLAMA_ARG_HOST=:: LLAMA_ARG_PORT=9090", "-m /n -a y -c 5 --metrics", ""},
+		{"everything given", smol, "LLAMA_ARG_HOST=:: LLAMA_ARG_PORT=9090", "-m /n -a y -c 5 --metrics --threads-http 4", ""},
+		{"forty at a time", smol, "CONTEXT=100", "-np 40", start + "72 --ctx-size 4000"},
 		{"spelt with underscores", smol, "", "--ctx_size 5", strings.TrimSpace(common)},
 		{"empty is not given", smol, "LLAMA_ARG_PORT= CONTEXT= POOLING=", "", common + "--ctx-size 4096"},
 	} {

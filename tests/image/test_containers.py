@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,6 +23,8 @@ NATIVE = PLATFORMS[0]
 HEALTHY_SECONDS = 120
 """Emulated on a busy machine; natively it is about a second."""
 STOP_SECONDS = 10
+IDLE_SECONDS = 5
+"""After which llama-server closes a connection that says nothing."""
 TEXTS = ["I has went to the library.", "Der Zug fährt um 9 Uhr ab.", "def f(x): return x + 1"]
 
 
@@ -86,6 +88,16 @@ def test_chat_answers_through_the_published_port(chat: Container) -> None:
     answer = httpx.post(f"{chat.url}/v1/chat/completions", json=asked, timeout=120).raise_for_status().json()
     assert answer["usage"]["completion_tokens"] >= 1
     assert answer["choices"][0]["message"]["content"].strip()
+
+
+def test_clients_that_keep_connections_do_not_wait_for_each_other(embeddings: Container) -> None:
+    """If this fails, an application's pool of connections waits five seconds for each vector."""
+    with ExitStack() as stack:
+        pool = [stack.enter_context(httpx.Client(base_url=embeddings.url, timeout=60)) for _ in range(12)]
+        begun = time.monotonic()
+        for client in pool:
+            client.get("/health").raise_for_status()  # an answer that costs nothing, also under emulation
+        assert time.monotonic() - begun < IDLE_SECONDS
 
 
 def test_it_is_not_root_and_process_one_is_the_server(embeddings: Container) -> None:

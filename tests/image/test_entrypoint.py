@@ -125,7 +125,9 @@ def test_what_the_file_says_is_used(begin: Start) -> None:
     assert "pooling mean, as the file says" in end.said
     end = begin(MODEL="smol")
     assert end.server is not None
-    assert " ".join(end.server["args"]).endswith("--host 0.0.0.0 --port 8080 --metrics --ctx-size 2048")
+    assert " ".join(end.server["args"]).endswith(
+        "--host 0.0.0.0 --port 8080 --metrics --threads-http 33 --ctx-size 2048"
+    )
 
 
 def test_the_users_options_win(begin: Start) -> None:
