@@ -77,6 +77,14 @@ image-packages: $(V)/.ready ## write image/packages anew: the compilers' version
 bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
 	@$(V)/python -m bench.service
 
+.PHONY: bench-polish
+bench-polish: $(V)/.ready ## what a user waits for, beside the original arrangement and Ollama (ten minutes)
+	@$(V)/python -m bench.polish
+
+.PHONY: bench-embeddings
+bench-embeddings: $(V)/.ready ## embeddings as the image serves them, beside Ollama
+	@$(V)/python -m bench.embeddings
+
 .PHONY: bench-image
 bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, embeddings a second, memory
 	@$(V)/python bench/image.py --build

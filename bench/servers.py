@@ -13,6 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from sandbox.machine import CHECKOUT, SandboxError, run
+from sandbox.toolchain import ToolchainError, golang
+
 START_SECONDS = 60
 """Far beyond any start that is measured here."""
 
@@ -80,3 +83,38 @@ def service(ready: str = "/livez", **settings: object) -> Iterator[tuple[str, su
     environment = {f"POLLEX_{key.upper()}": str(value) for key, value in given.items()}
     with running([sys.executable, "-m", "pollex.serve"], f"{url}{ready}", environment) as (process, seconds):
         yield url, process, seconds
+
+
+def entrypoint(folder: Path, server: Path) -> Path:
+    """The image's entrypoint, compiled into a folder, with a llama-server beside it as in the image's root.
+
+    Raises:
+        SandboxError: there is no Go, or it does not compile.
+    """
+    try:
+        go = golang.find_go(what="the image's entrypoint")
+    except ToolchainError as error:
+        raise SandboxError(str(error)) from error
+    program = folder / "entrypoint"
+    within = ["env", "-C", str(CHECKOUT / "image" / "entrypoint")]
+    within += [f"{name}={value}" for name, value in golang.environment().items()]
+    build = [go.command, "build", "-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-o", str(program), "."]
+    run([*within, *build])
+    (folder / "llama-server").symlink_to(server)
+    return program
+
+
+@contextmanager
+def contained(program: Path, model: Path, settings: Mapping[str, str]) -> Iterator[str]:
+    """The URL of the server that the image's entrypoint becomes for a model.
+
+    Args:
+        program: as `entrypoint` returned it.
+        model: a GGUF file.
+        settings: the container's environment.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    given = {"MODEL": str(model), "LLAMA_ARG_HOST": "127.0.0.1", "LLAMA_ARG_PORT": str(port), **settings}
+    with running([program], f"{url}/health", given):
+        yield url
