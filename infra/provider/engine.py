@@ -35,6 +35,10 @@ class Engine:
         """A log for what must not be missed: its lines stay in the final output."""
         return lambda line: self._send(urn, line, engine_pb2.WARNING, ephemeral=False)
 
+    def error(self, urn: str) -> Log:
+        """A log for what makes the resource fail, besides the failure's own message."""
+        return lambda line: self._send(urn, line, engine_pb2.ERROR, ephemeral=False)
+
     async def sent(self) -> None:
         """Wait for the lines under way, so that none comes after the answer it belongs to."""
         if self._sending is not None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
@@ -194,29 +195,52 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
 
-async def _serve(address: str, kinds: Mapping[str, Kind], held: AbstractAsyncContextManager[object]) -> None:
-    engine = Engine(address)
-    sizes = [("grpc.max_receive_message_length", _LARGEST_MESSAGE), ("grpc.max_send_message_length", _LARGEST_MESSAGE)]
-    server = grpc.aio.server(options=sizes)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(engine, kinds), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    async with held:
-        await server.start()
-        print(port, flush=True)
-        await engine.gone()
-        await server.stop(None)
-
-
 def main(
     arguments: Sequence[str], kinds: Mapping[str, Kind], held: AbstractAsyncContextManager[object] | None = None
 ) -> None:
-    """Serve the engine whose address is the last argument, until it is gone; stdout carries the port and no more.
+    """Serve kinds of resources to the engine that is named on the command line, as `serve` does.
 
     Args:
         arguments: of the command line.
         kinds: by their type tokens.
         held: what the kinds share, closed at the end.
     """
+    serve(arguments, lambda engine: Servicer(engine, kinds), held)
+
+
+def serve(
+    arguments: Sequence[str],
+    answering: Callable[[Engine], provider_pb2_grpc.ResourceProviderServicer],
+    held: AbstractAsyncContextManager[object] | None = None,
+) -> None:
+    """Serve the engine whose address is the last argument, until it is gone; stdout carries the port and no more.
+
+    Args:
+        arguments: of the command line; the engine may put its own logging flags before its address.
+        answering: makes what answers an engine.
+        held: open for as long as it is served.
+    """
     if not arguments or arguments[-1].startswith("-"):
-        raise SystemExit("pulumi-resource-pollex: the engine's address is missing; `pulumi` starts this program")
-    asyncio.run(_serve(arguments[-1], kinds, held or nullcontext()))
+        raise SystemExit("the engine's address is missing: `pulumi` starts this program")
+    asyncio.run(_serve(arguments[-1], answering, held or nullcontext()))
+
+
+async def _serve(
+    address: str,
+    answering: Callable[[Engine], provider_pb2_grpc.ResourceProviderServicer],
+    held: AbstractAsyncContextManager[object],
+) -> None:
+    engine = Engine(address)
+    sizes = [("grpc.max_receive_message_length", _LARGEST_MESSAGE), ("grpc.max_send_message_length", _LARGEST_MESSAGE)]
+    server = grpc.aio.server(options=sizes)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(answering(engine), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    async with held:
+        await server.start()
+        print(port, flush=True)
+        leaving = asyncio.create_task(engine.gone())
+        for request in (signal.SIGINT, signal.SIGTERM):  # the engine interrupts its plugins when it has finished
+            asyncio.get_running_loop().add_signal_handler(request, leaving.cancel)
+        with suppress(asyncio.CancelledError):
+            await leaving
+        await server.stop(None)

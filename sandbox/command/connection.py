@@ -15,8 +15,7 @@ import asyncssh
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    Status = Callable[[str], Awaitable[None]]
-    """Shows a line to the user while they wait."""
+    from infra.provider.engine import Log
 
 T = TypeVar("T")
 
@@ -155,7 +154,7 @@ async def _options(endpoint: Endpoint, stack: AsyncExitStack) -> dict[str, Any]:
     return options
 
 
-async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[T]], status: Status) -> T:
+async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[T]], status: Log) -> T:
     """The result of the first attempt that succeeds; raises DialError after `limit` repeated failures."""
     wait = FIRST_WAIT
     for failures in count(1):
@@ -164,14 +163,14 @@ async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[T]], s
         except (OSError, asyncssh.Error) as error:
             if -1 < limit < failures:
                 raise DialError(f"after {failures - 1} failed attempts: {error}") from error
-        await status(f"{what} {failures}/{limit if limit != -1 else 'inf'} failed: retrying")
+        status(f"{what} {failures}/{limit if limit != -1 else 'inf'} failed: retrying")
         await asyncio.sleep(min(wait, LONGEST_WAIT))
         wait *= WAIT_FACTOR
     raise AssertionError
 
 
 @asynccontextmanager
-async def connected(properties: Mapping[str, Any], status: Status) -> AsyncIterator[asyncssh.SSHClientConnection]:
+async def connected(properties: Mapping[str, Any], status: Log) -> AsyncIterator[asyncssh.SSHClientConnection]:
     """An SSH connection as a checked `connection` input describes it, through its `proxy` where it names one.
 
     `status` is told of every failed attempt. Raises DialError, or ValueError and OSError as `_options` does.

@@ -26,14 +26,14 @@ from sandbox.command.connection import connected
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sandbox.command.connection import Status
+    from infra.provider.engine import Log
 
 
 class CopyError(Exception):
     """Something could not be copied; the message names the remote path."""
 
 
-async def copy(properties: Mapping[str, Any], status: Status) -> None:
+async def copy(properties: Mapping[str, Any], status: Log) -> None:
     """Copies `source` to `remotePath` over `connection`; raises CopyError, OSError, and what `connected` raises."""
     source, target = properties["source"], properties["remotePath"]
     async with connected(properties["connection"], status) as client, client.start_sftp_client() as sftp:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import asyncssh
 
 from sandbox.command.connection import connected
-from sandbox.command.engine import ERROR, WARNING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sandbox.command.engine import Engine
+    from infra.provider.engine import Engine, Log
 
 LONGEST_LINE = 64 << 10
 """Bytes; a longer line is logged in pieces of this size. (The official plugin's scanner stops here, and hangs.)"""
@@ -95,7 +94,7 @@ class Lines:
 class _Session(asyncssh.SSHClientSession[bytes]):
     """Collects a command's output and exit, and asks for its environment before it starts."""
 
-    def __init__(self, run: Run, show: Callable[[str], None], refused: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, run: Run, show: Log, refused: Callable[[str], None]) -> None:
         self.stdout, self.stderr, self.both = bytearray(), bytearray(), bytearray()
         self.ended = asyncio.Event()
         self.status: int | None = None
@@ -110,7 +109,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
         async def environment_first(request: bytes, *args: bytes) -> bool | None:
             for name, value in {**self._run.environment, **self._run.previous}.items():
                 if not await ask(b"env", _packed(name), _packed(value)):
-                    await self._refused(name)
+                    self._refused(name)
             return await ask(request, *args)
 
         chan._make_request = environment_first  # type: ignore[method-assign]  # noqa: SLF001
@@ -192,36 +191,24 @@ async def run(what: Run, urn: str, engine: Engine) -> Output:
     Raises CommandError when it fails, and what `connected` raises. When the calling task is cancelled the
     connection is closed at once; the command on the host is not killed and ends when it next writes.
     """
-    lines: asyncio.Queue[str | None] = asyncio.Queue()
 
-    async def refused(name: str) -> None:
+    def refused(name: str) -> None:
         fatal = name in what.environment
-        await engine.tell(
-            urn,
+        (engine.error if fatal else engine.warning)(urn)(
             f"Unable to set '{name}'. This only works if your SSH server is configured to accept these variables via "
             "AcceptEnv. Alternatively, if a Bash-like shell runs the command on the remote host, you could prefix the "
-            "command itself with the variables in the form 'VAR=value command'",
-            ERROR if fatal else WARNING,
+            "command itself with the variables in the form 'VAR=value command'"
         )
         if fatal:
             raise CommandError(f'could not set environment variable "{name}": ssh: setenv failed')
 
-    async def forward() -> None:
-        while (line := await lines.get()) is not None:
-            await engine.status(urn, line)
-
-    session = _Session(what, lines.put_nowait, refused)
-    async with connected(what.connection, lambda message: engine.status(urn, message)) as client:
-        showing = asyncio.create_task(forward())
-        try:
-            channel, _ = await client.create_session(lambda: session, what.command, encoding=None)
-            with suppress(BrokenPipeError):  # a command may end without reading what it is given
-                channel.write(what.stdin.encode())
-                channel.write_eof()
-            await session.ended.wait()
-        finally:
-            lines.put_nowait(None)
-            await showing
+    session = _Session(what, engine.status(urn), refused)
+    async with connected(what.connection, engine.status(urn)) as client:
+        channel, _ = await client.create_session(lambda: session, what.command, encoding=None)
+        with suppress(BrokenPipeError):  # a command may end without reading what it is given
+            channel.write(what.stdin.encode())
+            channel.write_eof()
+        await session.ended.wait()
     if (failure := session.failure()) is not None:
         raise CommandError(f"{failure}: running {quoted(what.command)}:\n{session.both.decode(errors='replace')}")
     return Output(_decoded("stdout", bytes(session.stdout)), _decoded("stderr", bytes(session.stderr)))

@@ -15,7 +15,7 @@ from pulumi.runtime.proto import CheckFailure
 from sandbox.command import values
 
 if TYPE_CHECKING:
-    from sandbox.command.engine import Engine
+    from infra.provider.engine import Engine
     from sandbox.command.remote import Output
 
 DEFAULTS = {
@@ -158,7 +158,7 @@ class CopyToRemote:
 async def _copy(urn: str, inputs: Struct, engine: Engine) -> None:
     from sandbox.command import copy  # noqa: PLC0415 - see the module's docstring
 
-    await copy.copy(values.plain_map(inputs), lambda message: engine.status(urn, message))
+    await copy.copy(values.plain_map(inputs), engine.status(urn))
 
 
 RESOURCES: dict[str, Command | CopyToRemote] = {

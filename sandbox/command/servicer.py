@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import grpc.aio
 
-    from sandbox.command.engine import Engine
+    from infra.provider.engine import Engine
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -69,11 +69,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         try:
             return await task
         except asyncio.CancelledError:
-            await context.abort(grpc.StatusCode.CANCELLED, CANCELLED)
+            failure = (grpc.StatusCode.CANCELLED, CANCELLED)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is the user's to see, at this resource
-            await context.abort(grpc.StatusCode.UNKNOWN, str(error))
+            failure = (grpc.StatusCode.UNKNOWN, str(error))
         finally:
             self._work.discard(task)
+            await self._engine.sent()
+        await context.abort(*failure)
+        raise AssertionError("abort raises")
 
     async def GetPluginInfo(self, request: Empty, context: Context) -> proto.PluginInfo:
         return proto.PluginInfo(version=VERSION)
