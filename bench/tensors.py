@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import struct
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,11 +131,38 @@ def read(path: Path) -> Model:
             raise GgufError(f"{path}: its header is cut off or damaged") from error
 
 
+def floats(path: Path, most: int) -> array[float]:
+    """Weights of a file's Q4_1 matrices, evenly out of all of them, in the order of the file; at most so many.
+
+    Raises:
+        GgufError: not a GGUF file of version 2 or 3, or it has no such matrix.
+    """
+    with path.open("rb") as file:
+        tensors = [one for one in _tensors(file) if _TYPES.get(one.type) == "Q4_1"]
+        if not tensors:
+            raise GgufError(f"{path}: no matrix in it is Q4_1")
+        begin = -(-file.tell() // _ALIGNMENT) * _ALIGNMENT
+        found = array("f")
+        for tensor in tensors:
+            file.seek(begin + tensor.offset)
+            blocks = min(math.prod(tensor.shape), most // len(tensors)) // 32
+            for scale, least, *nibbles in struct.iter_unpack("<ee16B", file.read(20 * blocks)):
+                found.extend(scale * (byte & 15) + least for byte in nibbles)
+                found.extend(scale * (byte >> 4) + least for byte in nibbles)
+        return found
+
+
+_ALIGNMENT = 32
+"""Of the data behind the header, unless the metadata says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Tensor:
     name: str
     shape: tuple[int, ...]
     type: int
+    offset: int
+    """Into the data behind the header, in bytes."""
 
 
 def _count(path: Path, tensors: list[_Tensor]) -> Weights:
@@ -165,8 +194,8 @@ def _tensor(file: BufferedReader) -> _Tensor:
     name = _text(file)
     (dimensions,) = _unpack(file, "I")
     shape = _unpack(file, f"{dimensions}Q")
-    kind, _offset = _unpack(file, "IQ")
-    return _Tensor(name, shape, kind)
+    kind, offset = _unpack(file, "IQ")
+    return _Tensor(name, shape, kind, offset)
 
 
 _SIZES: dict[int, Literal[1, 2, 4, 8]] = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}

@@ -17,6 +17,8 @@ from typing import TypedDict
 
 import pytest
 
+from bench import tensors
+from sandbox import fetch
 from sandbox.source import CARRIED, Tree, apply
 
 PATCH = "0021-cuda-half2-mat-vec.patch"
@@ -36,6 +38,12 @@ FILES = (
 
 ROWS = 401
 """Of weights for each kind of input: 6 million blocks of 32 in all; not a multiple of a block's 16 rows."""
+
+REAL = "a model's"
+"""The kind of weights that come out of a real model, the sandbox's."""
+
+MANY = 2_000_000
+"""Of its weights, out of every matrix; blocks are made of them one after the other, for all kinds of activations."""
 
 FEW_ROWS = 5
 """What is enough to notice a wrong kernel."""
@@ -101,7 +109,9 @@ class Program:
         objects = [str(self.tree / name) for name in ("warp.o", "quants.o")]
         options = ["-O1" if header is not None else "-O2", "-Wl,--gc-sections"]
         error = self.compile(into, str(HOST / "error.cpp"), *objects, options=options)
-        done = subprocess.run([error, str(rows), "1"], check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            [error, str(rows), "1", self.tree / "weights"], check=False, capture_output=True, text=True
+        )
         if "a kernel loads" in done.stderr:
             raise WrongLoadError(done.stderr)
         assert done.returncode == 0, done.stderr
@@ -124,6 +134,7 @@ def program(source: Callable[[str], Tree], tmp_path_factory: pytest.TempPathFact
     options = ["-O2", "-w", "-ffunction-sections", "-fdata-sections", "-Iggml/include", "-Iggml/src"]
     compile_ = ["gcc", *options, "-c", "ggml/src/ggml-quants.c", "-o", "quants.o"]
     subprocess.run(compile_, cwd=tree, check=True)
+    (tree / "weights").write_bytes(tensors.floats(fetch.fetch(fetch.MODEL), MANY).tobytes())
     program = Program(tree)
     program.compile(tree, str(HOST / "warp.cpp"), options=["-O2", "-c"]).rename(tree / "warp.o")
     return program
@@ -171,6 +182,9 @@ def test_no_less_exact_than_before(program: Program, tmp_path: Path, capsys: pyt
             print(f"{kind:6}{activations:20}{ours.rms:10.1e}{ours.worst:10.1e}{peer.rms:12.1e}{peer.worst:10.1e}")
     assert len(errors) == 4 * 10
     assert not problems(errors)
+    real = [row for row in measured if row["weights"] == REAL]
+    assert len(real) == len(errors)
+    assert not problems(table(real))
 
 
 MUTATIONS = {

@@ -1,8 +1,8 @@
 // How far mul_mat_vec_half2 and mul_mat_vec_q are from the exact product, both as their device code computes it.
 //
-//     error ROWS SEED
+//     error ROWS SEED WEIGHTS
 //
-// One line of JSON for each type, kind of weights and kind of activations. Exact is the FP64 sum of ggml's own
+// WEIGHTS is a file of floats, a real model's. One line of JSON for each type, kind of weights and kind of activations. Exact is the FP64 sum of ggml's own
 // dequantized weights times the unrounded activations; an error is in units of |weights| * |activations| (2-norms),
 // so that cancellation in the sum counts for neither side.
 
@@ -15,6 +15,7 @@ extern "C" {
 }
 
 #include <cmath>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -103,7 +104,12 @@ void raw(const Type & type, char * x, size_t blocks, int (*byte)(), double (*sca
     }
 }
 
+std::vector<float> real; // weights of a model, one after the other
+
 const Weights WEIGHTS[] = {
+    {"a model's", [](const Type & type, char * x, size_t blocks) {
+        static size_t next = 0;
+        quantized(type, x, blocks, [] { return double(real[next++ % real.size()]); }); }},
     {"like a model's", [](const Type & type, char * x, size_t blocks) {
         quantized(type, x, blocks, [] { return 0.02*normal(); }); }},
     {"with outliers", [](const Type & type, char * x, size_t blocks) {
@@ -235,8 +241,16 @@ void measure(const Type & type, const Weights & weights, const Activations & kin
 } // namespace
 
 int main(int argc, char ** argv) {
-    if (argc != 3) {
-        std::fprintf(stderr, "usage: error ROWS SEED\n");
+    if (argc != 4) {
+        std::fprintf(stderr, "usage: error ROWS SEED WEIGHTS\n");
+        return 2;
+    }
+    std::ifstream file(argv[3], std::ios::binary);
+    for (float w; file.read((char *) &w, sizeof(w));) {
+        real.push_back(w);
+    }
+    if (real.empty()) {
+        std::fprintf(stderr, "no weights in %s\n", argv[3]);
         return 2;
     }
     const int rows = std::atoi(argv[1]);
