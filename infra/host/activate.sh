@@ -58,8 +58,8 @@ lock_generations() {
     mkdir -p "$generations" "$root/found"
     exec 9<"$generations"
     flock -n 9 || {
-        say "waiting for another activation to end"
-        flock -w "$lock_wait" 9 || die 9 "another activation is still running after $(duration "$lock_wait")"
+        say "waiting for another activation, or tune, to end"
+        flock -w "$lock_wait" 9 || die 9 "another activation, or tune, is still running after $(duration "$lock_wait")"
     }
     notes=$(mktemp -d "$generations/.notes.XXXXXX")
     trap 'rm -rf -- "$notes"' EXIT

@@ -148,8 +148,10 @@ END
     printf 'in\tfacts\t%s\t%s\n' architecture "$machine_type" kernel "$kernel" os "$(os_name)" machine "$(machine_name)"
     printf 'in#\tfacts\t%s\t%s\n' cores "$(nproc)" memoryMb "$(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo)" \
         freeMb "$(free_mb "$place")"
-    [ ! -f "$root/facts/tune.env" ] ||
-        printf 'in\tfacts\ttuned\t%s\n' "$(sed 's/^POLLEX_TUNED=//' "$root/facts/tune.env" | tr '\n' ' ' | sed 's/ $//')"
+    [ ! -f "$root/facts/tune.env" ] || {
+        printf 'in\tfacts\ttuned\t%s\n' "$(sed '/^#/d; s/^POLLEX_TUNED=//' "$root/facts/tune.env" | tr '\n' ' ' | sed 's/ $//')"
+        sed -n "s/^# fastest model: /in${tab}facts${tab}fastestModel${tab}/p" "$root/facts/tune.env"
+    }
 }
 
 os_name() {

@@ -434,17 +434,25 @@ def test_a_damaged_model_is_made_again(life: Deployment) -> None:
 def test_the_board_finds_its_own_fastest_options(life: Deployment) -> None:
     """If this fails, a board cannot say how it is fastest, `refresh` hides it, or `tune: adopt` does nothing."""
     life.values["pollex:server"]["tune"] = "adopt"
-    life.write()
+    life.write(model__quantise={"type": "Q4_0", "requantise": True})
     life.pulumi.up()
-    # a few tokens only: which options win is this machine's affair, that the winner is adopted is the tools'
+    # a few tokens only: what wins is this machine's affair, that it is adopted, and no other file, is the tools'
     found = life.board.run("POLLEX_TUNE_PROMPT=8 POLLEX_TUNE_ANSWER=2 pollex-host tune", user="root").stdout
-    winner = json.loads(found)["winner"]
+    answer = json.loads(found)
+    made, published = "SmolLM2-135M-Instruct.Q4_1.to-Q4_0-Q8_0-Q8_0.gguf", "SmolLM2-135M-Instruct.Q4_1.gguf"
+    assert answer["model"] == made
+    assert {row.partition(": ")[0] for row in answer["table"]} == {made, published}
+    assert answer["fastest"] == made or answer["advice"] == "remove the line `quantise: …` below pollex:model"
     (pid,) = life.show("MainPID")
-    assert life.board.run(f"tr '\\0' ' ' </proc/{pid}/cmdline", user="root").stdout.strip().endswith(winner)
+    command = life.board.run(f"tr '\\0' ' ' </proc/{pid}/cmdline", user="root").stdout.strip()
+    assert command.endswith(answer["winner"])
+    assert f"/{made} " in command
     assert life.polish("Say hello.")
     life.pulumi.refresh()
     (generation,) = [one for one in life.pulumi.resources() if one["type"].endswith(":Generation")]
-    assert generation["outputs"]["facts"]["tuned"] == winner
+    facts = generation["outputs"]["facts"]
+    assert facts["tuned"] == answer["winner"]
+    assert facts["fastestModel"].startswith(answer["fastest"])
     assert life.pulumi.up("--refresh").changes == {}
     del life.values["pollex:server"]["tune"]
     life.write()

@@ -257,7 +257,7 @@ def test_two_activations_wait_for_each_other(idle: Machine) -> None:
     for name in ("one", "two"):
         idle.sh(f"cat >/tmp/{name}", generation(name, mode="slow").encode())
     said = idle.sh("for g in one two; do pollex-host activate </tmp/$g 2>&1 & done; wait")
-    assert "waiting for another activation to end" in said
+    assert "waiting for another activation, or tune, to end" in said
     live = idle.json("status --json")
     assert live["generation"] in {"one", "two"}
     assert idle.json("activate", generation(live["generation"], mode="slow"))["changed"] == []
