@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,6 +94,22 @@ def locked(folder: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def made(final: Path, make: Callable[[Path], None]) -> Path:
+    """A file or folder that `make(part)` makes unless it is there; it appears complete or not at all.
+
+    Others that want something in the same folder wait meanwhile. Beside `part` is room for what is needed on the way.
+    """
+    if final.exists():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with locked(final.parent), tempfile.TemporaryDirectory(dir=final.parent, prefix=".part-") as scratch:
+        if not final.exists():
+            part = Path(scratch, final.name)
+            make(part)
+            part.rename(final)
+    return final
 
 
 def require() -> None:

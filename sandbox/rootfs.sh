@@ -2,28 +2,15 @@
 # rootfs.sh DIR       make DIR a bare Debian as a stand-in board starts from it: systemd, sshd, the login manu
 # rootfs.sh --inputs  print what besides this file decides the contents of DIR, one item a line
 #
-# Packages come from wherever this machine's apt takes the same release from; a machine of another release
-# leaves the choice to debootstrap.
+# It starts from what debian.sh makes.
 set -eu
 
-SUITE=bookworm
+here=$(dirname -- "$0")
 LOGIN=manu
 # What a flashed Jetson has as well. Compilers are missing on purpose: `pollex-host prepare` installs them.
 PRESENT=systemd,systemd-sysv,dbus,openssh-server,sudo,curl,ca-certificates,git,patch,python3,iproute2,procps
 # Fetched but not installed, so that installing them on a fresh board needs no download.
 FETCHED='g++ cmake make ninja-build ccache'
-
-# sources — this machine's apt sources of $SUITE as lines of sources.list; none if it runs another release.
-sources() {
-    # shellcheck disable=SC2016 # apt's own placeholders
-    apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-        grep -E " $SUITE(-updates|-security)? main\$" | sort -u || :
-}
-
-# acquire_settings — this machine's proxies and download checks, in apt's own syntax.
-acquire_settings() {
-    apt-config dump | grep -E '^Acquire::(https?::|Check-|Retries )' || :
-}
 
 # say WHAT — one line of progress.
 say() {
@@ -32,11 +19,8 @@ say() {
 
 # bootstrap DIR — the packages.
 bootstrap() {
-    mirror=$(sources | awk -v suite="$SUITE" '$3 == suite { print $2; exit }')
-    say "debootstrap $SUITE, about a minute"
-    debootstrap --variant=minbase --include="$PRESENT" "$SUITE" "$1" ${mirror:+"$mirror"} >&2
-    [ -z "$mirror" ] || sources >"$1/etc/apt/sources.list"
-    acquire_settings >"$1/etc/apt/apt.conf.d/90operator"
+    say 'debootstrap, about a minute'
+    sh "$here/debian.sh" "$1" --include="$PRESENT"
     # Machines behind an inspecting proxy trust more than Debian's list.
     [ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
         cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/ca-certificates.crt"
@@ -52,8 +36,6 @@ quicken() {
         e2scrub_reap.service fstrim.timer getty.target console-getty.service systemd-firstboot.service
     chroot "$1" systemctl -q set-default multi-user.target
     mkdir -p "$1/var/log/journal"
-    # A board is thrown away after a power failure of the machine, so dpkg need not wait for its disk.
-    echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
 }
 
 # admit DIR — who may log in: manu (with sudo) and root, by the one key that each board brings along.
@@ -78,9 +60,7 @@ case ${1:-} in
     exit 2
     ;;
 --inputs)
-    dpkg --print-architecture
-    sources
-    acquire_settings
+    sh "$here/debian.sh" --inputs
     ;;
 *)
     bootstrap "$1"

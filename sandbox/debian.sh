@@ -1,6 +1,9 @@
 #!/bin/sh
-# base.sh DIR       make DIR a bare Debian, as small as the published slim image's package set
-# base.sh --inputs  print what besides this file decides the contents of DIR, one item a line
+# debian.sh DIR [OPTION…]  make DIR a bare Debian with debootstrap, which takes the OPTIONs
+# debian.sh --inputs       print what besides this file decides the contents of DIR, one item a line
+#
+# Packages come from wherever this machine's apt takes the same release from; a machine of another release
+# leaves the choice to debootstrap.
 set -eu
 
 SUITE=bookworm
@@ -28,12 +31,13 @@ case ${1:-} in
     acquire_settings
     ;;
 *)
+    root=$1
+    shift
     mirror=$(sources | awk -v suite="$SUITE" '$3 == suite { print $2; exit }')
-    debootstrap --variant=minbase "$SUITE" "$1" ${mirror:+"$mirror"} >&2
-    [ -z "$mirror" ] || sources >"$1/etc/apt/sources.list"
-    acquire_settings >"$1/etc/apt/apt.conf.d/90operator"
-    # Nothing is run from this tree but apt and compilers, and none of it needs to survive a power cut.
-    echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/unsafe-io"
-    chroot "$1" apt-get clean
+    debootstrap --variant=minbase "$@" "$SUITE" "$root" ${mirror:+"$mirror"} >&2
+    [ -z "$mirror" ] || sources >"$root/etc/apt/sources.list"
+    acquire_settings >"$root/etc/apt/apt.conf.d/90operator"
+    # Whatever is made of it is thrown away after a power failure of the machine, so dpkg need not wait for its disk.
+    echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
     ;;
 esac

@@ -1,0 +1,53 @@
+"""Root file systems out of Debian's packages, each made once by a script and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from sandbox.machine import CHECKOUT, SandboxError, cache, locked, run, say
+
+BARE = CHECKOUT / "sandbox" / "debian.sh"
+"""Makes a Debian with nothing in it."""
+
+
+def key(script: Path, *others: Path) -> str:
+    """16 hex digits of the SHA-256 over the script, other files that it needs and what it reads of this machine."""
+    inputs = "".join(file.read_text() for file in (script, *others)) + run(["sh", script, "--inputs"]).stdout
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
+
+
+def made(script: Path, *others: Path, saying: str) -> Path:
+    """The finished root file system; the first caller makes it, others wait for that one.
+
+    Args:
+        script: `script DIR` makes it.
+        others: files that the script needs.
+        saying: what the first caller is told.
+
+    Raises:
+        SandboxError: it could not be made; the whole log lies beside it.
+    """
+    shelf = cache() / script.stem
+    final = shelf / key(script, *others)
+    if final.is_dir():
+        return final
+    shelf.mkdir(parents=True, exist_ok=True)
+    with locked(shelf) as lock:
+        if final.is_dir():
+            return final
+        part, log = final.with_suffix(".part"), final.with_suffix(".log")
+        shutil.rmtree(part, ignore_errors=True)
+        say(saying)
+        # What debootstrap mounts is mounted for it alone, and gone with it however it ends.
+        command = ["unshare", "--mount", "sh", str(script), str(part)]
+        with log.open("wb") as stream:
+            status = subprocess.run(command, stdout=stream, stderr=stream, pass_fds=[lock], check=False).returncode
+        if status != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            raise SandboxError(f"{script.name} failed with status {status}; whole log: {log}\n{tail}")
+        part.rename(final)
+        log.unlink()
+    return final
