@@ -15,7 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.machine import SandboxError, cache, locked, run, say
+from sandbox.machine import SandboxError, cache, made, run, say
 
 ARCHITECTURE = "sm_53"
 """The Jetson Nano's GPU, compute capability 5.3."""
@@ -64,15 +64,7 @@ def toolkit() -> Path:
     if platform.machine() != "x86_64":
         raise SandboxError(f"NVIDIA's assembler is packaged for x86_64 machines only, not for {platform.machine()}")
     key = hashlib.sha256(repr((PACKAGES, _PLACES, _VERSION, "lib64")).encode()).hexdigest()[:32]
-    folder = cache() / "nvidia"
-    folder.mkdir(parents=True, exist_ok=True)
-    final = folder / key
-    with locked(folder):
-        if not final.is_dir():
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                _unpack(_download(Path(scratch)), Path(scratch, "toolkit"))
-                Path(scratch, "toolkit").rename(final)
-    return final
+    return made(cache() / "nvidia" / key, lambda part: _unpack(_download(part.parent), part))
 
 
 def _download(scratch: Path) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from infra.profiles import PROFILES, SPARSE
 from infra.spec import Source
 from infra.store import sha256
 from sandbox import source
-from sandbox.machine import SandboxError, cache, locked, run, say
+from sandbox.machine import SandboxError, cache, made, run, say
 
 CPU_FLAGS = ("-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON")
 """As in the sandbox's stack file: every PC since about 2015."""
@@ -51,21 +50,18 @@ def built(pin: Source, flags: Sequence[str], *names: str) -> Programs:
     series = patches.load(PROFILES["cpu"].series, tag=pin.tag)
     flags = (*PROFILES["cpu"].flags, *flags)
     key = sha256("\n".join([pin.tree, *(patch.sha256 for patch in series), *flags, *names]))[:32]
-    folder = cache() / "bench" / f"programs-{key}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.parent):
-        if not folder.is_dir():
-            if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
-                raise SandboxError(f"compiling needs {', '.join(missing)}: `python -m sandbox.machine` brings it")
-            say(f"compiling {', '.join(names)} of {pin.tag}: some minutes, once")
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".build-") as scratch:
-                tree, made = Path(scratch, "source"), Path(scratch, "made")
-                source.obtain(pin, Path(scratch)).unpack(tree, "CMakeLists.txt", *SPARSE)
-                source.apply(tree, (patch.name for patch in series))
-                run(["cmake", "-G", "Ninja", *flags, "-S", tree, "-B", tree / "b"])
-                run(["ninja", "-C", tree / "b", *names])
-                made.mkdir()
-                for name in names:
-                    shutil.move(tree / "b" / "bin" / name, made / name)
-                made.replace(folder)
-    return Programs(pin.tag, folder)
+
+    def make(part: Path) -> None:
+        if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+            raise SandboxError(f"compiling needs {', '.join(missing)}: `python -m sandbox.machine` brings it")
+        say(f"compiling {', '.join(names)} of {pin.tag}: some minutes, once")
+        tree = part.with_name("source")
+        source.obtain(pin, part.parent).unpack(tree, "CMakeLists.txt", *SPARSE)
+        source.apply(tree, (patch.name for patch in series))
+        run(["cmake", "-G", "Ninja", *flags, "-S", tree, "-B", tree / "b"])
+        run(["ninja", "-C", tree / "b", *names])
+        part.mkdir()
+        for name in names:
+            shutil.move(tree / "b" / "bin" / name, part / name)
+
+    return Programs(pin.tag, made(cache() / "bench" / f"programs-{key}", make))

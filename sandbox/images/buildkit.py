@@ -8,13 +8,16 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from infra.buildx import BuildRequest
 from sandbox.images import tools
+from sandbox.images.build import Built, build
 from sandbox.images.mounts import release
-from sandbox.machine import SandboxError
+from sandbox.machine import CHECKOUT, SandboxError
 
 _READY_SECONDS = 30
 
@@ -23,7 +26,7 @@ class BuildKit:
     """One daemon with its own cache, and a buildx that talks to nothing else.
 
     >>> with BuildKit(folder) as kit:
-    ...     subprocess.run([*kit.buildx, *buildx.argv(request, builder=kit.name)], env=kit.environment)
+    ...     kit.build(request, print)
     """
 
     name = "pollex"
@@ -52,6 +55,24 @@ class BuildKit:
         """In which buildx knows the builder and no docker daemon."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER_", "BUILDX_"))}
         return {**kept, "DOCKER_CONFIG": str(tools.plugins(self._tools, self.folder / "docker"))}
+
+    def build(
+        self, request: BuildRequest, say: Callable[[str], None], extra: Sequence[str] = (), folder: Path = CHECKOUT
+    ) -> Built:
+        """Build and push, as `sandbox.images.build.build` says.
+
+        Raises:
+            BuildError: it failed.
+        """
+        return build(
+            request,
+            program=self.buildx,
+            builder=self.name,
+            folder=folder,
+            environment=self.environment,
+            say=say,
+            extra=extra,
+        )
 
     def __enter__(self) -> Self:
         """Start the daemon and wait until it answers.

@@ -11,9 +11,9 @@ from infra import polishimage, spec
 from infra.spec import ImageStack
 from infra.store import Derivation
 from sandbox.images import stack
-from sandbox.images.build import BuildError, build
+from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
-from sandbox.machine import CHECKOUT, SandboxError, cache, locked
+from sandbox.machine import SandboxError, cache, locked
 from sandbox.toolchain.progress import Progress
 
 TAG = "localhost/polish:sandbox"
@@ -52,14 +52,6 @@ def _build(declared: ImageStack, made: Derivation, target: Path) -> None:
         Progress("building the polish service's image", sys.stderr) as progress,
     ):
         try:
-            build(
-                here,
-                program=kit.buildx,
-                builder=kit.name,
-                folder=CHECKOUT,
-                environment=kit.environment,
-                say=progress.say,
-                extra=polishimage.secrets(trusted),
-            )
+            kit.build(here, progress.say, polishimage.secrets(trusted))
         except BuildError as error:
             raise SandboxError(f"the polish service's image was not built: {error}") from error

@@ -18,10 +18,10 @@ from infra import attest, buildx, spec
 from infra.registry import Repository
 from infra.spec import ImageStack
 from sandbox.images import stack
-from sandbox.images.build import BuildError, build
+from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.registry import Registry
-from sandbox.machine import CHECKOUT, SandboxError, cache, locked, say
+from sandbox.machine import SandboxError, cache, locked, say
 from sandbox.mirror import Mirror, directory
 from sandbox.toolchain.progress import Progress
 
@@ -109,14 +109,7 @@ def _make(kept: Path, values: dict[str, Any]) -> None:
         _, plan = parse(stack.at(registry.address, values))
         with Progress("building the image", sys.stderr) as progress:
             try:
-                built = build(
-                    plan.request,
-                    program=kit.buildx,
-                    builder=kit.name,
-                    folder=CHECKOUT,
-                    environment=kit.environment,
-                    say=progress.say,
-                )
+                built = kit.build(plan.request, progress.say)
             except BuildError as error:
                 raise SandboxError(f"the image was not built: {error}") from error
     (kept / "digest").write_text(built.digest)

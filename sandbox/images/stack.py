@@ -6,23 +6,21 @@ import copy
 import os
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from infra import review
 from infra.registry import RegistryError, Repository
 from sandbox import fetch
 from sandbox.images import base
 from sandbox.machine import CHECKOUT, say
+from sandbox.source import CARRIED
 
 COMMITTED = CHECKOUT / "stacks" / "Pulumi.image.yaml"
-SANDBOX = CHECKOUT / "stacks" / "Pulumi.sandbox.yaml"
 
 
 def committed() -> dict[str, Any]:
     """The values of the committed stack, keyed without the namespace."""
-    return _values(COMMITTED)
+    return review.values(COMMITTED)
 
 
 def reachable(registry: str, mirror: str, **changes: Any) -> dict[str, Any]:
@@ -59,7 +57,7 @@ def at(registry: str, values: Mapping[str, Any], **changes: Any) -> dict[str, An
 def _source(mirror: str) -> dict[str, Any]:
     """The sandbox's source, fetched."""
     fetch.fetch(fetch.BUNDLE)
-    return {"source": {**_values(SANDBOX)["source"], "mirrors": [f"bundle {mirror}/{fetch.BUNDLE}"]}}
+    return {"source": {**CARRIED.model_dump(), "mirrors": [f"bundle {mirror}/{fetch.BUNDLE}"]}}
 
 
 def _answers(image: str) -> bool:
@@ -81,8 +79,3 @@ def _has(mirror: str) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0
-
-
-def _values(file: Path) -> dict[str, Any]:
-    config = yaml.safe_load(file.read_text())["config"]
-    return {key.removeprefix("pollex:"): value for key, value in config.items()}

@@ -16,12 +16,12 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sandbox import source
-from sandbox.machine import CHECKOUT, SandboxError, cache, locked, run, say
+from sandbox.machine import CHECKOUT, SandboxError, cache, made, run, say
 
 Kind = Literal["F32", "F16", "Q8_0"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -56,7 +56,7 @@ def model(kind: Kind) -> Path:
             _python("convert.py", tree / SCRIPT, _weights(), *options, part, path=[str(tree / "gguf-py")])
 
     key = _key(_packages_key(), source.CARRIED.tree, (_HERE / "convert.py").read_text())
-    return _made(cache() / "models" / key / f"{NAME}.{kind}.gguf", convert)
+    return made(cache() / "models" / key / f"{NAME}.{kind}.gguf", convert)
 
 
 def vectors(texts: Sequence[str], limit: int = LIMIT) -> list[list[float]]:
@@ -89,7 +89,7 @@ def _encoded(wanted: str, texts: Sequence[str], limit: int) -> list[list[Any]]:
             _python("encode.py", wanted, _weights(), limit, asked.name, part)
 
     key = _key(_packages_key(), (_HERE / "encode.py").read_text(), wanted, limit, question)
-    answer = _made(cache() / "reference" / "answers" / f"{key}.{wanted}.json", encode)
+    answer = made(cache() / "reference" / "answers" / f"{key}.{wanted}.json", encode)
     return list(json.loads(answer.read_text()))
 
 
@@ -106,7 +106,7 @@ def _packages() -> Path:
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--no-compile"]
         run([sys.executable, "-m", "pip", "--python", _PYTHON, "install", *options, "--target", part, "-r", _LOCK])
 
-    return _made(cache() / "reference" / "packages" / _packages_key(), install)
+    return made(cache() / "reference" / "packages" / _packages_key(), install)
 
 
 def _packages_key() -> str:
@@ -129,16 +129,3 @@ def _python(script: str, *arguments: str | int | Path, path: Sequence[str] = ())
 def _key(*inputs: str | int) -> str:
     """32 hex digits of the SHA-256 over what decides a result."""
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
-
-
-def _made(final: Path, make: Callable[[Path], None]) -> Path:
-    """A file or folder that `make(part)` makes unless it is there; it appears complete or not at all."""
-    if final.exists():
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(final.parent), tempfile.TemporaryDirectory(dir=final.parent, prefix="part-") as scratch:
-        if not final.exists():
-            part = Path(scratch, final.name)
-            make(part)
-            part.rename(final)
-    return final

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.machine import cache
 from sandbox.toolchain import ToolchainError, golang
 
 CHECKOUT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def choose_pulumi(checkout: Path) -> Choice:
     if (found := pulumi_on_path(os.environ.get("PATH", os.defpath))) is not None:
         path, version = found
         return Choice(f"pulumi {version}: {path}", _link(link, path))
-    folder, built = golang.ensure(golang.cache_folder(), golang.find_go())
+    folder, built = golang.ensure(cache(), golang.find_go())
     new = _link(link, folder / "pulumi")
     return Choice(f"pulumi {golang.version()}: built from Go modules{'' if built else ' (cached)'}", new)
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,13 +125,6 @@ def key(go: Go, modules: tuple[Module, ...] = MODULES) -> str:
         "go": [go.version, go.os, go.architecture],
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """`$POLLEX_CACHE`, `$XDG_CACHE_HOME/pollex` or `~/.cache/pollex`."""
-    if own := environment.get("POLLEX_CACHE"):
-        return Path(own)
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pollex"
 
 
 def ensure(cache: Path, go: Go) -> tuple[Path, bool]:

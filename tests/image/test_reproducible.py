@@ -15,7 +15,7 @@ from infra.registry import Repository
 from infra.spec import ImageStack
 from sandbox.deployment import copy_project
 from sandbox.images import stack
-from sandbox.images.build import BuildError, Built, build
+from sandbox.images.build import BuildError, Built
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.registry import Registry
 from sandbox.mirror import Mirror
@@ -73,15 +73,7 @@ def asked(registry: Registry, bundle: Path, url: str, name: str) -> BuildRequest
 
 
 def made(request: BuildRequest, kit: BuildKit, project: Path, *extra: str) -> Built:
-    return build(
-        request,
-        program=kit.buildx,
-        builder=kit.name,
-        folder=project,
-        environment=kit.environment,
-        say=lambda _: None,
-        extra=extra,
-    )
+    return kit.build(request, lambda _: None, extra, project)
 
 
 def test_two_clean_builds_have_one_digest(tmp_path: Path, registry: Registry, bundle: Path, served: str) -> None:

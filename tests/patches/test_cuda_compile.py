@@ -11,9 +11,7 @@ import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +20,7 @@ import pytest
 from bench import nvidia
 from infra import patches
 from infra.store import sha256
-from sandbox.machine import cache, locked
+from sandbox.machine import cache, made
 from sandbox.source import NANO
 from tests.patches.nano import CUDA, PROFILE, arguments, select
 
@@ -90,25 +88,11 @@ def cubins(nano: Path, toolkit: Path) -> Path:
     series = [patch.sha256 for patch in patches.load(PROFILE.series, tag=NANO.tag)]
     inputs = [about, nvidia.PACKAGES, NANO.tree, *series, *PROFILE.flags, *STRICT, *stubs]
     final = cache() / "tests" / f"cubins-{sha256(''.join(inputs))[:32]}"
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(final.parent):
-        if not final.exists():
-            with unfinished(final) as folder:
-                build(nano, toolkit, folder)
-    return final
-
-
-@contextmanager
-def unfinished(final: Path) -> Iterator[Path]:
-    """A folder that gets its name when the block ends well."""
-    with TemporaryDirectory(dir=final.parent) as scratch:
-        part = Path(scratch, "part")
-        part.mkdir()
-        yield part
-        part.rename(final)
+    return made(final, lambda part: build(nano, toolkit, part))
 
 
 def build(tree: Path, toolkit: Path, into: Path) -> None:
+    into.mkdir()
     units = sorted(select(tree, *arguments()).sources)
     with ThreadPoolExecutor(2) as pool:
         said = pool.map(lambda unit: compile_unit(tree, toolkit, unit, into / f"{Path(unit).stem}.cubin"), units)
@@ -118,13 +102,13 @@ def build(tree: Path, toolkit: Path, into: Path) -> None:
 
 def test_every_file_compiles_for_the_nano(nano: Path, cubins: Path) -> None:
     """If this fails, the build ends on the board, after up to an hour, in a file that its compilers do not take."""
-    made = {cubin.stem: cubin.read_bytes() for cubin in cubins.iterdir()}
-    assert made.keys() == {Path(unit).stem for unit in select(nano, *arguments()).sources}
-    for unit, code in made.items():
+    found = {cubin.stem: cubin.read_bytes() for cubin in cubins.iterdir()}
+    assert found.keys() == {Path(unit).stem for unit in select(nano, *arguments()).sources}
+    for unit, code in found.items():
         machine, flags = struct.unpack_from("<H", code, 18)[0], struct.unpack_from("<I", code, 48)[0]
         assert (code[:4], machine, flags & 0xFF) == (b"\x7fELF", EM_CUDA, 53), unit
-    assert b"mul_mat_vec_q" in made["mmvq"]
-    assert b"mul_mat_q" not in b"".join(made.values())
+    assert b"mul_mat_vec_q" in found["mmvq"]
+    assert b"mul_mat_q" not in b"".join(found.values())
 
 
 def test_newer_cpp_is_refused(nano_source: Path, toolkit: Path, tmp_path: Path) -> None:
