@@ -87,7 +87,7 @@ bench-embeddings: $(V)/.ready ## embeddings as the image serves them, beside Oll
 
 .PHONY: bench-image
 bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, embeddings a second, memory
-	@$(V)/python bench/image.py --build
+	@$(V)/python -m bench.image --build
 
 .PHONY: bench-sass
 bench-sass: $(V)/.ready ## what the Nano can decode, predicted from machine code (MODELS="a.gguf …")

@@ -11,9 +11,7 @@ and, with two free cores, a quarter of an hour; where one is missing it says whi
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -27,9 +25,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import record
 from sandbox import cuda, nvcc, source
 from sandbox.cuda import Build
-from sandbox.machine import CHECKOUT, SandboxError, cache, run, say
+from sandbox.machine import SandboxError, cache, run, say
 
 ORIGINAL = Path(__file__).parent / "original"
 GOAL = 0.33
@@ -218,7 +217,7 @@ def main() -> None:
         "runs": {"ours": ours.spread(), "peer": original.spread()},
         "extrapolated_board_minutes": round(BOARD_MINUTES * ratio),
         "extrapolation": f"{BOARD_MINUTES} minutes, as the original recipe states, times the ratio; not measured",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, mean load {statistics.mean(load):.1f}",
+        "mean_load": round(statistics.mean(load), 1),
         "versions": f"{versions(root)}, llama.cpp {source.NANO.tag}",
         "steps": {
             short(output): {"peer": theirs.get(output), "ours": mine.get(output)} for output in sorted(theirs | mine)
@@ -226,11 +225,9 @@ def main() -> None:
     }
     print("\n".join(table(theirs, mine, rows)))
     print(f"\nratio {ratio:.3f} (goal: at most {GOAL}), by processor time {report['cpu_ratio']}")
-    print(f"{report['versions']}; {report['machine']}")
+    print(f"{report['versions']}; {record.machine()}, mean load {report['mean_load']}")
     print(f"extrapolated, not measured: {BOARD_MINUTES} min on the board become {BOARD_MINUTES * ratio:.0f} min")
-    target = CHECKOUT / "build" / "bench" / "compile.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n")
+    record.write(report)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the image costs: size, build, start, embeddings a second, memory.
 
-    python bench/image.py [--runs N] [--build]
+    python -m bench.image [--runs N] [--build]
 
 Prints a table and writes build/bench/image.json. The peer is the original recipe's image for ARM64, of about 200 MB
 compressed by its author's word; what it costs to emulate a compiler instead of crossing is measured with one file of
@@ -15,7 +15,6 @@ import concurrent.futures
 import gzip
 import io
 import json
-import os
 import platform
 import shutil
 import statistics
@@ -29,19 +28,18 @@ from typing import Any
 
 import httpx
 
+from bench import record
 from infra.registry import Repository
 from sandbox import source
 from sandbox.images import emulation, stack
-from sandbox.images.build import build
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import Published, parse, published
 from sandbox.images.registry import Registry
-from sandbox.machine import SandboxError, cache, run
+from sandbox.machine import SandboxError, cache, made, run
 from sandbox.minilm import model
 from sandbox.mirror import Mirror, directory
 
-ROOT = Path(__file__).parent.parent
 PEER_MB = 200
 """The original recipe's image, compressed."""
 FILE = "src/llama-chat.cpp"
@@ -93,20 +91,16 @@ def emulation_factor(folder: Path) -> dict[str, float]:
 
 def compiler_tree(architecture: str, package: str) -> Path:
     """A Debian with a compiler, unpacked but not installed: nothing of it has to be run for that."""
-    final = cache() / "images" / f"compiler-{architecture}-{package}"
-    if final.is_dir():
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".compiler-", dir=final.parent) as temporary:
-        tree = Path(temporary, "tree")
+
+    def make(tree: Path) -> None:
         words = ["debootstrap", f"--arch={architecture}", "--foreign", "--variant=minbase", f"--include={package}"]
         run([*words, "bookworm", tree])
         for archive in sorted((tree / "var/cache/apt/archives").glob("*.deb")):
             with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as unpack:
                 extract = ["tar", "-x", "--keep-directory-symlink", "-C", str(tree)]
                 subprocess.run(extract, stdin=unpack.stdout, check=True)
-        tree.rename(final)
-    return final
+
+    return made(cache() / "images" / f"compiler-{architecture}-{package}", make)
 
 
 def clean_build(image: Published, folder: Path) -> dict[str, Any]:
@@ -114,14 +108,7 @@ def clean_build(image: Published, folder: Path) -> dict[str, Any]:
     with Mirror(directory()) as mirror, Registry(folder / "again") as registry, BuildKit(folder / "kit") as kit:
         _, plan = parse(stack.reachable(registry.address, mirror.url))
         began = time.monotonic()
-        built = build(
-            plan.request,
-            program=kit.buildx,
-            builder=kit.name,
-            folder=ROOT,
-            environment=kit.environment,
-            say=lambda _: None,
-        )
+        built = kit.build(plan.request, lambda _: None)
         return {"seconds": round(time.monotonic() - began), "same_digest": built.digest == image.digest}
 
 
@@ -180,9 +167,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     for name, value in report.items():
         print(f"{name:34}{value if not isinstance(value, dict) else json.dumps(value)}")
-    target = ROOT / "build" / "bench" / "image.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n")
+    record.write(report)
 
 
 def measure(folder: Path, runs: int, *, whole: bool) -> dict[str, Any]:
@@ -204,7 +189,7 @@ def measure(folder: Path, runs: int, *, whole: bool) -> dict[str, Any]:
         "peer": PEER_MB,
         "ratio": round(ours / PEER_MB, 4),
         "runs": runs,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": f"Python {platform.python_version()}",
         "sizes_mb": found,
         **served,
         "clean_build": built,

@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import math
 import os
-import platform
 import random
 import re
 import statistics
@@ -30,6 +28,7 @@ from pathlib import Path
 
 import httpx
 
+from bench import record
 from bench.programs import Programs, programs
 from infra import ROOT
 from infra.store import sha256
@@ -228,7 +227,6 @@ def measure(source: Path, recipes: list[str], chunks: int) -> dict[str, object]:
         "tag": tools.tag,
         "text": f"{PACKAGE}, {chunks} chunks of 512 tokens",
         "source_is_quantised": source.name == fetch.MODEL,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "models": rows,
     }
 
@@ -250,9 +248,7 @@ def main() -> None:
         print(
             f"{row['model']:34}{row['mb']:>8.1f}{ppl:>20}{row['ratio']:>8.3f}{row['same']:>11.0%}{row['words']:>12.1%}"
         )
-    target = ROOT / "build" / "bench" / "quality.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n")
+    record.write(report)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+from infra import ROOT
+
 FOLDER = ROOT / "build" / "bench"
 
 

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.record import FOLDER, ROOT
+from bench.record import FOLDER
+from infra import ROOT
 
 KEPT = ROOT / "docs" / "benchmarks"
 PAGE = ROOT / "docs" / "benchmarks.md"

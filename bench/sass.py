@@ -11,20 +11,17 @@ those that the method was checked with. Everything it says of tokens a second is
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import record
 from bench.nvidia import Kernel, compile_unit
 from bench.roofline import Point, svg
 from bench.source import checkout
 from bench.tensors import QWEN, SEED_BYTES, GgufError, Model, models, read, size
-from infra import ROOT
 from sandbox.machine import SandboxError
 
 PATCH = "0021-cuda-half2-mat-vec.patch"
@@ -338,7 +335,7 @@ def report(tag: str, wanted: list[Model], upstream: Costs, ours: Costs) -> dict[
         "peer": round(before.instructions / 1e9, 3),
         "ratio": round(after.instructions / before.instructions, 3),
         "runs": 1,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, clang 14 and ptxas 11.8; source {tag}",
+        "versions": f"clang 14, ptxas 11.8, llama.cpp {tag}",
         "predicted_by": "inner loops only, against nominal limits: 118 G instructions/s, 118 GB/s of loads, 25.6 GB/s "
         "of memory; owners of the board report 5.3 to 6.7 tok/s where it says 6.3, and about 8 where it says 9.9",
         "predicted_tokens_per_second": {
@@ -390,10 +387,8 @@ def measure(files: list[Path]) -> None:
     print_costs(upstream, ours)
     print_predictions(wanted, upstream, ours)
     print_prompt(PROMPT)
-    target = ROOT / "build" / "bench"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "sass.json").write_text(json.dumps(report(source.tag, wanted, upstream, ours), indent=2) + "\n")
-    (target / "sass.svg").write_text(plot(upstream, ours))
+    written = record.write(report(source.tag, wanted, upstream, ours))
+    written.with_suffix(".svg").write_text(plot(upstream, ours))
 
 
 def main() -> None:

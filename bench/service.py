@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import platform
 import shutil
 import statistics
@@ -24,9 +22,9 @@ from pathlib import Path
 
 import httpx
 
+from bench import record
 from bench.servers import free_port, running, service
 
-ROOT = Path(__file__).parent.parent
 TEXT = "I has went to the libary yesterday and buyed two book."
 CLIENTS = 200
 HAPROXY = """
@@ -51,7 +49,7 @@ def latencies(runs: int) -> dict[str, list[float]]:
     with ExitStack() as stack:
         ports = {name: free_port() for name in ("upstream", "port")}
         direct, proxied = (f"http://127.0.0.1:{ports[name]}" for name in ("upstream", "port"))
-        script = str(ROOT / "bench" / "upstream.py")
+        script = str(Path(__file__).with_name("upstream.py"))
         stack.enter_context(running([sys.executable, script, str(ports["upstream"])], f"{direct}/health"))
         config = Path(stack.enter_context(tempfile.TemporaryDirectory()), "haproxy.cfg")
         config.write_text(HAPROXY.format(**ports))
@@ -126,7 +124,7 @@ def main() -> None:
         "peer": round(median["haproxy"], 3),
         "ratio": round(median["pollex"] / median["haproxy"], 3),
         "runs": runs,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": f"Python {platform.python_version()}",
         "median_ms": {name: round(value, 3) for name, value in median.items()},
         "p99_ms": {name: round(value, 3) for name, value in p99.items()},
         "requests_per_second": round(per_second),
@@ -142,9 +140,7 @@ def main() -> None:
     print(f"answered in the queue   {whole:>10} of {CLIENTS}")
     print(f"cold start              {start:>10.2f} s")
     print(f"resident at rest        {memory:>10.1f} MB")
-    target = ROOT / "build" / "bench" / "service.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(report, indent=2) + "\n")
+    record.write(report)
 
 
 if __name__ == "__main__":
