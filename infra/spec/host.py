@@ -93,8 +93,8 @@ Quant = Literal["F16", "Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "Q5_K", "
 """How llama-quantize can store one tensor."""
 
 
-class ModelSource(Value):
-    """A GGUF file of higher precision that the served one is made from."""
+class GgufFile(Value):
+    """A GGUF file, named by its hash."""
 
     size: Annotated[int, Field(ge=1, description="the file's size in bytes")]
     sha256: Annotated[Hex64, Field(description="the file's SHA-256, 64 hex digits")]
@@ -122,21 +122,13 @@ class Quantise(Value):
     ] = False
 
 
-class Model(Value):
-    """One GGUF file, named by its hash."""
+class Model(GgufFile):
+    """The model that is served: a GGUF file."""
 
     name: Annotated[Line, Field(description="the name that clients see, such as qwen2.5:1.5b-gpu")]
     path: Annotated[Path, Field(description="where the file appears on the host, such as /opt/llama-models/NAME.gguf")]
-    size: Annotated[int, Field(ge=1, description="the file's size in bytes")]
-    sha256: Annotated[Hex64, Field(description="the file's SHA-256, 64 hex digits")]
-    revision: Annotated[
-        Line | None, Field(description="the publisher's revision that `url` names; for people, the hash decides")
-    ] = None
-    url: Annotated[Url, Field(description="where the publisher has it")]
-    mirrors: Annotated[tuple[Url, ...], Field(description="further places, asked in order after `url`")] = ()
-
     source: Annotated[
-        ModelSource | None,
+        GgufFile | None,
         Field(description="the file that `quantise` starts from; null: from the file above. Not fetched without it"),
     ] = None
     quantise: Annotated[
@@ -145,7 +137,7 @@ class Model(Value):
     ] = None
 
     @property
-    def origin(self) -> Model | ModelSource:
+    def origin(self) -> GgufFile:
         """The file that is downloaded, whether to be served or to be quantised."""
         return self if self.quantise is None or self.source is None else self.source
 
