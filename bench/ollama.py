@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from bench.servers import free_port, running
-from sandbox.machine import SandboxError, cache, locked, run, say
+from sandbox.machine import SandboxError, cache, made, run, say
 from sandbox.toolchain import ToolchainError, golang
 
 MODULE = golang.Module(folder=Path(__file__).parent / "peers" / "ollama")
@@ -41,33 +41,26 @@ def program() -> Path:
         raise SandboxError(str(error)) from error
     inputs = [*MODULE.texts, go.version, go.os, go.architecture]
     final = cache() / "peers" / f"ollama-{hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]}"
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(final.parent):
-        if not final.is_dir():
-            say(f"building Ollama {version()} and its CPU backend: some minutes, once")
-            with tempfile.TemporaryDirectory(prefix=".ollama-", dir=final.parent) as scratch:
-                _build(go, Path(scratch)).rename(final)
-    return final / "bin" / "ollama"
+    return made(final, partial(_build, go)) / "bin" / "ollama"
 
 
-def _build(go: golang.Go, scratch: Path) -> Path:
+def _build(go: golang.Go, part: Path) -> None:
     """A folder with bin/ollama and the libraries where that looks for them."""
-    made = scratch / "made"
+    say(f"building Ollama {version()} and its CPU backend: some minutes, once")
     environment = [f"{name}={value}" for name, value in golang.environment().items()]
     stamp = f"-ldflags=-s -w -X {PACKAGE}/version.Version={version().removeprefix('v')}"
-    build = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", stamp, "-o", f"{made}/bin/", PACKAGE]
+    build = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", stamp, "-o", f"{part}/bin/", PACKAGE]
     within: list[str | Path] = ["env", "-C", MODULE.folder, *environment, "CGO_ENABLED=1", go.command]
     run([*within, *build])
     source = run([*within, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", PACKAGE]).stdout.strip()
-    tree = scratch / "tree"
+    tree = part.with_name("tree")
     # its install paths are those of the first configuration
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_CCACHE=OFF", f"-DCMAKE_INSTALL_PREFIX={made}"]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_CCACHE=OFF", f"-DCMAKE_INSTALL_PREFIX={part}"]
     run(["cmake", "-G", "Ninja", "-S", source, "-B", tree, *options])
     run(["ninja", "-C", tree])
     run(["cmake", "--install", tree, "--component", "CPU"])
-    if not list((made / "lib" / "ollama").glob("libggml-cpu-*.so")):
+    if not list((part / "lib" / "ollama").glob("libggml-cpu-*.so")):
         raise SandboxError(f"the CPU backend of Ollama {version()} is not where the program looks for it")
-    return made
 
 
 @dataclass(frozen=True, slots=True)
