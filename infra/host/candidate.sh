@@ -8,14 +8,17 @@
 # Tokens of one measurement.
 tune_prompt=${POLLEX_TUNE_PROMPT:-300}
 tune_answer=${POLLEX_TUNE_ANSWER:-32}
+# Seconds for it: nobody is served meanwhile, so what hangs must end.
+tune_wait=${POLLEX_TUNE_WAIT:-1200}
 never=999999999
 
 # measure FILE CANDIDATE — sets ms, of a polish, and adds to the table: FILE, CANDIDATE, PROMPT tok/s, DECODE tok/s, MS,
 # and why it does not count.
 measure() {
     # shellcheck disable=SC2046 # neither options nor variables hold anything to split on but the spaces between them
-    attend env $(kernels_of "$2") "$bench" -m "$1" -ngl "$layers" $(bench_arguments "$2") \
-        -p "$tune_prompt" -n "$tune_answer" -r 3 -o jsonl >"$scratch/measured" 2>>"$log" || :
+    attend timeout "$tune_wait" env $(kernels_of "$2") "$bench" -m "$1" -ngl "$layers" $(bench_arguments "$2") \
+        -p "$tune_prompt" -n "$tune_answer" -r 3 -o jsonl >"$scratch/measured" 2>>"$log" ||
+        [ "$ended" != 124 ] || echo "it did not end within $tune_wait s" >>"$log"
     line=$(awk -f "$here/bench.awk" "$scratch/measured") || line="0 0 $never"
     IFS=' ' read -r prompt decode ms <<END
 $line

@@ -233,6 +233,15 @@ def test_a_bench_that_fails_is_said(live: Host) -> None:
     assert "broken" in done.stderr
 
 
+def test_a_bench_that_hangs_is_ended(live: Host) -> None:
+    """If this fails, a kernel that hangs keeps the server out of service until somebody logs in."""
+    (live.root / f"store/{BENCH}-llama-bench/bin/llama-bench").write_text("#!/bin/sh\nexec sleep 250\n")
+    live.environment["POLLEX_TUNE_WAIT"] = "1"
+    done = live.run("tune")
+    assert done.returncode == 1
+    assert "it did not end within 1 s" in done.stderr
+
+
 def test_a_killed_measurement_leaves_the_former_facts(live: Host) -> None:
     """If this fails, half a table is taken for a whole one, or the measurement goes on beside the server."""
     live.json("tune")
