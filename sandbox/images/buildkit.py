@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,7 @@ from infra.buildx import BuildRequest
 from sandbox.images import tools
 from sandbox.images.build import Built, build
 from sandbox.images.mounts import release
-from sandbox.machine import CHECKOUT, SandboxError
+from sandbox.machine import CHECKOUT, SandboxError, locked
 
 _READY_SECONDS = 30
 
@@ -44,6 +45,7 @@ class BuildKit:
         self._tools = programs or tools.ensure()
         self._socket: Path | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
+        self._claim = ExitStack()
 
     @property
     def buildx(self) -> list[str]:
@@ -75,13 +77,15 @@ class BuildKit:
         )
 
     def __enter__(self) -> Self:
-        """Start the daemon and wait until it answers.
+        """Start the daemon and wait until it answers; another one with this cache is waited for.
 
         Raises:
             SandboxError: it does not; holds the end of its log.
         """
         tools.command("runc", "runc")
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim.enter_context(locked(self.folder))
+        self._end_orphan()
         # in a folder of its own, because its whole name may only have 107 bytes
         self._socket = Path(tempfile.mkdtemp(prefix="pollex-kit-")) / "buildkitd.sock"
         command = [
@@ -91,6 +95,7 @@ class BuildKit:
         ]
         with self.log.open("wb") as log:
             self._daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._pid.write_text(str(self._daemon.pid))
         try:
             self._wait()
             self._register()
@@ -111,10 +116,35 @@ class BuildKit:
                 os.killpg(self._daemon.pid, signal.SIGKILL)
                 self._daemon.wait()
             self._daemon = None
+        self._pid.unlink(missing_ok=True)
         release(self.folder)
         shutil.rmtree(self.folder / "docker", ignore_errors=True)
         if self._socket is not None:
             shutil.rmtree(self._socket.parent, ignore_errors=True)
+        self._claim.close()
+
+    @property
+    def _pid(self) -> Path:
+        """Holds the daemon's number for as long as it runs."""
+        return self.folder / "buildkitd.pid"
+
+    def _end_orphan(self) -> None:
+        """End a daemon whose owner was killed: it would hold the cache for ever."""
+        if (left := self._orphan()) is not None:
+            os.killpg(left, signal.SIGKILL)
+            while self._orphan() is not None:
+                time.sleep(0.05)
+            release(self.folder)
+            shutil.rmtree(self.folder / "docker", ignore_errors=True)
+
+    def _orphan(self) -> int | None:
+        """Its number; that of a daemon which ended may be somebody else's by now."""
+        try:
+            left = int(self._pid.read_text())
+            command = Path(f"/proc/{left}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return left if str(self.folder).encode() in command else None
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from sandbox.images import stack
 from sandbox.images.build import BuildError, Built
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.registry import Registry
+from sandbox.machine import CHECKOUT
 from sandbox.mirror import Mirror
 
 TINY = Path(__file__).parents[1] / "host" / "tiny"
@@ -145,3 +147,13 @@ def test_a_full_disk_is_one_line(
     assert "\n" not in str(caught.value)
     with Repository(f"{registry.address}/sandbox/full") as repository:
         assert repository.manifest("latest") is None
+
+
+def test_a_builder_whose_owner_was_killed_is_replaced(tmp_path: Path) -> None:
+    """If this fails, one killed run keeps all later ones from building an image until somebody finds the daemon."""
+    start = f"BuildKit(Path({str(tmp_path / 'kit')!r})).__enter__(); os.kill(os.getpid(), 9)"
+    program = f"import os; from pathlib import Path; from sandbox.images.buildkit import BuildKit; {start}"
+    killed = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=False, stderr=subprocess.DEVNULL)
+    assert killed.returncode == -9
+    with BuildKit(tmp_path / "kit") as kit:
+        assert kit.log.read_text()
