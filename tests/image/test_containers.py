@@ -93,11 +93,11 @@ def test_chat_answers_through_the_published_port(chat: Container) -> None:
 def test_clients_that_keep_connections_do_not_wait_for_each_other(embeddings: Container) -> None:
     """If this fails, an application's pool of connections waits five seconds for each vector."""
     with ExitStack() as stack:
-        pool = [stack.enter_context(httpx.Client(base_url=embeddings.url, timeout=60)) for _ in range(12)]
+        pool = [stack.enter_context(httpx.Client(base_url=embeddings.url, timeout=60)) for _ in range(24)]
         begun = time.monotonic()
         for client in pool:
             client.get("/health").raise_for_status()  # an answer that costs nothing, also under emulation
-        assert time.monotonic() - begun < IDLE_SECONDS
+        assert time.monotonic() - begun < 2 * IDLE_SECONDS  # three at a time would take seven times as long
 
 
 def test_it_is_not_root_and_process_one_is_the_server(embeddings: Container) -> None:
