@@ -204,7 +204,7 @@ def test_retries(workshop: Workshop, sshd: Sshd, tmp_path: Path) -> None:
     gone = sshd.connection(port=free_port(), dial_error_limit=2)
 
     def relay() -> None:
-        time.sleep(3)
+        time.sleep(8)  # longer than a busy machine takes to the first try
         with socket.create_server(("127.0.0.1", port)) as server:
             server.settimeout(60)
             front, _ = server.accept()
