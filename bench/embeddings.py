@@ -158,12 +158,12 @@ def contestants(folder: Path, *, vary: bool) -> Iterator[dict[str, Contestant]]:
 
 def measure(servers: Mapping[str, Contestant], rounds: int) -> None:
     """Let them take turns; the first round, which loads and warms up, does not count."""
-    order = list(servers)
+    order, sent = list(servers), inputs()
     for turn in range(rounds + 1):
         for load in LOADS:
             order.append(order.pop(0))
             for name in order:
-                servers[name].round(load, inputs()[load.kind][: load.most])
+                servers[name].round(load, sent[load.kind][: load.most])
         if turn == 0:
             for server in servers.values():
                 server.seconds.clear()
