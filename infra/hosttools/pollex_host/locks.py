@@ -1,0 +1,54 @@
+"""One at a time: locks on folders, held by an open descriptor, so that whatever ends a process ends its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Lock:
+    """The lock of a folder, held until `release` or the end of the process; programs that it starts do not hold it."""
+
+    def __init__(self, folder: str) -> None:
+        """Open the folder, which must be there; nothing is locked yet."""
+        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def take(self, patience: float = 0) -> bool:
+        """Lock it, waiting up to `patience` seconds for whoever has it; whether it is ours."""
+        deadline = time.monotonic() + patience
+        while not (ours := self._try()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return ours
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        os.close(self._descriptor)
+
+
+@contextmanager
+def locked(folder: str) -> Iterator[bool]:
+    """Hold the folder's lock if nobody else has it; whether it is held."""
+    lock = Lock(folder)
+    try:
+        yield lock.take()
+    finally:
+        lock.release()
+
+
+def is_locked(folder: str) -> bool:
+    """Whether another process holds the folder's lock; looking takes it for a moment."""
+    try:
+        with locked(folder) as ours:
+            return not ours
+    except OSError:
+        return False

@@ -1,0 +1,26 @@
+"""Where things are on a host. Tests move them out of the machine's way; units and users know the defaults."""
+
+from __future__ import annotations
+
+import os
+
+ROOT = os.environ.get("POLLEX_ROOT", "/opt/pollex")
+"""The folder that holds everything of ours."""
+UNITS = os.environ.get("POLLEX_UNIT_DIR", "/etc/systemd/system")
+BIN = os.environ.get("POLLEX_BIN_DIR", "/usr/local/bin")
+
+STORE = f"{ROOT}/store"
+MANIFESTS = f"{ROOT}/drv"
+BUILDS = f"{ROOT}/build"
+LOGS = f"{ROOT}/log"
+ARCHIVES = f"{ROOT}/archive"
+GENERATIONS = f"{ROOT}/generations"
+CURRENT = f"{ROOT}/current"
+FACTS = f"{ROOT}/facts"
+TOOLS = f"{ROOT}/lib"
+
+POLL = float(os.environ.get("POLLEX_POLL", "20"))
+"""Seconds between two lines of progress."""
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+"""The folder of these tools: the launcher, the package, the recipe."""
