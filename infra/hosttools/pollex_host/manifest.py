@@ -77,6 +77,13 @@ class At:
             raise self.wrong(name, f"{value!r} is not a number from 0 up")
         return value
 
+    def truth(self, name: str) -> bool:
+        """True or false."""
+        value = self.take(name)
+        if not isinstance(value, bool):
+            raise self.wrong(name, f"is {_kind(value)}, not true or false")
+        return value
+
     def maybe_number(self, name: str) -> int | None:
         """A number, null, or nothing."""
         if self._values.get(name) is None:
@@ -429,6 +436,38 @@ class File:
 
 
 @dataclass(frozen=True)
+class Serves:
+    """How a unit serves a model with llama-server: what `tune` begins with and varies."""
+
+    program: str
+    """The program's store path, `KEY-NAME`."""
+    model: str
+    """The model's store path, `KEY-NAME`."""
+    file: str
+    """The model's file in it."""
+    alias: str
+    """The name of the model that clients see."""
+    options: Tuple[str, ...]
+    """The command line after the program, a word each."""
+    adopts: bool
+    """Whether the unit takes the options that `tune` finds to be fastest."""
+
+    @classmethod
+    def read(cls, at: At) -> Serves:
+        """From JSON."""
+        read = cls(
+            program=at.text("program", NAME, "KEY-NAME of a store path"),
+            model=at.text("model", NAME, "KEY-NAME of a store path"),
+            file=at.file_name("file"),
+            alias=at.text("alias"),
+            options=at.texts("options"),
+            adopts=at.truth("adopts"),
+        )
+        at.end()
+        return read
+
+
+@dataclass(frozen=True)
 class Unit:
     """A systemd unit with everything that belongs to it; it restarts when any of that changes, and no other does."""
 
@@ -452,6 +491,7 @@ class Unit:
             links=tuple(Link.read(each) for each in at.each("links")),
             files=tuple(File.read(each) for each in at.each("files")),
             gate=None if gate is None else Gate.read(gate),
+            serves=None if serves is None else Serves.read(serves),
         )
         at.end()
         return read
