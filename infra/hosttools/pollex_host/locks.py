@@ -30,6 +30,13 @@ class Lock:
             return False
         return True
 
+    def is_of(self, folder: str) -> bool:
+        """Whether the folder is still the one that was opened, and not another of its name."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(folder))
+        except FileNotFoundError:
+            return False
+
     def release(self) -> None:
         """Give it back."""
         os.close(self._descriptor)

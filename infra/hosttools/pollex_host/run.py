@@ -35,6 +35,11 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a hand
     raise SystemExit(143)
 
 
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def which(name: str) -> str | None:
     """Where a program is, or None."""
     for folder in os.get_exec_path():
