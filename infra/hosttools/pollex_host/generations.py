@@ -1,0 +1,214 @@
+"""Generations that the host keeps, and which of them is live.
+
+generations/ID/manifest.json holds one without its secrets, which lie in generations/ID/content, closed to all but root,
+each under the hash of its text. Beside them, `log` lists activations, `pending` names the generation that one under way
+came from, and `holder.json` says by whom the live one was made live. The former tools kept a folder of files under ID;
+such a one is read, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from . import files, former, manifest, places
+from .errors import Exit, HostToolError
+from .locks import Lock
+from .manifest import File, Generation, ManifestError
+from .say import duration, say
+
+PATIENCE_S = 600
+"""Seconds to wait for another activation: longer than any gate and the way back from it should take."""
+
+_MANIFEST = "manifest.json"
+_LOG = f"{places.GENERATIONS}/log"
+_PENDING = f"{places.GENERATIONS}/pending"
+_HOLDER = f"{places.GENERATIONS}/holder.json"
+
+
+def lock(patience: float = PATIENCE_S) -> Lock:
+    """The lock of all that changes what is live, held until the end of the process.
+
+    Raises:
+        HostToolError: somebody else holds it for longer than that.
+    """
+    os.makedirs(places.GENERATIONS, exist_ok=True)
+    taken = Lock(places.GENERATIONS)
+    if taken.take():
+        return taken
+    if not patience:
+        raise HostToolError(Exit.BUSY, "an activation, or tune, is running: try again when it is done")
+    say("waiting for another activation, or tune, to end")
+    if not taken.take(patience):
+        raise HostToolError(
+            Exit.BUSY, f"another activation, or tune, is still running after {duration(patience)}: try again later"
+        )
+    return taken
+
+
+def current() -> str:
+    """The id of the live generation, or an empty text."""
+    return os.path.basename(files.link_target(places.CURRENT) or "")
+
+
+def folder(name: str) -> str:
+    """Where a generation is kept."""
+    return f"{places.GENERATIONS}/{name}"
+
+
+def exists(name: str) -> bool:
+    """Whether a generation of that name is kept."""
+    return bool(manifest.NAME.fullmatch(name)) and os.path.isdir(folder(name))
+
+
+def load(name: str) -> Generation:
+    """A kept generation, without its secrets.
+
+    Raises:
+        HostToolError: it cannot be used.
+    """
+    where = folder(name)
+    text = files.read(f"{where}/{_MANIFEST}")
+    try:
+        kept = former.generation(where) if text is None else manifest.parse(text, "generation", what=where)
+    except (ManifestError, OSError, ValueError, LookupError) as error:
+        raise HostToolError(Exit.USAGE, f"the generation kept in {where} cannot be used: {error}") from None
+    if not isinstance(kept, Generation) or kept.id != name:
+        raise HostToolError(Exit.USAGE, f"the generation kept in {where} is another: {kept}")
+    return kept
+
+
+def live() -> Generation | None:
+    """The live generation, or None."""
+    name = current()
+    return load(name) if name and exists(name) else None
+
+
+def keep(given: Generation) -> None:
+    """Keep a generation, its secrets apart; one of the same name makes way.
+
+    Raises:
+        HostToolError: it lacks the text of a file.
+    """
+    for path in given.lacking():
+        raise HostToolError(Exit.USAGE, f"the manifest has no text for {path}, neither in `units` nor in `secrets`")
+    where = folder(given.id)
+    text = manifest.text(given.without_secrets())
+    secrets = {files.sha256_of(secret): secret for secret in given.secrets.values()}
+    if files.read(f"{where}/{_MANIFEST}") == text and _secrets_of(where) == secrets:
+        return
+    new = f"{places.GENERATIONS}/.new"
+    files.remove(new)
+    os.mkdir(new)
+    if secrets:
+        os.mkdir(f"{new}/content", 0o700)
+    for name, secret in secrets.items():
+        files.write(f"{new}/content/{name}", secret, 0o600)
+    files.write(f"{new}/{_MANIFEST}", text)
+    if os.path.isdir(where):
+        files.remove(f"{where}.old")
+        os.rename(where, f"{where}.old")
+    os.rename(new, where)
+    files.remove(f"{where}.old")
+
+
+def _secrets_of(where: str) -> dict[str, str]:
+    try:
+        return {name: files.read(f"{where}/content/{name}") or "" for name in os.listdir(f"{where}/content")}
+    except OSError:
+        return {}
+
+
+def content(kept: Generation, file: File) -> bytes:
+    """What a file of a kept generation holds.
+
+    Raises:
+        HostToolError: it is lost, or is not what its hash says.
+    """
+    if file.text is not None:
+        return file.text.encode()
+    where = f"{folder(kept.id)}/content"
+    for name in (file.sha256, file.name):
+        with suppress(OSError):
+            if files.sha256(f"{where}/{name}") == file.sha256:
+                with open(f"{where}/{name}", "rb") as stored:
+                    return stored.read()
+    raise HostToolError(
+        Exit.USAGE,
+        f"{where} does not hold what {file.path} is to hold: its hash is {file.sha256}: run the deployment again",
+    )
+
+
+def history() -> list[str]:
+    """The ids that were live, the latest last, each once, as far as they are still there."""
+    names: dict[str, None] = {}
+    for line in (files.read(_LOG) or "").splitlines():
+        name = line.partition("\t")[2]
+        if name and name != "-":
+            names.pop(name, None)
+            names[name] = None
+    return [name for name in names if exists(name)]
+
+
+def record(name: str) -> None:
+    """Note that a generation became live, or with `-` that none is, unless that was the last thing that happened."""
+    text = files.read(_LOG) or ""
+    last = text.splitlines()[-1:]
+    if last and last[0].partition("\t")[2] == name:
+        return
+    with open(_LOG, "a", encoding="utf-8") as log:
+        log.write(f"{int(time.time())}\t{name}\n")
+
+
+def pending() -> str | None:
+    """Where an activation that was cut came from; None where none was, an empty text where nothing was live."""
+    text = files.read(_PENDING)
+    return None if text is None else text.strip()
+
+
+def begin(came_from: str) -> None:
+    """Note that an activation is under way, so that after a power cut the way back is known."""
+    files.write(_PENDING, f"{came_from}\n")
+
+
+def end() -> None:
+    """No activation is under way."""
+    files.remove(_PENDING)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """By whom the live generation was made live."""
+
+    resource: str
+    """A name that no other resource has, not even one that takes its place under the same id."""
+    owner: str
+    """The stack, as a claim names it."""
+
+
+def holder() -> Holder | None:
+    """Whose the live generation is; None where the tools that made it live did not ask."""
+    try:
+        stored = json.loads(files.read(_HOLDER) or "")
+        return Holder(str(stored["resource"]), str(stored["owner"]))
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def hold(by: Holder | None) -> None:
+    """Note whose the live generation is."""
+    if by is None:
+        files.remove(_HOLDER)
+    else:
+        files.write(_HOLDER, json.dumps({"resource": by.resource, "owner": by.owner}, ensure_ascii=False) + "\n")
+
+
+def owner() -> str:
+    """The stack that claimed this host, or an empty text; the preflight writes it down (infra/provider)."""
+    try:
+        return str(json.loads(files.read(f"{places.ROOT}/owner.json") or "")["owner"])
+    except (ValueError, LookupError, TypeError):
+        return ""
