@@ -447,7 +447,7 @@ class Serves:
     """The model's file in it."""
     alias: str
     """The name of the model that clients see."""
-    options: Tuple[str, ...]
+    options: tuple[str, ...]
     """The command line after the program, a word each."""
     adopts: bool
     """Whether the unit takes the options that `tune` finds to be fastest."""
@@ -479,11 +479,12 @@ class Unit:
     links: tuple[Link, ...] = ()
     files: tuple[File, ...] = ()
     gate: Gate | None = None
+    serves: Serves | None = None
 
     @classmethod
     def read(cls, at: At) -> Unit:
         """From JSON."""
-        gate = at.maybe_within("gate")
+        gate, serves = at.maybe_within("gate"), at.maybe_within("serves")
         read = cls(
             name=at.text("name", _UNIT, "the name of a service, such as llama-server.service"),
             text=at.text("text"),
