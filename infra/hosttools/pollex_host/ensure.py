@@ -1,0 +1,152 @@
+"""`ensure`: a build is there, or a substituter or the archive has it, or the host builds it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import files, follow, kept, manifest, places, run, say, store
+from .errors import Exit, HostToolError
+from .store import RefusedError
+
+GET = ("curl", "-fsSL", "--connect-timeout", "10", "--retry", "2", "--speed-limit", "1000", "--speed-time", "60")
+
+
+def ensure(arguments: list[str]) -> None:
+    """The verb."""
+    began = time.monotonic()
+    given = kept.take("ensure", ("build",), arguments)
+    assert isinstance(given, manifest.Build)  # noqa: S101 - `take` has refused every other kind
+    report(given, make_exist(given), began)
+
+
+def report(given: manifest.Stored, how: str, began: float) -> None:
+    """The JSON line of the verbs that make a store path exist."""
+    say.answer(
+        key=given.key,
+        name=given.name,
+        path=store.path(given.item),
+        how=how,
+        seconds=int(time.monotonic() - began),
+    )
+
+
+def make_exist(given: manifest.Build) -> str:
+    """How the build came to be there.
+
+    Raises:
+        HostToolError: it could not be started.
+        Ended: it failed, with its own exit status; why was said.
+    """
+    how = _exists(given) or _built(given)
+    say.say(f"{store.label(given)}: {how}")
+    return how
+
+
+def _exists(given: manifest.Build) -> str:
+    """How it can be had without a build, if it can."""
+    if os.path.isdir(store.path(given.item)):
+        return "present"
+    if follow.building(given.key):
+        return ""
+    if store.take_over(given):
+        store.keep_archive(given)
+        return "adopted"
+    if substitute(given):
+        return "substituted"
+    if restore(given):
+        return "restored"
+    return ""
+
+
+def _built(given: manifest.Build) -> str:
+    if follow.building(given.key):
+        say.say(f"{store.label(given)}: attached to the running build")
+    else:
+        _start(given)
+    follow.follow(given)
+    return "built"
+
+
+def substitute(given: manifest.Stored) -> bool:
+    """Take it from the first substituter that has it; any failure is one line, and the next is asked."""
+    for base in getattr(given, "substituters", ()):
+        url = f"{base.rstrip('/')}/{given.item}.tar.gz"
+        try:
+            _substitute_from(url, given)
+        except RefusedError as error:
+            if "error: 404" in str(error):
+                say.say(f"{store.label(given)}: no finished build at {base}")
+            else:
+                say.say(f"{store.label(given)}: not from {url}: {error}")
+        else:
+            return True
+    return False
+
+
+def _substitute_from(url: str, given: manifest.Stored) -> None:
+    os.makedirs(places.STORE, exist_ok=True)
+    part = f"{places.STORE}/.substitute-{given.key}.{os.getpid()}"
+    try:
+        _get(f"{url}.sha256", f"{part}.sha256")
+        _get(url, part)
+        wanted = (files.read(f"{part}.sha256") or "").split()[:1]
+        if (got := files.sha256(part)) not in wanted:
+            raise RefusedError(f"its SHA-256 is {got}, wanted {''.join(wanted) or 'nothing that could be read'}")
+        store.unpack(part, given)
+    finally:
+        files.remove(part)
+        files.remove(f"{part}.sha256")
+
+
+def _get(url: str, to: str) -> None:
+    status, said = run.output(*GET, "-o", to, "--", url, both=True)
+    if status:
+        raise RefusedError((say.last_lines(said, 1) or [f"curl ended with {status}"])[0])
+
+
+def restore(given: manifest.Stored) -> bool:
+    """Make it again from this host's own archive; one that is damaged is thrown away."""
+    packed = store.archive(given.item)
+    if not os.path.isfile(packed):
+        return False
+    try:
+        store.unpack(packed, given)
+    except RefusedError as error:
+        say.say(f"{store.label(given)}: not from {packed}: {error}")
+        files.remove(packed)
+        return False
+    return True
+
+
+def _start(given: manifest.Build) -> None:
+    """As a unit of this host, so that it outlives the session and, enabled, a reboot."""
+    unit = follow.unit(given.key)
+    if not os.path.isdir("/run/systemd/system"):
+        raise HostToolError(
+            Exit.FAILED,
+            "this host does not run systemd, which a build needs to outlive its session",
+            f"build it in the foreground: pollex-host build {given.key}",
+        )
+    template = f"{places.UNITS}/pollex-build@.service"
+    if not os.path.exists(template):
+        raise HostToolError(Exit.FAILED, f"{template} is missing: run pollex-host prepare")
+    if follow.State.read(given.key).phase == "failed":
+        files.remove(follow.state_file(given.key))
+    run.quiet("systemctl", "reset-failed", unit)
+    for action in (("enable", "-q"), ("start", "--no-block")):
+        status, said = run.output("systemctl", *action, unit, both=True)
+        if status:
+            reason = (say.last_lines(said, 1) or [f"status {status}"])[0]
+            raise HostToolError(Exit.FAILED, f"systemd does not start the build ({unit}): {reason}")
+    say.say(f"{store.label(given)}: build started")
+    # The job is queued, so for a moment neither the unit nor the lock shows it.
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if (
+            follow.building(given.key)
+            or os.path.isdir(store.path(given.item))
+            or os.path.exists(follow.state_file(given.key))
+        ):
+            return
+        time.sleep(0.2)

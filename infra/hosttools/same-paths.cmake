@@ -1,0 +1,17 @@
+# Included by every project() of a build: the folder it stands in must not show in what it makes, so that the same
+# derivation gives the same bytes on every host. gcc 8 has -ffile-prefix-map; older ones know its elder for debug paths.
+get_property(languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+set(map "prefix-map=${POLLEX_BUILD_FOLDER}/=../")
+if("CXX" IN_LIST languages)
+    include(CheckCXXCompilerFlag)
+    check_cxx_compiler_flag("-ffile-${map}" POLLEX_HAS_FILE_PREFIX_MAP)
+elseif("C" IN_LIST languages)
+    include(CheckCCompilerFlag)
+    check_c_compiler_flag("-ffile-${map}" POLLEX_HAS_FILE_PREFIX_MAP)
+endif()
+if(POLLEX_HAS_FILE_PREFIX_MAP)
+    set(map "-ffile-${map}")
+else()
+    set(map "-fdebug-${map}")
+endif()
+add_compile_options("$<$<COMPILE_LANGUAGE:C,CXX>:${map}>" "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=${map}>")
