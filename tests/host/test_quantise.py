@@ -5,19 +5,21 @@ The quantiser is a script here, in the store as if it had been built; tests/e2e/
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from infra import sheet
+from infra.hosttools.pollex_host import manifest
+from infra.hosttools.pollex_host.manifest import Build, Model, Quantised, Source
 from sandbox.mirror import Mirror
-from tests.host.conftest import Host, model_sheet
+from tests.host.conftest import Host, model_manifest
 
 KEY, SOURCE, TOOL = "a" * 32, "b" * 32, "c" * 32
 FILE = "small.to-Q4_0-Q8_0-Q8_0.gguf"
 CONTENT = b"GGUF of high precision" * 1000
-OPTIONS = ["--output-tensor-type", "q8_0", "--token-embedding-type", "q8_0"]
+OPTIONS = ("--output-tensor-type", "q8_0", "--token-embedding-type", "q8_0")
 
 WRITES = """#!/bin/sh
 [ "$1" != --version ] || { echo 'usage: llama-quantize …'; exit 1; }
@@ -33,27 +35,21 @@ exit 1
 EMPTY = "#!/bin/sh\nexit 0\n"
 
 
-def quantised(content: bytes, mirrors: list[str], **changes: sheet.EnvValue) -> str:
-    """The sheet of a model that is made out of one with that content."""
-    values: dict[str, sheet.EnvValue] = {
-        "kind": "quantised",
-        "name": "model",
-        "key": KEY,
-        "file": FILE,
-        "arguments": OPTIONS,
-        "type": "Q4_0",
-        "substituters": [],
-    }
-    tool = {"kind": "build", "name": "llama-quantize", "key": TOOL, "target": "llama-quantize"}
-    source = sheet.parse(model_sheet(content, mirrors, key=SOURCE))["env"]
-    return sheet.render(
-        {
-            "env": sheet.env({**values, **changes}),
-            "source/env": source,
-            "tool/env": sheet.env(tool),
-            "tool/series": "",
-        }
+def quantised(content: bytes, mirrors: list[str], **changes: object) -> str:
+    """The manifest of a model that is made out of one with that content, with some fields changed."""
+    source = manifest.parse(model_manifest(content, mirrors, key=SOURCE))
+    assert isinstance(source, Model)
+    tree = Source(commit="d" * 40, tree="e" * 40, number=1, mirrors=())
+    made = Quantised(
+        key=KEY,
+        name="model",
+        file=FILE,
+        arguments=OPTIONS,
+        type="Q4_0",
+        source=source,
+        tool=Build(key=TOOL, name="llama-quantize", target="llama-quantize", source=tree),
     )
+    return json.dumps({**manifest.plain(made), **changes})
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ def test_a_model_is_made(odd_host: Host, source: str) -> None:
     assert made == b"GGUF made\n"
     assert (path / ".sha256sums").read_text() == f"{sha256(made).hexdigest()}  {FILE}\n"
     *options, taken, _, type_, _ = program.with_suffix(".asked").read_text().splitlines()
-    assert (options, type_) == (OPTIONS, "Q4_0")
+    assert (tuple(options), type_) == (OPTIONS, "Q4_0")
     assert taken == str(odd_host.root / f"store/{SOURCE}-model/small.gguf")
     assert odd_host.json("ensure-model", KEY)["how"] == "present"
 
