@@ -9,25 +9,26 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from infra import bundle
+from infra.hosttools.pollex_host import manifest
 from infra.store import Derivation
 from sandbox.mirror import Mirror
 from tests.host.conftest import Host
+from tests.host.test_files import equipped
 from tests.host.test_store import generation
+from tests.host.waiting import wait_for
 
 MADE = Derivation("polish", {"for": "a test"})
 ITEM = MADE.item
 KEY = MADE.key
 ARCHIVE = f"{ITEM}.tar.gz"
 FILES = {"bin/pollex": b"#!/bin/sh\necho pollex 1\n", "lib/pollex/app.py": b"answer = 42\n", "lib/odd name's $.py": b""}
-"""A bundle as small as one can be: the program that the sheet names, and what it needs."""
+"""A bundle as small as one can be: the program that the manifest names, and what it needs."""
 
 
 def listed(files: Mapping[str, bytes]) -> bytes:
@@ -57,9 +58,15 @@ def archive(
     return buffer.getvalue()
 
 
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host on which nothing was ever done, and on which generations can be activated."""
+    return equipped(tmp_path / "host")
+
+
 def text(*substituters: str) -> str:
-    """The sheet, as it is declared."""
-    return bundle.bundle_sheet(MADE, substituters)
+    """The manifest, as it is declared."""
+    return manifest.text(manifest.Bundle(key=MADE.key, name=MADE.name, target="pollex", substituters=substituters))
 
 
 def receive(host: Host, content: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -69,7 +76,6 @@ def receive(host: Host, content: bytes) -> subprocess.CompletedProcess[bytes]:
         input=content,
         env=host.environment,
         capture_output=True,
-        timeout=300,
         check=False,
     )
 
@@ -90,7 +96,7 @@ def content(host: Host) -> dict[str, bytes]:
 
 
 def left(host: Host) -> list[str]:
-    """All files of the host but the kept sheet."""
+    """All files of the host but the kept manifest."""
     return [
         str(path.relative_to(host.root)) for path in host.root.rglob("*") if path.is_file() and "drv" not in path.parts
     ]
@@ -152,11 +158,11 @@ def file_added(store: Path) -> None:
 def test_an_activation_mends_a_damaged_bundle(host: Host, damage: Callable[[Path], object], state: str) -> None:
     """`up` would say that all is well, with a damaged program in service."""
     received(host)
-    sheet_text = generation("g1", ITEM)
-    host.json("activate", stdin=sheet_text)
+    live = generation("g1", ITEM)
+    host.json("activate", stdin=live)
     damage(host.root / "store" / ITEM)
     assert host.json("status", "--json")["live"][f"store {ITEM}"] == state
-    done = host.run("activate", stdin=sheet_text)
+    done = host.run("activate", stdin=live)
     assert done.returncode == 0, done.stderr
     assert f"{ITEM} is {state}: making it again" in done.stderr
     assert f'"changed":["store {ITEM}"]' in done.stdout
@@ -332,12 +338,9 @@ def test_a_lost_connection_leaves_nothing(host: Host) -> None:
         assert run.stdin is not None
         run.stdin.write(archive()[:100])
         run.stdin.flush()
-        deadline = time.monotonic() + 20
-        while not left(host):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: left(host), run)
         os.killpg(run.pid, signal.SIGHUP)
-        assert run.wait(timeout=20) == 143
+        assert run.wait() == 143
     assert left(host) == []
 
 
@@ -346,10 +349,10 @@ def test_a_lost_connection_leaves_nothing(host: Host) -> None:
     [
         (["receive"], "", 2, "'receive' takes one key"),
         (["receive", "x"], "", 2, "'x' is not a key"),
-        (["receive", KEY], "", 2, f"there is no sheet for {KEY}"),
+        (["receive", KEY], "", 2, f"there is no manifest for {KEY}"),
         (["ensure-bundle", "a", "b"], "", 2, "takes at most one key"),
-        (["ensure-bundle"], generation("g1"), 2, "'ensure-bundle' takes kind 'bundle'"),
-        (["ensure"], text(), 2, "this is a sheet of kind 'bundle'; 'ensure' takes kind 'build'"),
+        (["ensure-bundle"], generation("g1"), 2, "of kind 'generation', which 'activate' takes"),
+        (["ensure"], text(), 2, "this is a manifest of kind 'bundle'; 'ensure' takes kind 'build'"),
         (["ensure-bundle"], text().replace(KEY, "../x"), 2, "not 32 hex digits"),
     ],
 )
