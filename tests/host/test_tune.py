@@ -5,10 +5,11 @@ llama-bench and llama-server are scripts here (stand_in.py), in the store as if 
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -16,13 +17,26 @@ from typing import Any
 
 import pytest
 
-from infra import generation, proof, sheet
-from infra.generation import Unit
+from infra import proof
+from infra.hosttools.pollex_host import manifest
+from infra.hosttools.pollex_host.manifest import (
+    Build,
+    Gate,
+    Generation,
+    Link,
+    Model,
+    Proof,
+    Quantised,
+    Serves,
+    Source,
+    Unit,
+)
 from infra.store import Derivation
 from sandbox.board import Board
 from tests.host import stand_in
 from tests.host.conftest import KEY, Host
 from tests.host.machine import Machine
+from tests.host.waiting import wait_for
 
 PROGRAM = f"{KEY}-llama-server"
 BENCH = sha256(f"{KEY} llama-bench".encode()).hexdigest()[:32]
@@ -35,12 +49,6 @@ SET = "set `quantise: { type: Q4_0, embedding: Q6_K, requantise: true }` below p
 REMOVE = "remove the line `quantise: …` below pollex:model"
 
 
-def unit(alias: str, layers: int = 0) -> str:
-    """What of a unit decides a measurement."""
-    options = ["-m /opt/x.gguf", f"--alias {alias}", f"-ngl {layers}", "-t 2"]
-    return "[Service]\nExecStart=" + " \\\n    ".join(["/usr/local/bin/llama-server", *options]) + "\n"
-
-
 def write(files: Mapping[Path, str]) -> None:
     """Files that can be run."""
     for path, text in files.items():
@@ -49,47 +57,56 @@ def write(files: Mapping[Path, str]) -> None:
         path.chmod(0o755)
 
 
-def serve(host: Host, name: str, item: str, alias: str = "m", layers: int = 0) -> None:
+def serve(host: Host, name: str, item: str, alias: str = "m", layers: int = 0, *options: str) -> None:
     """A generation that serves a model; it is the live one."""
-    generation = host.root / "generations" / name
-    write(
-        {
-            generation / "units/llama-server.service": unit(alias, layers),
-            generation / "needs": f"llama-server.service\t/opt/pollex/store/{PROGRAM}\n",
-            generation / "links": f"/opt/x.gguf\t{host.root}/store/{item}/{FILES[item]}\n",
-        }
+    serves = Serves(
+        program=PROGRAM,
+        model=item,
+        file=FILES[item],
+        alias=alias,
+        options=("-m", "/opt/x.gguf", "--alias", alias, "-ngl", str(layers), "-t", "2", *options),
+        adopts=False,
     )
+    unit = Unit(name="llama-server.service", text="[Service]\n", needs=(PROGRAM, item), serves=serves)
+    write({host.root / f"generations/{name}/manifest.json": manifest.text(Generation(id=name, units=(unit,)))})
     (host.root / "current").unlink(missing_ok=True)
     (host.root / "current").symlink_to(f"generations/{name}")
 
 
+def published(item: str) -> Model:
+    """The manifest of a model as it was published."""
+    return Model(
+        key=item[:32],
+        name="model",
+        file=FILES[item],
+        size=4,
+        sha256="e" * 64,
+        mirrors=("https://example.org/m.gguf",),
+        adopt="/opt/m.gguf" if item == PUBLISHED else None,
+    )
+
+
+def program(key: str, name: str, proof: Proof | None = None) -> Build:
+    """The manifest of a program."""
+    source = Source(commit="d" * 40, tree="e" * 40, number=1, mirrors=())
+    return Build(key=key, name=name, target=name, source=source, proof=proof)
+
+
 def give_model(host: Host, item: str, source: str = "") -> None:
-    """A finished model file with its sheet."""
-    values: dict[str, sheet.EnvValue] = {
-        "kind": "quantised" if source else "model",
-        "key": item[:32],
-        "name": "model",
-        "file": FILES[item],
-        "type": "Q4_0",
-        "adopt": "/opt/m.gguf" if item == PUBLISHED else "",
-        "mirrors": ["https://example.org/m.gguf"],
-        "size": 4,
-        "sha256": "e" * 64,
-        "arguments": [
-            *("--output-tensor-type", "q8_0"),
-            *("--token-embedding-type", "q6_k"),
-            "--allow-requantize",
-        ],
-    }
+    """A finished model file with its manifest."""
+    made = Quantised(
+        key=item[:32],
+        name="model",
+        file=FILES[item],
+        arguments=("--output-tensor-type", "q8_0", "--token-embedding-type", "q6_k", "--allow-requantize"),
+        type="Q4_0",
+        source=published(source or item),
+        tool=program("f" * 32, "llama-quantize"),
+    )
     write(
         {
             host.root / f"store/{item}/{FILES[item]}": "GGUF",
-            host.root / f"drv/{item}/env": sheet.env(values),
-            **(
-                {host.root / f"drv/{item}/source/env": sheet.env({"key": source[:32], "name": "model"})}
-                if source
-                else {}
-            ),
+            host.root / f"drv/{item}/manifest.json": manifest.text(made if source else published(item)),
         }
     )
 
@@ -99,13 +116,13 @@ def live(host: Host) -> Host:
     """A host of two cores on which a model is served, with both programs in the store."""
     write(
         {
-            host.root / f"drv/{PROGRAM}/env": f"kind=build\nkey={KEY}\nname=llama-server\ntarget=llama-server\n",
+            host.root / f"drv/{PROGRAM}/manifest.json": manifest.text(program(KEY, "llama-server")),
             host.root / f"store/{PROGRAM}/bin/llama-server": stand_in.SERVER,
             host.root / f"store/{BENCH}-llama-bench/bin/llama-bench": stand_in.BENCH,
-            host.root / "nproc/nproc": "#!/bin/sh\necho 2\n",
         }
     )
-    host.environment["PATH"] = f"{host.root}/nproc:{host.environment['PATH']}"
+    cores = ",".join(str(core) for core in sorted(os.sched_getaffinity(0))[:2])
+    host.command = ["taskset", "--cpu-list", cores, *host.command]
     give_model(host, PUBLISHED)
     serve(host, "g", PUBLISHED)
     return host
@@ -142,10 +159,7 @@ def test_the_fastest_is_found_and_shown(live: Host) -> None:
 
 def test_what_the_unit_says_is_where_it_begins(live: Host) -> None:
     """If this fails, a board is compared with options that it does not have, and "before" says nothing."""
-    path = live.root / "generations/g/units/llama-server.service"
-    path.write_text(
-        f"{path.read_text().rstrip()} \\\n    -b \\\n    512 \\\n    --ubatch-size 64 \\\n    -t 3 \\\n    -fa\n"
-    )
+    serve(live, "g", PUBLISHED, "m", 0, "-b", "512", "--ubatch-size", "64", "-t", "3", "-fa")
     done = live.run("tune")
     assert done.returncode == 1
     assert "-t 3 -b 512 -ub 64 -fa: cannot be used here" in done.stderr
@@ -176,7 +190,7 @@ def test_a_path_that_writes_something_else_never_wins(live: Host) -> None:
     assert answer["winner"] == f"{BEST} with GGML_CUDA_HGEMM=1"
     for kernels in ("GGML_CUDA_HALF2=1", BOTH):
         wrong = answer["table"][f"m.Q4_K.gguf: {BEST} with {kernels}"]
-        assert wrong.endswith('ms; wrong: token 6 of a text is "w8 ", not "w105 "')
+        assert wrong.endswith('ms; wrong: token 6 of a text is "w8 {", not "w105 {"')
     made = {name.partition(" with ")[2] for name in answer["table"] if name.startswith(FILES[MADE])}
     assert made == {"", "GGML_CUDA_HGEMM=1"}
     assert answer["faster"] == 1.5
@@ -184,7 +198,9 @@ def test_a_path_that_writes_something_else_never_wins(live: Host) -> None:
 
 def test_what_computes_wrongly_never_wins(live: Host) -> None:
     """If this fails, a program that garbles texts goes on serving, and a table says how fast."""
-    write({live.root / f"drv/{PROGRAM}" / name: text for name, text in proof.sections().items()})
+    known = {name.removeprefix("proof/"): text for name, text in proof.sections().items()}
+    judged = program(KEY, "llama-server", Proof(**known))
+    write({live.root / f"drv/{PROGRAM}/manifest.json": manifest.text(judged)})
     done = live.run("tune")
     assert done.returncode == 5
     assert "it computes wrongly as it is: it answered with" in done.stderr
@@ -250,20 +266,19 @@ def test_a_killed_measurement_leaves_the_former_facts(live: Host) -> None:
     bench.write_text('#!/bin/sh\necho $$ >"$0.pid"\nexec sleep 100\n')
     with subprocess.Popen([*live.command, "tune"], env=live.environment, stderr=subprocess.DEVNULL) as tune:
         pid = bench.with_name("llama-bench.pid")
-        while not (pid.exists() and pid.read_text().strip()):
-            time.sleep(0.05)
+        wait_for(lambda: pid.exists() and pid.read_text().strip(), tune)
         tune.send_signal(signal.SIGTERM)
-        assert tune.wait(timeout=10) == 143
+        assert tune.wait() == 143
     assert not Path(f"/proc/{pid.read_text().strip()}").exists()
     assert {file: file.read_bytes() for file in (live.root / "facts").iterdir()} == before
 
 
 def test_one_at_a_time(live: Host) -> None:
     """If this fails, an activation starts the server in the middle of a measurement, which is then of two programs."""
-    with subprocess.Popen(["flock", str(live.root / "generations"), "sleep", "100"]) as activation:
-        time.sleep(0.5)
-        done = live.run("tune")
-        activation.terminate()
+    activation = os.open(live.root / "generations", os.O_RDONLY)
+    fcntl.flock(activation, fcntl.LOCK_EX)
+    done = live.run("tune")
+    os.close(activation)
     assert done.returncode == 9, done.stderr
 
 
@@ -302,31 +317,25 @@ def board() -> Iterator[Machine]:
     """A board on which scripts are live that adopt what is measured, and were measured once."""
     with Board.temporary("host-tune") as booted:
         machine = Machine(booted, "python3-minimal")
-        sheet_of_server = f"kind=build\nkey={SERVED.key}\nname=llama-server\ntarget=llama-server\n"
         files = {
             f"{SERVED.path}/bin/llama-server": stand_in.SERVER,
             f"/opt/pollex/store/{MEASURES}-llama-bench/bin/llama-bench": stand_in.BENCH,
             f"{MODEL}/m.Q4_K.gguf": "GGUF",
-            f"/opt/pollex/drv/{SERVED.item}/env": sheet_of_server,
+            f"/opt/pollex/drv/{SERVED.item}/manifest.json": manifest.text(program(SERVED.key, "llama-server")),
         }
         for path, text in files.items():
             machine.sh(f"mkdir -p {Path(path).parent}; cat >{path}; chmod 755 {path}", text.encode())
         machine.sh(f"cd {SERVED.path} && sha256sum bin/llama-server >.sha256sums")
         url = "http://127.0.0.1:8080"
-        made = generation.generation(
-            [
-                Unit(
-                    name=SERVICE,
-                    text=ADOPTING,
-                    links={"/opt/llama-models/m.gguf": f"{MODEL}/m.Q4_K.gguf"},
-                    needs=(SERVED,),
-                    health=f"{url}/health",
-                    completion=f"{url}/v1/chat/completions",
-                    ready_seconds=5,
-                )
-            ]
+        unit = Unit(
+            name=SERVICE,
+            text=ADOPTING,
+            needs=(SERVED.item,),
+            links=(Link("/opt/llama-models/m.gguf", f"{MODEL}/m.Q4_K.gguf"),),
+            gate=Gate(f"{url}/health", f"{url}/v1/chat/completions", 5),
+            serves=Serves(SERVED.item, PUBLISHED, "m.Q4_K.gguf", "m", ("-t", "2"), adopts=True),
         )
-        machine.json("activate", made.sheet)
+        machine.json("activate", manifest.text(Generation(id="tuned", units=(unit,))))
         yield machine
 
 
@@ -342,7 +351,7 @@ def adopting(board: Machine) -> Iterator[Machine]:
 
 def runs_with(machine: Machine) -> str:
     """The options of the process in service, once it answers."""
-    ask = "curl -s --retry 20 --retry-connrefused --retry-delay 1 -d '{}' http://127.0.0.1:8080/v1/chat/completions"
+    ask = "until curl -s -d '{}' http://127.0.0.1:8080/v1/chat/completions; do sleep 0.2; done"
     words: str = json.loads(machine.sh(ask))["choices"][0]["message"]["content"]
     return words.partition("-t 2 ")[2]
 
@@ -421,5 +430,5 @@ def test_a_killed_measurement_leaves_the_server_running(adopting: Machine, begin
 def test_a_lost_connection_loses_nothing(adopting: Machine) -> None:
     """If this fails, a measurement of a quarter of an hour is lost with the laptop's network."""
     adopting.sh("pollex-host tune 2>&1 | head -n 1")
-    adopting.sh("n=60; until [ -e /opt/pollex/facts/tune.json ] || [ $((n -= 1)) = 0 ]; do sleep 1; done")
+    adopting.sh("until [ -e /opt/pollex/facts/tune.json ]; do sleep 0.2; done")
     assert runs_with(adopting) == BEST
