@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
-from infra import generation, sheet
-from infra.generation import File, Generation, Unit
+from infra.hosttools.pollex_host import gate, manifest
+from infra.hosttools.pollex_host.manifest import File, Gate, Generation, Unit
 from sandbox.board import Board
 from tests.host.conftest import TOOLS, Host
 from tests.host.machine import Machine
 
 SECRET = "KEY=for-root's-eyes-only\n"
+APP_UNIT = "[Service]\nExecStart=/bin/app\n"
+CUT = Path(__file__).with_name("cut.py")
+
+SYSTEMCTL = """\
+#!/bin/sh
+# every unit runs and will run after the next boot; none was there before
+case $1 in
+show)
+    until [ "$1" = -- ]; do shift; done
+    shift
+    for unit; do printf 'Id=%s\\nActiveState=active\\nUnitFileState=enabled\\n\\n' "$unit"; done
+    ;;
+is-enabled | is-active) exit 1 ;;
+esac
+"""
 
 
 def digest(text: str) -> str:
@@ -30,34 +49,65 @@ def digest(text: str) -> str:
 
 @dataclass(frozen=True)
 class Placed:
-    """One row of the section `files`, and its content; a test makes any of it wrong."""
+    """One file of a manifest; a test makes any of it wrong."""
 
     path: Path | str
     text: str | None = "text\n"
     mode: str = "644"
-    name: str = "content"
     hash: str | None = None
-    folder: bool = False
 
     @property
-    def row(self) -> str:
-        """Its line."""
+    def secret(self) -> bool:
+        """Whether its text travels apart."""
+        return self.mode == "600" and self.text is not None
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
         found = digest(self.text or "") if self.hash is None else self.hash
-        return f"app\t{self.path}\t{self.mode}\t{self.name}\t{found}\n"
-
-    @property
-    def section(self) -> str:
-        """Its content, if it has one."""
-        if self.text is None:
-            return ""
-        return f"=== content/{self.name}{'/inner' if self.folder else ''}\n{self.text}"
+        text = None if self.secret else self.text
+        return {"path": str(self.path), "mode": self.mode, "sha256": found, "text": text}
 
 
-def placing(name: str, *files: Placed) -> str:
-    """The sheet of a generation without units, written by hand so that it can be hostile."""
-    env = sheet.env({"kind": "generation", "id": name})
-    rows = "".join(file.row for file in files)
-    return sheet.render({"env": env, "files": rows}) + "".join(file.section for file in files)
+def placing(name: str, *files: Placed, unit: str = APP_UNIT) -> str:
+    """The manifest of a generation of one unit, written by hand so that it can be hostile."""
+    app = {"name": "app.service", "text": unit, "files": [file.plain for file in files]}
+    secrets = {str(file.path): file.text for file in files if file.secret}
+    return json.dumps({"kind": "generation", "id": name, "units": [app], "secrets": secrets})
+
+
+def right(name: str, values: Mapping[str, str], unit: str = APP_UNIT) -> dict[str, str]:
+    """The live map of such a generation, with its files' values."""
+    return {
+        "generation": name,
+        "unit app.service": digest(unit),
+        "service app.service": "active",
+        **{f"file {path}": value for path, value in values.items()},
+    }
+
+
+def equipped(folder: Path) -> Host:
+    """A host with a systemctl that says what these tests want to hear; what systemd does is tried on boards."""
+    made = Host(folder)
+    programs = folder / "programs"
+    programs.mkdir(parents=True)
+    (programs / "systemctl").write_text(SYSTEMCTL)
+    (programs / "systemctl").chmod(0o755)
+    made.environment["PATH"] = f"{programs}:{os.environ['PATH']}"
+    Path(made.environment["POLLEX_UNIT_DIR"]).mkdir()
+    return made
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host on which nothing was ever done."""
+    return equipped(tmp_path / "host")
+
+
+@pytest.fixture
+def odd_host(tmp_path: Path) -> Host:
+    """A host whose paths hold what a shell would read."""
+    return equipped(tmp_path / "it's a $host 100%s ü")
 
 
 @pytest.fixture
@@ -78,76 +128,51 @@ def tree(folder: Path) -> dict[str, tuple[object, ...]]:
     return entries
 
 
-def test_files_are_placed_as_the_sheet_says(odd_host: Host, etc: Path) -> None:
+def units(host: Host) -> Path:
+    """Where its units are."""
+    return Path(host.environment["POLLEX_UNIT_DIR"])
+
+
+def test_files_are_placed_as_the_manifest_says(odd_host: Host, etc: Path) -> None:
     """The service would run with other settings than the reviewed ones, or with none."""
     plain, secret = etc / "new folder/app.yaml", etc / "secrets.env"
     answer = odd_host.json(
-        "activate",
-        stdin=placing("g1", Placed(plain, "a: 'ü'\n\n"), Placed(secret, SECRET, mode="600", name="secrets.env")),
+        "activate", stdin=placing("g1", Placed(plain, "a: 'ü'\n\n"), Placed(secret, SECRET, mode="600"))
     )
     assert (plain.read_text(), plain.stat().st_mode & 0o7777) == ("a: 'ü'\n\n", 0o644)
     assert (secret.read_text(), secret.stat().st_mode & 0o7777) == (SECRET, 0o600)
-    right = {"generation": "g1", f"file {plain}": digest("a: 'ü'\n\n"), f"file {secret}": digest(SECRET)}
-    assert answer["live"] == odd_host.json("status", "--json")["live"] == right
+    wanted = right("g1", {str(plain): digest("a: 'ü'\n\n"), str(secret): digest(SECRET)})
+    assert answer["live"] == odd_host.json("status", "--json")["live"] == wanted
     assert "eyes-only" not in str(answer)
 
 
-def in_front(host: Host, folder: Path, script: str, *names: str) -> None:
-    """Put a shell script in front of some programs, for this host's tools; `$name` is the program's."""
-    folder.mkdir()
-    for name in names:
-        (folder / name).write_text(f"#!/bin/sh\nname={name}\n{script}")
-        (folder / name).chmod(0o755)
-    host.environment["PATH"] = f"{folder}:{os.environ['PATH']}"
-
-
-def test_a_secret_is_closed_from_its_first_moment(host: Host, etc: Path, tmp_path: Path) -> None:
-    """Whoever looks while it is written would read the key; so what writes it is killed at the first byte here."""
-    path = etc / "secrets.env"
-    text = placing("g1", Placed(path, SECRET, mode="600"))
-    in_front(host, tmp_path / "first-byte", 'ulimit -f 0\nexec /usr/bin/$name "$@"\n', "install", "cp", "tee", "dd")
-    assert host.run("activate", stdin=text).returncode != 0
-    (begun,) = etc.iterdir()
-    assert (begun.name, begun.stat().st_size, begun.stat().st_mode & 0o7777) == ("secrets.env.pollex-new", 0, 0o600)
-    host.environment["PATH"] = os.environ["PATH"]
-    host.json("activate", stdin=text)
-    assert [file.name for file in etc.iterdir()] == ["secrets.env"]
-
-
 FAULTS = {
-    "other content": (Placed("PATH", hash=digest("other")), "content/content is not what its hash says"),
-    "no hash": (Placed("PATH", hash=""), "content/content is not what its hash says"),
-    "no content": (Placed("PATH", text=None, hash=digest("text\n")), "has no content/content, which PATH is to hold"),
-    "neither content nor hash": (Placed("PATH", text=None, hash=""), "has no content/content"),
-    "content in a folder": (Placed("PATH", folder=True), "has no content/content"),
-    "relative path": (Placed("etc/app.yaml"), "at 'etc/app.yaml', which is not a plain absolute path"),
-    "path that climbs": (Placed("PATH/../../x"), "not a plain absolute path"),
-    "path that is a folder": (Placed("PATH/"), "not a plain absolute path"),
-    "the root": (Placed("/"), "not a plain absolute path"),
-    "mode with a set-user bit": (Placed("PATH", mode="4755"), "the mode '4755', not three octal digits"),
-    "mode in words": (Placed("PATH", mode="u+s"), "the mode 'u+s', not three octal digits"),
-    "name that climbs": (Placed("PATH", name="../env"), "'content/../env' is not a section name"),
-    "name in a folder": (Placed("PATH", name="a/b"), "file 'a/b' is not a plain file name"),
-    "hidden name": (Placed("PATH", name=".hidden"), "file '.hidden' is not a plain file name"),
-    "name for a shell": (Placed("PATH", name="$(id)"), "'content/$(id)' is not a section name"),
-    "name that is an option": (Placed("PATH", text=None, name="-rf --no"), "file '-rf --no' is not a plain file name"),
-    "name missing": (Placed("PATH", text=None, name=""), "has no content/"),
+    "other content": (Placed("PATH", hash=digest("other")), "that PATH is to hold"),
+    "no hash": (Placed("PATH", hash=""), "files[1].sha256: '' is not 64 hex digits"),
+    "no content": (Placed("PATH", text=None, hash=digest("text\n")), "has no text for PATH"),
+    "other secret": (Placed("PATH", mode="600", hash=digest("other")), "that PATH is to hold"),
+    "relative path": (Placed("etc/app.yaml"), "'etc/app.yaml' is not a plain absolute path"),
+    "path that climbs": (Placed("PATH/../../x"), "is not a plain absolute path"),
+    "path that is a folder": (Placed("PATH/"), "is not a plain absolute path"),
+    "the root": (Placed("/"), "is not a plain absolute path"),
+    "the same path twice": (Placed("PATH/../first"), "is not a plain absolute path"),
+    "mode with a set-user bit": (Placed("PATH", mode="4755"), "'4755' is not three octal digits"),
+    "mode in words": (Placed("PATH", mode="u+s"), "'u+s' is not three octal digits"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_sheet_changes_nothing(host: Host, etc: Path, fault: str) -> None:
-    """A cut or forged sheet would be half in force, or write outside of its place."""
-    good = Placed(etc / "first", name="first")
+def test_a_faulty_manifest_changes_nothing(host: Host, etc: Path, fault: str) -> None:
+    """A cut or forged manifest would be half in force, or write outside of its place."""
+    good = Placed(etc / "first")
     host.json("activate", stdin=placing("g1", good))
     before = tree(etc), tree(host.root)
     bad, says = FAULTS[fault]
-    bad = Placed(**{**bad.__dict__, "path": str(bad.path).replace("PATH", str(etc / "app"))})
-    changed = Placed(etc / "first", "changed\n", name="first")
-    done = host.run("activate", stdin=placing("g2", changed, bad))
+    bad = replace(bad, path=str(bad.path).replace("PATH", str(etc / "app")))
+    done = host.run("activate", stdin=placing("g2", Placed(etc / "first", "changed\n"), bad))
     assert (done.returncode, done.stdout) == (2, "")
     assert says.replace("PATH", str(etc / "app")) in done.stderr
-    assert "annot open" not in done.stderr
+    assert "Traceback" not in done.stderr
     assert (tree(etc), tree(host.root)) == before
 
 
@@ -179,14 +204,14 @@ DRIFT: Mapping[str, tuple[Callable[[Path], object], str]] = {
 def test_drift_is_named_and_mended(host: Host, etc: Path, drift: str) -> None:
     """A secret that others can read, or settings changed by hand, would be noticed by nobody."""
     path = etc / "app/secrets.env"
-    text = placing("g1", Placed(path, SECRET, mode="600"), Placed(etc / "beside", name="beside"))
-    right = host.json("activate", stdin=text)["live"]
+    text = placing("g1", Placed(path, SECRET, mode="600"), Placed(etc / "beside"))
+    wanted = host.json("activate", stdin=text)["live"]
     beside = (etc / "beside").stat()
     damage, value = DRIFT[drift]
     damage(path)
-    assert host.json("status", "--json")["live"] == {**right, f"file {path}": value}
+    assert host.json("status", "--json")["live"] == {**wanted, f"file {path}": value}
     answer = host.json("activate", stdin=text)
-    assert (answer["changed"], answer["live"]) == ([f"file {path}"], right)
+    assert (answer["changed"], answer["live"]) == ([f"file {path}"], wanted)
     assert (path.is_symlink(), path.read_text()) == (False, SECRET)
     assert (path.stat().st_mode & 0o7777, path.stat().st_uid) == (0o600, 0)
     assert (etc / "beside").stat().st_ino == beside.st_ino
@@ -199,7 +224,7 @@ def test_a_folder_with_something_in_it_is_not_ours(host: Host, etc: Path) -> Non
     """Somebody's data would be deleted to put a file in its place, or an activation end half done."""
     path, other = etc / "app", etc / "other"
     path.write_text("own\n")
-    files = Placed(path), Placed(other, name="other")
+    files = Placed(path), Placed(other)
     host.json("activate", stdin=placing("g1", *files))
     path.unlink()
     path.mkdir()
@@ -212,7 +237,7 @@ def test_a_folder_with_something_in_it_is_not_ours(host: Host, etc: Path) -> Non
     assert tree(etc) == before
     done = host.run("deactivate")
     assert done.returncode == 0, done.stderr
-    kept = Path(f"{host.root}/found/files{path}")
+    kept = Path(f"{host.root}/displaced/files{path}")
     assert f"left alone: {path} is a folder now; what was found there stays as {kept}" in done.stderr
     assert (path / "data").read_text() == "precious"
     assert kept.read_text() == "own\n"
@@ -231,7 +256,7 @@ def what_was_found(etc: Path) -> dict[str, tuple[object, ...]]:
 
 def four(etc: Path, text: str = "ours\n") -> list[Placed]:
     """Files at all of those places, and one in folders that are not there."""
-    return [Placed(etc / name, text, name=name.rpartition("/")[2]) for name in ("a", "b", "c", "new/er/d")]
+    return [Placed(etc / name, text) for name in ("a", "b", "c", "new/er/d")]
 
 
 def test_what_was_found_comes_back(host: Host, etc: Path) -> None:
@@ -245,7 +270,7 @@ def test_what_was_found_comes_back(host: Host, etc: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"putting back what stood at {etc}/a" in done.stderr
     assert tree(etc) == before
-    assert not (host.root / "found").exists()
+    assert not (host.root / "displaced").exists()
 
 
 def test_what_was_found_comes_back_although_its_folder_is_gone(host: Host, etc: Path) -> None:
@@ -263,7 +288,7 @@ def test_a_file_that_is_dropped_gives_its_place_back(host: Host, etc: Path) -> N
     """A setting that was taken out of the declaration would stay in force."""
     before = what_was_found(etc)
     host.json("activate", stdin=placing("g1", *four(etc)))
-    answer = host.json("activate", stdin=placing("g2", Placed(etc / "b", "ours\n", name="b")))
+    answer = host.json("activate", stdin=placing("g2", Placed(etc / "b", "ours\n")))
     assert answer["changed"] == ["generation", *(f"file {etc}/{name}" for name in ("a", "c", "new/er/d"))]
     now = tree(etc)
     assert {name: now[name] for name in now if name[0] in "ac"} == {
@@ -282,13 +307,15 @@ def test_a_rollback_brings_the_former_content(host: Host, etc: Path) -> None:
     assert path.read_text() == "second\n"
     host.json("rollback")
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("first\n", 0o600)
-    (host.root / "generations/g2/content/content").write_text("rotten\n")
-    done = host.run("rollback", "g2")
+    host.json("rollback", "g2")
+    (kept,) = (host.root / "generations/g1/content").iterdir()
+    kept.write_text("rotten\n")
+    done = host.run("rollback", "g1")
     assert done.returncode == 2
-    assert "content/content is not what its hash says" in done.stderr
-    assert path.read_text() == "first\n"
-    host.json("activate", stdin=placing("g2", Placed(path, "second\n")))
+    assert f"does not hold what {path} is to hold" in done.stderr
     assert path.read_text() == "second\n"
+    host.json("activate", stdin=placing("g1", Placed(path, "first\n", mode="600")))
+    assert path.read_text() == "first\n"
 
 
 def test_what_is_kept_of_secrets_is_closed(host: Host, etc: Path) -> None:
@@ -298,78 +325,223 @@ def test_what_is_kept_of_secrets_is_closed(host: Host, etc: Path) -> None:
     folders = list((host.root / "generations").glob("*/content"))
     assert len(folders) == 2
     assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
+    assert {file.stat().st_mode & 0o777 for folder in folders for file in folder.iterdir()} == {0o600}
     # The rest is for everybody, so that `status` needs no root.
-    assert (host.root / "generations/g1/files").stat().st_mode & 0o777 == 0o644
+    manifest = host.root / "generations/g1/manifest.json"
+    assert manifest.stat().st_mode & 0o777 == 0o644
+    assert "eyes-only" not in manifest.read_text()
 
 
-STEP = """\
-printf . >>"$COUNT"
-[ "$(wc -c <"$COUNT")" -eq "$STEP" ] || exec /bin/$name "$@"
-[ "$WHEN" = before ] || /bin/$name "$@"
-kill -9 0
-"""
-"""Kills the tools before or after their n-th step."""
+class Power:
+    """Runs verbs and cuts their power before a step."""
+
+    def __init__(self, host: Host) -> None:
+        """For one host, whose folders may go and come back."""
+        self._process = subprocess.Popen(
+            [sys.executable, str(CUT), str(TOOLS)],
+            env=host.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.__exit__(None, None, None)
+
+    def run(self, verb: str, text: str = "", *, step: int = 0, secret: Path = Path("/nowhere")) -> tuple[int, str]:
+        """The status of a verb, -9 where it was cut, and what it said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        asked = {"arguments": [verb], "stdin": text, "step": step, "secret": str(secret)}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        told = json.loads(self._process.stdout.readline())
+        return told["status"], told["said"]
 
 
-def killed(host: Host, text: str) -> bool:
-    """Whether the activation was killed; it has a process group of its own, with which it dies."""
-    with subprocess.Popen(
-        [*host.command, "activate"],
-        env=host.environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as run:
-        _, said = run.communicate(text, timeout=60)
-    assert run.returncode in {0, -9}, said
-    return run.returncode == -9
+@pytest.fixture
+def light() -> Iterator[Path]:
+    """A folder in memory: hundreds of runs write there, and each waits for its bytes to be on the disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        yield Path(folder)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("then", ["activate", "deactivate"])
-def test_a_cut_at_any_step_is_mended(tmp_path: Path, when: str, then: str) -> None:
+@pytest.mark.parametrize(("verb", "then"), [("activate", "activate"), ("activate", "deactivate"), ("deactivate", "")])
+def test_a_cut_at_any_step_is_mended(light: Path, verb: str, then: str) -> None:
     """A power cut would lose what was found, or leave a secret or a half-made place behind."""
-    step, steps = 0, 0
-    while True:
-        step += 1
-        folder = tmp_path / str(step)
-        etc = folder / "etc"
-        etc.mkdir(parents=True)
-        before = what_was_found(etc)
-        host = Host(folder / "host")
-        in_front(host, folder / "bin", STEP, "mv", "install", "mkdir", "rm")
-        host.environment |= {"COUNT": str(folder / "count"), "STEP": str(step), "WHEN": when}
-        text = placing("g1", *four(etc), Placed(etc / "secret", SECRET, mode="600", name="secret"))
-        if not killed(host, text):
-            break
-        steps += 1
-        host.environment["PATH"] = os.environ["PATH"]
-        if then == "activate":
-            answer = host.json("activate", stdin=text)
-            assert answer["live"] == {
-                "generation": "g1",
-                **{f"file {etc}/{name}": digest("ours\n") for name in ("a", "b", "c", "new/er/d")},
-                f"file {etc}/secret": digest(SECRET),
-            }
-            assert not list(etc.rglob("*.pollex-new")), f"step {step}"
-        done = host.run("deactivate")
-        assert done.returncode == 0, done.stderr
-        assert tree(etc) == before, f"step {step}: {done.stderr}"
-        assert not (host.root / "found").exists(), f"step {step}"
-    assert steps > 30
+    step, cut = 0, True
+    with Power(equipped(light)) as power:
+        while cut:
+            step += 1
+            shutil.rmtree(light)
+            host, etc = equipped(light), light / "etc"
+            etc.mkdir()
+            (units(host) / "app.service").write_text("[Service]\nExecStart=/bin/own\n")
+            before = what_was_found(etc), tree(units(host))
+            secret = etc / "secret"
+            text = placing("g1", *four(etc), Placed(secret, SECRET, mode="600"))
+            if verb == "deactivate":
+                assert power.run("activate", text)[0] == 0
+            status, said = power.run(verb, text, step=step, secret=secret)
+            assert status in {0, -9}, f"step {step}: {said}"
+            cut = status == -9
+            if then == "activate":
+                assert power.run("activate", text)[0] == 0
+                assert all((etc / name).read_text() == "ours\n" for name in ("a", "b", "c", "new/er/d"))
+                assert secret.read_text() == SECRET
+                assert not list(etc.rglob("*.pollex-new")), f"step {step}"
+            status, said = power.run("deactivate")
+            assert status == 0, f"step {step}: {said}"
+            assert (tree(etc), tree(units(host))) == before, f"step {step}: {said}"
+            assert not (host.root / "displaced").exists(), f"step {step}"
+    assert step > 30
+
+
+def lose(host: Host) -> None:
+    """The disk of /opt/pollex dies; what was put elsewhere stays."""
+    shutil.rmtree(host.root)
+
+
+@pytest.mark.parametrize("change", ["nothing", "everything"])
+def test_what_was_ours_before_a_disk_died_is_ours(host: Host, tmp_path: Path, change: str) -> None:
+    """`destroy` would leave the service running for ever, or bring the settings of last year back to life."""
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    program, settings = etc / "bin/app", etc / "conf/app.yaml"
+    item = f"{'a' * 32}-app"
+    unit = f"[Service]\nExecStart={program} --config {settings}\n"
+
+    def manifest(name: str, text: str) -> str:
+        """A unit that starts what lies in the store."""
+        made = json.loads(placing(name, Placed(settings, text), unit=unit + f"# {text}"))
+        made["units"][0]["links"] = [{"path": str(program), "target": f"{host.root}/store/{item}/bin/app"}]
+        return json.dumps(made)
+
+    host.json("activate", stdin=manifest("g1", "first\n"))
+    lose(host)
+    text = "first\n" if change == "nothing" else "second\n"
+    done = host.run("activate", stdin=manifest("g2", text))
+    assert done.returncode == 0, done.stderr
+    assert "keeping what stands" not in done.stderr
+    assert settings.read_text() == text
+    host.json("deactivate")
+    assert (tree(etc), tree(units(host))) == ({}, {})
+
+
+def test_somebody_elses_unit_is_not_taken_for_ours(host: Host, etc: Path) -> None:
+    """Somebody's own server would be deleted, because ours of the same name had been there before."""
+    host.json("activate", stdin=placing("g1", Placed(etc / "app")))
+    lose(host)
+    (units(host) / "app.service").write_text("[Service]\nExecStart=/bin/own\n")
+    (etc / "app").write_text("own\n")
+    before = tree(etc), tree(units(host))
+    host.json("activate", stdin=placing("g2", Placed(etc / "app", "ours\n"), unit=f"{APP_UNIT}# changed\n"))
+    host.json("deactivate")
+    assert (tree(etc), tree(units(host))) == before
+
+
+@pytest.mark.parametrize("interrupted", [False, True], ids=["whole", "interrupted"])
+def test_what_the_former_tools_displaced_comes_back(host: Host, etc: Path, interrupted: bool) -> None:  # noqa: FBT001 - a case
+    """A board that was set up before would lose what stood on it, at its first `destroy` by these tools."""
+    before = what_was_found(etc)
+    kept = Path(f"{host.root}/found/files{etc}")
+    kept.mkdir(parents=True)
+    for name in "ab":
+        (etc / name).rename(kept / name)
+        (etc / name).write_text("ours\n")
+    (etc / "new").mkdir()
+    (etc / "new/d").write_text("ours\n")
+    rows = [f"file\t{etc}/a", f"dir\t{etc}/new", f"file\t{etc}/new/d", f"file\t{etc}/b"]
+    if interrupted:
+        # the last one was moved away, and neither replaced nor noted
+        rows.pop()
+        (etc / "b").unlink()
+    (host.root / "found/list").write_text("".join(f"{row}\n" for row in rows))
+    (host.root / "found/claiming").write_text(f"{etc}/b\n")
+    host.json("deactivate")
+    assert tree(etc) == before
+    assert not (host.root / "found").exists()
+    assert not (host.root / "displaced").exists()
+
+
+OWNER, OTHER = "pollex/jetson#0a1b2c3d", "pollex/nano#4e5f6071"
+
+
+def by(resource: str, owner: str = OWNER) -> tuple[str, ...]:
+    """The arguments with which a resource of a stack asks."""
+    return ("--resource", resource, "--owner", owner)
+
+
+def own(host: Host, owner: str = OWNER) -> None:
+    """The host belongs to a stack, as the preflight writes it down."""
+    host.root.mkdir(exist_ok=True)
+    (host.root / "owner.json").write_text(json.dumps({"owner": owner}))
+
+
+def test_only_what_made_it_live_takes_it_out_of_service(host: Host, etc: Path) -> None:
+    """A replaced resource is deleted after its successor was made, and would take that one's service down."""
+    own(host)
+    text = placing("g1", Placed(etc / "app"))
+    host.json("activate", *by("first"), stdin=text)
+    host.json("activate", *by("second"), stdin=text)
+    left = host.json("deactivate", *by("first"))
+    assert "generation g1 is live by another resource of this stack" in left["leftAlone"]
+    assert (left["generation"], (etc / "app").exists()) == ("g1", True)
+    host.json("rollback", "g1")
+    assert "leftAlone" not in host.json("deactivate", *by("second"))
+    assert tree(etc) == {}
+
+
+def test_a_failed_successor_does_not_take_over(host: Host, etc: Path) -> None:
+    """After a replacement that was taken back, `destroy` would leave everything running."""
+    host.json("activate", *by("first"), stdin=placing("g1", Placed(etc / "app")))
+    assert host.run("activate", *by("second"), stdin=placing("g2", Placed("relative"))).returncode == 2
+    host.json("deactivate", *by("first"))
+    assert tree(etc) == {}
+
+
+def test_another_stack_changes_nothing(host: Host, etc: Path) -> None:
+    """Two laptops would overwrite and destroy each other's service without a word."""
+    own(host)
+    text = placing("g1", Placed(etc / "app"))
+    host.json("activate", *by("first"), stdin=text)
+    done = host.run("activate", *by("other", OTHER), stdin=placing("g2", Placed(etc / "app", "other\n")))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"belongs to the stack {OWNER}, and not to {OTHER}" in done.stderr
+    assert f"pulumi config set --path pollex:host.takeover '{OWNER}'" in done.stderr
+    for stranger in (by("other", OTHER), by("", "")):
+        assert f"belongs to the stack {OWNER}" in host.json("deactivate", *stranger)["leftAlone"]
+    status = host.json("status", "--json")
+    assert (status["generation"], status["owner"]) == ("g1", OWNER)
+    # a person at the board may, and so may a stack after it took the board over
+    own(host, OTHER)
+    host.json("activate", *by("other", OTHER), stdin=text)
+    assert OTHER in host.json("deactivate", *by("first"))["leftAlone"]
+    host.json("deactivate")
+    assert tree(etc) == {}
+
+
+def test_what_tools_that_did_not_ask_made_live_can_be_undone(host: Host, etc: Path) -> None:
+    """A board that was set up before claims existed could never be taken out of service."""
+    host.json("activate", stdin=placing("g1", Placed(etc / "app")))
+    host.json("deactivate", *by("", ""))
+    assert tree(etc) == {}
+
+
+@pytest.mark.parametrize("arguments", [["--now"], ["--resource", "x"], [*by("x"), "--resource", "y"], ["g1"]])
+def test_arguments_that_are_not_known_are_refused(host: Host, arguments: list[str]) -> None:
+    """A typing error would be taken for the wish of a person who may do everything."""
+    for verb in ("activate", "deactivate"):
+        assert host.run(verb, *arguments, stdin=placing("g1")).returncode == 2
 
 
 def verdict(url: str) -> str:
     """What the gate says of a health URL without a completion."""
-    script = '. "$here/lib.sh"; . "$here/gate.sh"; if healthy "$1" - 5; then printf healthy; else printf %s "$why"; fi'
-    done = subprocess.run(
-        ["dash", "-euc", f'here="$0"; LC_ALL=C; export LC_ALL; {script}', str(TOOLS), url],
-        capture_output=True,
-        check=True,
-    )
-    return done.stdout.decode()
+    try:
+        gate.ask_once(url, None, 5)
+    except gate.Unhealthy as why:
+        return str(why)
+    return "healthy"
 
 
 @pytest.mark.parametrize(
@@ -452,40 +624,46 @@ def live(
     side: str = "beside\n",
     seconds: int = 60,
 ) -> Generation:
-    """Two units with files of their own, as a plan declares them."""
+    """Two units with files of their own."""
     settings = f'{{"says": "{says}", "ready_after": {ready_after}}}\n'
     installed = "[Install]\nWantedBy=multi-user.target\n"
     serve = f"[Service]\nEnvironmentFile=-{SECRETS}\nExecStart=/usr/bin/python3 {PROGRAM} {SETTINGS}\n"
-    files = [File(path=PROGRAM, text=SERVE), File(path=SETTINGS, text=settings)]
+    files = [public(PROGRAM, SERVE), public(SETTINGS, settings)]
     if secret is not None:
-        files.append(File(path=SECRETS, text=secret, secret=True))
-    app = Unit(
-        name=APP,
-        text=serve + installed,
-        links={},
-        needs=(),
-        health=HEALTH,
-        completion=None,
-        ready_seconds=seconds,
-        files=tuple(files),
+        files.append(File(path=SECRETS, mode="600", sha256=digest(secret)))
+    gated = Gate(health=HEALTH, completion=None, seconds=seconds)
+    units = (
+        Unit(name=APP, text=serve + installed, files=tuple(files), gate=gated),
+        # its gate says nothing of its own, but a gate needs a unit that runs
+        Unit(
+            name=SIDE,
+            text=f"[Service]\nExecStart=/bin/sleep 100000\n{installed}",
+            files=(public("/etc/side.conf", side),),
+            gate=gated,
+        ),
     )
-    return generation.generation(
-        [
-            app,
-            # Its gate says nothing of its own, but a gate needs a unit that runs.
-            replace(
-                app,
-                name=SIDE,
-                text=f"[Service]\nExecStart=/bin/sleep 100000\n{installed}",
-                files=(File(path="/etc/side.conf", text=side),),
-            ),
-        ]
-    )
+    secrets = {} if secret is None else {SECRETS: secret}
+    name = digest(manifest.text(Generation(id="", units=units, secrets=secrets)))[:32]
+    return Generation(id=name, units=units, secrets=secrets)
+
+
+def public(path: str, text: str) -> File:
+    """A file that everybody may read."""
+    return File(path=path, mode="644", sha256=digest(text), text=text)
 
 
 def whole(made: Generation) -> str:
-    """The sheet as it is sent, with the secrets that the engine never shows."""
-    return made.sheet + "".join(sheet.section(name, text) for name, text in made.secrets.items())
+    """The manifest as it is sent, with the secrets that the engine never shows."""
+    return manifest.text(made)
+
+
+def live_map(made: Generation) -> dict[str, str]:
+    """What the board looks like when it is in force."""
+    items = {"generation": made.id}
+    for unit in made.units:
+        items |= {f"unit {unit.name}": digest(unit.text), f"service {unit.name}": "active"}
+        items |= {f"file {file.path}": file.sha256 for file in unit.files}
+    return items
 
 
 @pytest.fixture(scope="module")
@@ -511,8 +689,8 @@ def answers(machine: Machine) -> str:
 def test_the_declared_map_is_the_observed_one(idle: Machine) -> None:
     """Every refresh would show drift where there is none, or none where there is."""
     made = live()
-    assert idle.json("activate", whole(made))["live"] == made.live
-    assert idle.json("status --json")["live"] == made.live
+    assert idle.json("activate", whole(made))["live"] == live_map(made)
+    assert idle.json("status --json")["live"] == live_map(made)
     assert idle.json("activate", whole(made))["changed"] == []
     assert answers(idle) == "hello"
 
@@ -592,17 +770,26 @@ def test_deactivate_leaves_the_board_as_it_was(idle: Machine) -> None:
     assert idle.sh(OUTSIDE) == before
 
 
-@pytest.mark.parametrize("seconds", [0.3, 0.6, 2])
-def test_a_killed_activation_restarts_what_runs_the_old_file(idle: Machine, seconds: float) -> None:
+MOMENTS = {
+    "the way back is noted": "test -e /opt/pollex/generations/pending",
+    "the new file is there": f"grep -q new {SETTINGS}",
+    "the gate waits": "grep -q 'not ready' /tmp/said",
+}
+"""Commands that succeed from some moment of an activation on."""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_activation_restarts_what_runs_the_old_file(idle: Machine, moment: str) -> None:
     """After a power cut the service would go on with its former settings, which nothing shows."""
     idle.json("activate", whole(live()))
-    made = live(says="new", ready_after=2)
-    idle.sh(
-        f"cat >/tmp/sheet; timeout -s KILL {seconds} pollex-host activate </tmp/sheet",
+    made = live(says="new", ready_after=3600)
+    killed = idle.sh(
+        f"cat >/tmp/manifest; pollex-host activate </tmp/manifest 2>/tmp/said & "
+        f"until {MOMENTS[moment]}; do :; done; kill -KILL $!; wait $!; echo $?",
         whole(made).encode(),
-        check=False,
     )
-    idle.sh("rm /tmp/sheet")
-    assert idle.json("activate", whole(made))["live"] == made.live
+    assert killed == "137"
+    made = live(says="new")
+    assert idle.json("activate", whole(made))["live"] == live_map(made)
     assert answers(idle) == "new"
     assert idle.json("activate", whole(made))["changed"] == []

@@ -170,6 +170,7 @@ class Claims:
         """The claims; what could not be put back stays."""
         self.made, self.begun = [], None
         files.remove(_CLAIMS)
+        files.remove(_CLAIMS + files.NEW)
         for path in [*reversed(list(files.everything(_FOLDER))), _FOLDER]:
             if is_folder(path):
                 remove_empty(path)
