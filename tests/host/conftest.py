@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import pytest
 
-from infra import sheet
+from infra.hosttools.pollex_host import manifest
 
-TOOLS = Path(__file__).parents[2] / "infra/host"
+TOOLS = Path(__file__).parents[2] / "infra/hosttools"
 TINY = Path(__file__).parent / "tiny"
 KEY = "0123456789abcdef" * 2
 NAME = f"{KEY}-llama-server"
@@ -61,7 +61,7 @@ class Host:
         subprocess.run([*self.command, "export", item], env=self.environment, stdout=archive, check=True)
 
     def keep(self, text: str) -> None:
-        """Keep a sheet as `ensure` does, without asking for the build."""
+        """Keep a manifest as `ensure` does, without asking for the build."""
         done = self.run("ensure", stdin=text)
         assert "does not run systemd" in done.stderr or done.returncode == 0, done.stderr
 
@@ -69,10 +69,8 @@ class Host:
         """What the build unit does, in the foreground; the log comes back as `stdout`."""
         folder = self.root / "drv" / f"{key}-llama-server"
         shutil.rmtree(folder, ignore_errors=True)
-        for name, content in sheet.parse(text).items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(text)
         done = self.run("build", key)
         log = self.root / "log" / f"{key}.log"
         return subprocess.CompletedProcess(
@@ -128,46 +126,27 @@ class Project:
         path.write_text(before)
         return text
 
-    def sheet(self, *, patches: Mapping[str, str] | None = None, **changes: sheet.EnvValue) -> str:
-        """The build sheet of HEAD, with some values changed."""
-        values: dict[str, sheet.EnvValue] = {
-            "kind": "build",
-            "key": KEY,
-            "name": "llama-server",
-            "commit": self.commit,
-            "tree": self.tree,
-            "number": 4980,
-            "mirrors": [f"git file://{self.folder}"],
-            "target": "llama-server",
-            "flags": [],
-            "packages": [],
-            "jobs": "auto",
-            "sparse": ["src", "common"],
-            "substituters": [],
-        }
-        patches = patches or {}
-        return sheet.render(
-            {
-                "env": sheet.env({**values, **changes}),
-                **{f"patches/{name}": text for name, text in patches.items()},
-                "series": "".join(f"{name}\n" for name in patches),
-            }
-        )
+    def manifest(self, *, patches: Mapping[str, str] | None = None, **changes: object) -> str:
+        """The manifest of a build of HEAD, with some fields of it or of its source changed."""
+        source = {"commit": self.commit, "tree": self.tree, "number": 4980}
+        source |= {"mirrors": [f"git file://{self.folder}"], "folders": ["src", "common"]}
+        source |= {name: changes.pop(name) for name in tuple(changes) if name in source}
+        values = {"kind": "build", "key": KEY, "name": "llama-server", "target": "llama-server", "source": source}
+        series = [{"name": name, "text": text} for name, text in (patches or {}).items()]
+        return json.dumps({**values, "patches": series, **changes})
 
 
-def model_sheet(content: bytes, mirrors: Sequence[str], **changes: sheet.EnvValue) -> str:
-    """The sheet of a model file with that content."""
-    values: dict[str, sheet.EnvValue] = {
-        "kind": "model",
-        "name": "model",
-        "key": KEY,
-        "file": "small.gguf",
-        "size": len(content),
-        "sha256": sha256(content).hexdigest(),
-        "mirrors": mirrors,
-        "adopt": "",
-    }
-    return sheet.render({"env": sheet.env({**values, **changes})})
+def model_manifest(content: bytes, mirrors: Sequence[str], **changes: object) -> str:
+    """The manifest of a model file with that content, with some fields changed."""
+    model = manifest.Model(
+        key=KEY,
+        name="model",
+        file="small.gguf",
+        size=len(content),
+        sha256=sha256(content).hexdigest(),
+        mirrors=tuple(mirrors),
+    )
+    return json.dumps({**manifest.plain(model), **changes})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from typing import Any
 
+from infra.hosttools.pollex_host import tools
 from sandbox.board import Board
 from tests.host.conftest import TOOLS, Project
 
@@ -16,25 +17,21 @@ class Machine:
     """A board with the tools on it, used as root."""
 
     def __init__(self, board: Board, *packages: str) -> None:
-        """Copy the tools as SFTP would, and let them install what they need, and `packages`."""
+        """Bring the tools, and let them install an interpreter, what else they need, and `packages`."""
         self.board = board
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
-            for file in sorted(TOOLS.iterdir()):
-                if file.is_file():
-                    archive.add(file, file.name)
-        self.sh(
-            "rm -rf .pollex; mkdir -p .pollex/host && tar -x -C .pollex/host && chmod 600 .pollex/host/*",
-            packed.getvalue(),
-        )
-        self.sh(f"sh .pollex/host/pollex-host prepare ca-certificates curl {' '.join(packages)}")
+            for name in tools.names(str(TOOLS)):
+                archive.add(TOOLS / name, name)
+        self.sh("rm -rf tools; mkdir tools && tar -x -C tools && chmod -R go= tools", packed.getvalue())
+        self.sh(f"sh tools/pollex-host prepare ca-certificates curl {' '.join(packages)}; rm -rf tools")
 
     def sh(self, command: str, stdin: bytes | None = None, *, check: bool = True) -> str:
         """What a command says, as root."""
         return self.board.run(command, input=stdin, user="root", check=check).stdout.strip()
 
     def pollex(self, arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        """A verb, with a sheet on stdin."""
+        """A verb, with a manifest on stdin."""
         command = f"POLLEX_POLL=1 pollex-host {arguments}"
         return self.board.run(command, input=text.encode(), user="root", check=False)
 

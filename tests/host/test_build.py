@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.hosttools.pollex_host import follow
 from tests.host.conftest import KEY, NAME, TOOLS, Host, Project
 
 OTHER = "f" * 32
@@ -21,7 +22,7 @@ def test_the_same_bytes_wherever_it_is_built(tmp_path: Path, project: Project) -
     built = []
     for place, key in (("here", KEY), ("a-much-longer-place", OTHER)):
         host = Host(tmp_path / place)
-        done = host.build(project.sheet(key=key), key=key)
+        done = host.build(project.manifest(key=key), key=key)
         assert done.returncode == 0, done.stdout
         built.append((host.root / f"store/{key}-llama-server/bin/llama-server").read_bytes())
     assert built[0] == built[1]
@@ -30,7 +31,7 @@ def test_the_same_bytes_wherever_it_is_built(tmp_path: Path, project: Project) -
 
 def test_a_finished_build_lists_its_files(host: Host, project: Project) -> None:
     """A replaced binary could not be told from the one that was built."""
-    assert host.build(project.sheet()).returncode == 0
+    assert host.build(project.manifest()).returncode == 0
     digest = hashlib.sha256((host.store / "bin/llama-server").read_bytes()).hexdigest()
     assert (host.store / ".sha256sums").read_text() == f"{digest}  bin/llama-server\n"
     assert not (host.root / "build" / KEY).exists()
@@ -46,7 +47,7 @@ def test_flags_reach_cmake_as_written(host: Host, project: Project, flag: str) -
         "message(FATAL_ERROR enough)\n"
     )
     project.commit_all()
-    assert host.build(project.sheet(flags=[flag])).returncode == 5
+    assert host.build(project.manifest(flags=[flag])).returncode == 5
     assert (host.root / "build" / KEY / "b/said").read_text() == value
 
 
@@ -54,15 +55,9 @@ def test_the_real_error_is_shown(host: Host, project: Project) -> None:
     """A person would get the tail of a log of thousands of lines that says 'build stopped'."""
     (project.folder / "src/greeting.c").write_text("int wrong = nonsense;\n" + "#warning noise\n" * 200)
     project.commit_all()
-    assert host.build(project.sheet()).returncode == 5
-    script = f'. "{TOOLS}/lib.sh"; use follow; real_error "$1"'
-    shown = subprocess.run(
-        ["dash", "-c", f"here={TOOLS}; {script}", "sh", str(host.root / f"log/{KEY}.log")],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    assert shown[0].startswith("  FAILED: ")
+    assert host.build(project.manifest()).returncode == 5
+    shown = follow.real_error((host.root / f"log/{KEY}.log").read_text().splitlines())
+    assert shown[0].startswith("FAILED: ")
     assert any("error: 'nonsense' undeclared" in line for line in shown)
     assert len(shown) <= 60
 
@@ -72,7 +67,7 @@ def test_a_program_that_does_not_run_is_not_installed(host: Host, project: Proje
     main = project.folder / "src/main.c"
     main.write_text(main.read_text().replace("int port = 8080", "abort(); int port = 8080"))
     project.commit_all()
-    done = host.build(project.sheet())
+    done = host.build(project.manifest())
     assert done.returncode == 5
     assert "was built but does not run" in done.stdout
     assert not host.store.exists()
@@ -86,7 +81,7 @@ def test_a_library_of_the_build_folder_is_refused(host: Host, project: Project) 
         + "target_link_libraries(llama-server greet)\n"
     )
     project.commit_all()
-    done = host.build(project.sheet())
+    done = host.build(project.manifest())
     assert done.returncode == 5
     assert "add -DBUILD_SHARED_LIBS=OFF to pollex:build.flags" in done.stdout
 
@@ -96,14 +91,14 @@ def test_make_does_where_there_is_no_ninja(host: Host, project: Project) -> None
     # In a mount namespace of its own, where ninja is no program any more.
     hide = 'for p in /usr/bin/ninja /usr/local/bin/ninja; do [ ! -e $p ] || mount --bind /dev/null $p; done; exec "$@"'
     host.command = ["unshare", "-m", "sh", "-c", hide, "sh", *host.command]
-    done = host.build(project.sheet())
+    done = host.build(project.manifest())
     assert done.returncode == 0, done.stdout
     assert "[100%]" in done.stdout
 
 
 def test_one_build_at_a_time(host: Host, project: Project) -> None:
     """Two laptops would write into the same folder, and both builds would be rubbish."""
-    host.build(project.sheet(mirrors=["git file:///nonexistent"]))
+    host.build(project.manifest(mirrors=["git file:///nonexistent"]))
     work = host.root / "build" / KEY
     with subprocess.Popen(["flock", str(work), "sleep", "60"], start_new_session=True) as holder:
         try:
@@ -117,9 +112,9 @@ def test_one_build_at_a_time(host: Host, project: Project) -> None:
 
 def test_a_stopped_build_goes_on_where_it_was(host: Host, project: Project) -> None:
     """A reboot in the 80th minute would cost all 80."""
-    sheet = project.sheet(flags=["-DTINY_PACE=0.5"], jobs="2")
-    host.build(project.sheet(mirrors=["git file:///nonexistent"]))
-    host.keep(sheet)
+    text = project.manifest(flags=["-DTINY_PACE=0.5"], jobs=2)
+    host.build(project.manifest(mirrors=["git file:///nonexistent"]))
+    host.keep(text)
     environment = host.environment
     log = host.root / f"log/{KEY}.log"
     with subprocess.Popen(
@@ -144,19 +139,16 @@ def test_a_stopped_build_goes_on_where_it_was(host: Host, project: Project) -> N
 @pytest.mark.parametrize(
     ("log", "count", "spent", "said"),
     [
-        ("== phase compile\n[0/121]\n", 121, 3, "0 0/121"),
-        ("[120/121] a\n== phase compile\n[0/40]\n", 121, 3, "66 81/121"),
-        ("[9/9] old\n== phase compile\n[51/121] Building x\n", 121, 2520, "42 51/121 3458"),
-        ("== phase compile\n[120/121] a\n== phase compile\n[1/40] b\n[10/40] c\n", 121, 60, "75 91/121 180"),
-        ("== phase compile\n[ 40%] a\n[ 60%] b\n", 0, 100, "60 - 200"),
+        ("== phase compile\n[0/121]\n", 121, 3, " 0% (0/121)"),
+        ("[120/121] a\n== phase compile\n[0/40]\n", 121, 3, " 66% (81/121)"),
+        ("[9/9] old\n== phase compile\n[51/121] Building x\n", 121, 2520, " 42% (51/121), about 58 min left"),
+        ("== phase compile\n[120/121] a\n== phase compile\n[1/40] b\n[10/40] c\n", 121, 60, " 75% (91/121), about 3 min left"),
+        ("== phase compile\n[ 40%] a\n[ 60%] b\n", 0, 100, " 60%, about 3 min left"),
     ],
 )
-def test_progress_never_jumps_back(tmp_path: Path, log: str, count: int, spent: int, said: str) -> None:
+def test_progress_never_jumps_back(log: str, count: int, spent: int, said: str) -> None:
     """After a reboot the percentage would start again from nothing, and people would think the work was lost."""
-    file = tmp_path / "log"
-    file.write_text(log)
-    command = ["awk", "-v", f"all={count}", "-v", f"spent={spent}", "-f", str(TOOLS / "compiled.awk"), str(file)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == said
+    assert follow.compiled(log.splitlines(), count, spent) == said
 
 
 def test_a_damaged_object_is_compiled_again(host: Host, project: Project) -> None:
@@ -164,8 +156,8 @@ def test_a_damaged_object_is_compiled_again(host: Host, project: Project) -> Non
     archive = host.root / "archive"
     host.root.mkdir(parents=True)
     archive.write_text("in the way, so that the build ends when all is compiled")
-    sheet = project.sheet()
-    assert host.build(sheet).returncode == 1
+    text = project.manifest()
+    assert host.build(text).returncode == 1
     archive.unlink()
     work = host.root / "build" / KEY
     (work / "b/bin/llama-server").unlink()
@@ -174,14 +166,14 @@ def test_a_damaged_object_is_compiled_again(host: Host, project: Project) -> Non
     damaged.write_bytes(b"\0" * written.st_size)
     os.utime(damaged, ns=(written.st_atime_ns, written.st_mtime_ns))
     (work / "state").write_text("compile 1 3 \n")
-    done = host.build(sheet)
+    done = host.build(text)
     assert done.returncode == 0, done.stdout
     assert "compiling everything again" in done.stdout
 
 
 def test_the_log_is_reachable_from_the_build(host: Host, project: Project) -> None:
     """The place that the design names for the log would be empty."""
-    assert host.build(project.sheet(target="nonexistent")).returncode == 5
+    assert host.build(project.manifest(target="nonexistent")).returncode == 5
     assert (host.root / f"build/{KEY}/log").samefile(host.root / f"log/{KEY}.log")
     assert NAME in (host.root / f"log/{KEY}.log").read_text()
 
@@ -192,7 +184,7 @@ def test_a_full_disk_is_said(project: Project, tmp_path: Path) -> None:
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], check=True)
     try:
-        done = Host(small).build(project.sheet())
+        done = Host(small).build(project.manifest())
         assert done.returncode == 6, done.stdout
     finally:
         subprocess.run(["umount", str(small)], check=True)

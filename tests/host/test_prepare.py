@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ from tests.host.conftest import TOOLS, Host
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The tools as SFTP leaves them: no file is executable."""
+    """The tools as a copy can leave them: no file is executable."""
     folder = tmp_path / "copied host"
-    shutil.copytree(TOOLS, folder)
-    for file in folder.iterdir():
-        file.chmod(0o600)
+    shutil.copytree(TOOLS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in folder.rglob("*"):
+        file.chmod(0o700 if file.is_dir() else 0o600)
     return folder
 
 
@@ -43,34 +44,34 @@ def test_tools_are_installed_by_content(copied: Host) -> None:
         check=True,
     )
     assert '"generation":""' in done.stdout
-    assert (copied.root / "bin/lib.sh").stat().st_mode & 0o777 == 0o644
+    assert (copied.root / "bin/recipe.sh").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_second_time_changes_nothing(copied: Host) -> None:
     """Every deployment would look like a change of the host."""
     first = copied.json("prepare")
-    before = (copied.root / "bin/lib.sh").stat()
+    before = (copied.root / "bin/recipe.sh").stat()
     assert copied.json("prepare") == first
-    assert (copied.root / "bin/lib.sh").stat().st_ino == before.st_ino
+    assert (copied.root / "bin/recipe.sh").stat().st_ino == before.st_ino
 
 
 def test_new_tools_replace_the_old_in_one_step(copied: Host, folder: Path) -> None:
     """A running build would read half of its script from one version and half from the other."""
     old = copied.json("prepare")["tools"]
-    with (folder / "lib.sh").open("a") as script:
+    with (folder / "recipe.sh").open("a") as script:
         script.write("# one more line\n")
     new = copied.json("prepare")["tools"]
     assert new != old
     assert (copied.root / "bin").readlink() == Path("lib") / new
-    assert not (copied.root / "lib" / old / "lib.sh").read_text().endswith("# one more line\n")
+    assert not (copied.root / "lib" / old / "recipe.sh").read_text().endswith("# one more line\n")
 
 
 def test_damaged_tools_are_replaced(copied: Host) -> None:
     """A tool that a disk error damaged would stay damaged under a name that says it is right."""
     tools = copied.json("prepare")["tools"]
-    (copied.root / "lib" / tools / "gate.sh").write_text("")
+    (copied.root / "lib" / tools / "pollex_host/gate.py").write_text("")
     copied.json("prepare")
-    assert (copied.root / "bin/gate.sh").read_text() == (TOOLS / "gate.sh").read_text()
+    assert (copied.root / "bin/pollex_host/gate.py").read_text() == (TOOLS / "pollex_host/gate.py").read_text()
 
 
 def test_a_package_is_a_name(copied: Host) -> None:
@@ -78,6 +79,44 @@ def test_a_package_is_a_name(copied: Host) -> None:
     done = copied.run("prepare", "-o", "x")
     assert done.returncode == 2
     assert "'-o' is not the name of a Debian package" in done.stderr
+
+
+def without_python(copied: Host, tmp_path: Path, *, version: str = "") -> None:
+    """Let the launcher see only a python3 of that version, or none at all."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "dash", "readlink", "cat"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    if version:
+        # answers whether it fits as an old interpreter would, whatever it is asked
+        (programs / "python3").write_text("#!/bin/sh\nexit 1\n")
+        (programs / "python3").chmod(0o755)
+    copied.environment["PATH"] = str(programs)
+
+
+@pytest.mark.parametrize("version", ["", "3.6"])
+def test_a_host_without_a_python_says_what_to_declare(copied: Host, tmp_path: Path, version: str) -> None:
+    """A Nano, whose own Python is 3.6, would fail with a trace of syntax errors."""
+    without_python(copied, tmp_path, version=version)
+    done = copied.run("prepare")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "these tools need Python 3.9 or newer, and this host has none: declare one" in done.stderr
+    assert "pollex:polish.python.url" in done.stderr
+
+
+def test_an_interpreter_that_was_brought_along_runs_them(copied: Host, tmp_path: Path) -> None:
+    """A board with an old Python could not be served at all."""
+    brought = copied.root / "lib/python-0123456789abcdef/bin"
+    brought.mkdir(parents=True)
+    (brought / "python3").symlink_to(Path(sys.executable).resolve())
+    without_python(copied, tmp_path, version="3.6")
+    answer = copied.json("prepare")
+    assert (copied.root / "lib" / answer["tools"] / "python").readlink() == brought / "python3"
+    copied.command = [str(Path(copied.environment["POLLEX_BIN_DIR"]) / "pollex-host")]
+    assert copied.json("status", "--json")["generation"] == ""
+    del copied.environment["PATH"]
+    (copied.root / "lib/python-fedcba9876543210").mkdir()
+    assert copied.json("gc")["deleted"] == ["lib/python-fedcba9876543210"]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +128,8 @@ def test_a_package_is_a_name(copied: Host) -> None:
         (["ensure", "a", "b"], "takes at most one key"),
         (["rollback", "a", "b"], "takes at most one generation"),
         (["status", "--yaml"], "takes nothing but --json"),
-        (["activate", "x"], "takes a sheet on stdin"),
-        (["deactivate", "x"], "takes no argument"),
+        (["activate", "x"], "takes --resource NAME --owner STACK"),
+        (["deactivate", "x"], "takes --resource NAME --owner STACK"),
     ],
 )
 def test_wrong_use_is_said(host: Host, arguments: list[str], says: str) -> None:

@@ -28,14 +28,14 @@ def said(host: Host) -> str:
 
 def test_a_build_from_git(host: Host, project: Project) -> None:
     """Nothing could be deployed at all."""
-    done = host.build(project.sheet(patches={PATCH: greet(project)}))
+    done = host.build(project.manifest(patches={PATCH: greet(project)}))
     assert done.returncode == 0, done.stdout
     assert said(host) == "bonjour unpatched from ../src/src/main.c\n"
 
 
 def test_a_bundle_is_known_by_its_tree(host: Host, project: Project, tmp_path: Path) -> None:
     """A package that carries the right source under a commit of its own would be refused."""
-    sheet = project.sheet
+    manifest = project.manifest
     tree = project.tree
     served = tmp_path / "served"
     served.mkdir()
@@ -43,7 +43,7 @@ def test_a_bundle_is_known_by_its_tree(host: Host, project: Project, tmp_path: P
     project.git("update-ref", "refs/heads/main", synthetic)
     project.git("bundle", "create", "-q", str(served / "source.bundle"), "HEAD")
     with Mirror(served) as mirror:
-        done = host.build(sheet(mirrors=[f"bundle {mirror.url}/source.bundle"], commit="1" * 40))
+        done = host.build(manifest(mirrors=[f"bundle {mirror.url}/source.bundle"], commit="1" * 40))
     assert done.returncode == 0, done.stdout
 
 
@@ -61,17 +61,17 @@ def test_a_cut_bundle_is_resumed(host: Host, project: Project, tmp_path: Path) -
         (work / "bundle.part").write_bytes(whole[:-1])
         (work / "bundle.part.url").write_text(f"{mirror.url}/source.bundle\n")
         bundle.write_bytes(b"\0" * (len(whole) - 1) + whole[-1:])
-        done = host.build(project.sheet(mirrors=[f"bundle {mirror.url}/source.bundle"]))
+        done = host.build(project.manifest(mirrors=[f"bundle {mirror.url}/source.bundle"]))
     assert done.returncode == 0, done.stdout
 
 
 def test_another_tree_is_refused_by_both_hashes(host: Host, project: Project) -> None:
     """A mirror that serves changed code would be compiled and run as root's service."""
     named = project.tree
-    sheet = project.sheet()
+    text = project.manifest()
     (project.folder / "src/greeting.c").write_text('const char *greeting(void) { return "evil"; }\n')
     project.commit_all()
-    done = host.build(sheet.replace(project.git("rev-parse", "HEAD~1"), project.commit))
+    done = host.build(text.replace(project.git("rev-parse", "HEAD~1"), project.commit))
     assert done.returncode == 3
     assert f"has the tree {project.tree}, wanted {named}" in done.stdout
     assert not host.store.exists()
@@ -91,7 +91,7 @@ def test_the_next_mirror_is_tried(host: Host, project: Project, tmp_path: Path) 
         f"bundle file://{tmp_path}/wrong.bundle",
         f"git file://{project.folder}",
     ]
-    done = host.build(project.sheet(mirrors=mirrors))
+    done = host.build(project.manifest(mirrors=mirrors))
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("cannot be used") == 3
     assert f"has the tree {other.tree}, wanted {project.tree}" in done.stdout
@@ -99,7 +99,7 @@ def test_the_next_mirror_is_tried(host: Host, project: Project, tmp_path: Path) 
 
 def test_no_mirror_at_all(host: Host, project: Project) -> None:
     """A dead network would be reported as a forged source, or as a compile error."""
-    done = host.build(project.sheet(mirrors=["git file:///nonexistent", "bundle http://127.0.0.1:9/x"]))
+    done = host.build(project.manifest(mirrors=["git file:///nonexistent", "bundle http://127.0.0.1:9/x"]))
     assert done.returncode == 8
     assert "no mirror of the source could be used: see pollex:source.mirrors" in done.stdout
 
@@ -108,14 +108,14 @@ def test_what_no_build_reads_may_be_missing(host: Host, project: Project) -> Non
     """A mirror that dropped a large file which is never compiled would be useless."""
     lost = project.git("rev-parse", "HEAD:docs/README")
     (project.folder / f".git/objects/{lost[:2]}/{lost[2:]}").unlink()
-    done = host.build(project.sheet())
+    done = host.build(project.manifest())
     assert done.returncode == 0, done.stdout
 
 
 def test_only_the_named_folders_are_there(host: Host, project: Project) -> None:
     """A 4 GB board would fetch and write hundreds of megabytes of models and documents."""
     flags = ["-DCMAKE_PROJECT_INCLUDE_BEFORE=/nonexistent"]
-    done = host.build(project.sheet(flags=flags))
+    done = host.build(project.manifest(flags=flags))
     assert done.returncode == 5
     source = host.root / "build" / KEY / "src"
     assert sorted(path.name for path in source.iterdir()) == ["CMakeLists.txt", "common", "src"]
@@ -123,7 +123,7 @@ def test_only_the_named_folders_are_there(host: Host, project: Project) -> None:
 
 def test_the_build_knows_its_commit(host: Host, project: Project) -> None:
     """`llama-server --version` would say 0 (unknown), and nobody could tell what is running."""
-    done = host.build(project.sheet(flags=["-DCMAKE_PROJECT_INCLUDE_BEFORE=/nonexistent"]))
+    done = host.build(project.manifest(flags=["-DCMAKE_PROJECT_INCLUDE_BEFORE=/nonexistent"]))
     assert done.returncode == 5
     text = (host.root / "build" / KEY / "src/common/build-info.cpp.in").read_text()
     assert "int LLAMA_BUILD_NUMBER = 4980;" in text
@@ -135,7 +135,7 @@ def test_the_build_knows_its_commit(host: Host, project: Project) -> None:
     [
         (("hello", "good day"), "does not apply to src/greeting.c (hunk 1 at line 1)"),
         (("BUILD", "OTHER"), "does not apply to src/greeting.c (hunk 1 at line 1)"),
-        (None, "does not apply to src/missing.c, which is not there (pollex:build.sparse)"),
+        (None, "does not apply to src/missing.c, which is not there"),
     ],
 )
 def test_a_patch_that_does_not_apply(host: Host, project: Project, change: tuple[str, str] | None, reason: str) -> None:
@@ -148,7 +148,7 @@ def test_a_patch_that_does_not_apply(host: Host, project: Project, change: tuple
         file = project.folder / "src/greeting.c"
         file.write_text(file.read_text().replace(*change))
         project.commit_all()
-    done = host.build(project.sheet(patches={PATCH: patch}))
+    done = host.build(project.manifest(patches={PATCH: patch}))
     assert done.returncode == 4
     assert f"pollex: patches/{PATCH} {reason}" in done.stdout
     assert "see patches/README.md#moving-the-pin" in done.stdout
@@ -161,7 +161,7 @@ def test_patches_are_applied_in_order(host: Host, project: Project) -> None:
     second = second.replace(
         '-const char *greeting(void) { return "hello"', '-const char *greeting(void) { return "guten tag"'
     )
-    done = host.build(project.sheet(patches={"0002-a.patch": first, "0001-b.patch": second}))
+    done = host.build(project.manifest(patches={"0002-a.patch": first, "0001-b.patch": second}))
     assert done.returncode == 0, done.stdout
     assert said(host).startswith("moin ")
 
@@ -169,19 +169,19 @@ def test_patches_are_applied_in_order(host: Host, project: Project) -> None:
 def test_a_power_cut_between_two_patches(host: Host, project: Project) -> None:
     """The first patch would be applied twice, or refused as applied already, on every later try."""
     good, bad = greet(project), greet(project, "second")
-    assert host.build(project.sheet(patches={"1.patch": good, "2.patch": bad})).returncode == 4
+    assert host.build(project.manifest(patches={"1.patch": good, "2.patch": bad})).returncode == 4
     work = host.root / "build" / KEY
     assert "bonjour" in (work / "src/src/greeting.c").read_text()
-    done = host.build(project.sheet(patches={"1.patch": good}))
+    done = host.build(project.manifest(patches={"1.patch": good}))
     assert done.returncode == 0, done.stdout
     assert said(host).startswith("bonjour ")
 
 
 def test_a_verified_source_is_not_fetched_again(host: Host, project: Project) -> None:
     """A build resumed after a reboot would need the network, and a compile error would cost a download."""
-    assert host.build(project.sheet(flags=["-DCMAKE_PROJECT_INCLUDE_BEFORE=/nonexistent"])).returncode == 5
+    assert host.build(project.manifest(flags=["-DCMAKE_PROJECT_INCLUDE_BEFORE=/nonexistent"])).returncode == 5
     shutil.move(project.folder, project.folder.with_name("gone"))
     moved = Project.__new__(Project)
     moved.folder = project.folder.with_name("gone")
-    done = host.build(moved.sheet(mirrors=["git file:///nonexistent"]))
+    done = host.build(moved.manifest(mirrors=["git file:///nonexistent"]))
     assert done.returncode == 0, done.stdout

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tarfile
-import time
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from infra import sheet
 from sandbox.mirror import Mirror
-from tests.host.conftest import KEY, NAME, TOOLS, Host, Project, model_sheet
+from tests.host.conftest import KEY, NAME, TOOLS, Host, Project, model_manifest
 
 ARCHIVE = f"{NAME}.tar.gz"
 OTHERS = [digit * 32 for digit in "abcdef"]
@@ -24,7 +23,7 @@ OTHERS = [digit * 32 for digit in "abcdef"]
 @pytest.fixture
 def built(host: Host, project: Project) -> Host:
     """A host that has built `KEY`."""
-    done = host.build(project.sheet())
+    done = host.build(project.manifest())
     assert done.returncode == 0, done.stdout
     return host
 
@@ -63,7 +62,7 @@ def test_a_substituter_saves_the_build(built: Host, project: Project, tmp_path: 
     publish(built, tmp_path / "served")
     second = Host(tmp_path / "second")
     with Mirror(tmp_path / "served") as mirror:
-        text = project.sheet(substituters=["http://127.0.0.1:9", f"{mirror.url}/"])
+        text = project.manifest(substituters=["http://127.0.0.1:9", f"{mirror.url}/"])
         done = second.run("ensure", stdin=text)
     assert done.returncode == 0, done.stderr
     assert '"how":"substituted"' in done.stdout
@@ -91,7 +90,7 @@ def test_a_faulty_substitute_is_not_installed(built: Host, project: Project, tmp
         (served / ARCHIVE).write_bytes((served / ARCHIVE).read_bytes() + b"x")
     second = Host(tmp_path / "second")
     with Mirror(served) as mirror:
-        done = second.run("ensure", stdin=project.sheet(substituters=[mirror.url]))
+        done = second.run("ensure", stdin=project.manifest(substituters=[mirror.url]))
     assert reason in done.stderr
     assert not second.store.exists()
     assert list((second.root / "store").iterdir()) == []
@@ -124,21 +123,18 @@ def test_a_damaged_path_is_not_exported(built: Host) -> None:
 
 
 def generation(name: str, *stores: str) -> str:
-    """The sheet of a generation without units."""
-    needs = "".join(f"x.service\t/opt/pollex/store/{store}\n" for store in stores)
-    return sheet.render(
-        {"env": sheet.env({"kind": "generation", "id": name}), "links": "", "needs": needs, "gates": ""}
-    )
+    """The manifest of a generation of one unit that is nothing."""
+    units = [{"name": "x.service", "text": "", "needs": stores}]
+    return json.dumps({"kind": "generation", "id": name, "units": units})
 
 
 @pytest.fixture
 def long_lived(odd_host: Host) -> Host:
     """A host with five generations g1 … g5, each with a path of its own; g5 is live."""
     for number, key in enumerate(OTHERS[:5], start=1):
-        for text, folder in ((generation(f"g{number}", f"{key}-x"), odd_host.root / f"generations/g{number}"),):
-            for name, content in sheet.parse(text).items():
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_text(content)
+        folder = odd_host.root / f"generations/g{number}"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(generation(folder.name, f"{key}-x"))
         for place in (f"store/{key}-x", f"drv/{key}-x", f"build/{key}"):
             (odd_host.root / place).mkdir(parents=True)
         archive = odd_host.root / f"archive/{key}-x.tar.gz"
@@ -181,9 +177,11 @@ def test_a_dry_run_deletes_nothing(long_lived: Host) -> None:
 def test_gc_leaves_a_running_build_alone(long_lived: Host) -> None:
     """A build in its 80th minute would lose the folder it works in."""
     work = long_lived.root / "build" / OTHERS[0]
-    with subprocess.Popen(["flock", str(work), "sleep", "60"], start_new_session=True) as holder:
+    hold = ["flock", str(work), "sh", "-c", "echo held; exec sleep 3600"]
+    with subprocess.Popen(hold, start_new_session=True, stdout=subprocess.PIPE) as holder:
         try:
-            time.sleep(0.3)
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
             done = long_lived.run("gc")
         finally:
             os.killpg(holder.pid, signal.SIGKILL)
@@ -208,7 +206,7 @@ def test_gc_and_export_refuse_what_they_do_not_know(host: Host, arguments: list[
     assert host.run(*arguments).returncode == 2
 
 
-def test_a_kept_sheet_is_enough(built: Host) -> None:
+def test_a_kept_manifest_is_enough(built: Host) -> None:
     """By hand, with the laptop off, nothing could be made again."""
     assert built.json("ensure", KEY)["how"] == "present"
     done = built.run("ensure-model", KEY)
@@ -217,10 +215,10 @@ def test_a_kept_sheet_is_enough(built: Host) -> None:
     assert built.run("ensure", "a" * 32).returncode == 2
 
 
-def test_a_sheet_with_new_mirrors_replaces_the_kept_one(host: Host) -> None:
+def test_a_manifest_with_new_mirrors_replaces_the_kept_one(host: Host) -> None:
     """A mirror that was corrected in the stack file would never be asked."""
     for mirror in ("http://127.0.0.1:9/old", "http://127.0.0.1:9/new"):
-        done = host.run("ensure-model", stdin=model_sheet(b"content", [mirror]))
+        done = host.run("ensure-model", stdin=model_manifest(b"content", [mirror]))
         assert done.returncode == 8
         assert mirror in done.stderr
-    assert "/new" in (host.root / f"drv/{KEY}-model/env").read_text()
+    assert "/new" in (host.root / f"drv/{KEY}-model/manifest.json").read_text()

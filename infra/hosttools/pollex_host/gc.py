@@ -83,9 +83,9 @@ class _Sweep:
     def _tools(self) -> None:
         """Tools that are not in force, and interpreters that do not run those that are."""
         current = os.path.realpath(f"{places.ROOT}/bin")
-        interpreter = os.path.realpath(f"{current}/{tools.PYTHON}")
+        interpreter = files.link_target(f"{current}/{tools.PYTHON}") or ""
         for path in _inside(places.TOOLS, hidden=".n"):
-            used = os.path.realpath(path) == current or interpreter.startswith(os.path.realpath(path) + "/")
+            used = os.path.realpath(path) == current or interpreter.startswith(f"{path}/")
             if os.path.isdir(path) and not used:
                 self._delete(path)
 
