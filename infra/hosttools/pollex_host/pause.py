@@ -35,9 +35,13 @@ class Pause:
         """From here on, whatever ends this process ends the pause."""
         if systemd.is_running():
             self._paused = True
-            self.forget_trial()
-            say.say(f"stopping {self._unit.name} while its program is measured; this goes on when you leave")
-            systemd.stop(self._unit.name)
+            try:
+                self.forget_trial()
+                say.say(f"stopping {self._unit.name} while its program is measured; this goes on when you leave")
+                systemd.stop(self._unit.name)
+            except BaseException as error:
+                self.__exit__(type(error), error, error.__traceback__)
+                raise
         return self
 
     def __exit__(
