@@ -16,6 +16,7 @@ from pollex.metrics import Metrics
 from pollex.prompts import Prompt
 from pollex.settings import Settings
 from pollex.upstream import Adapter, CutShortError, UnavailableError, UpstreamError
+from pollex.words import Change, Judged, Kept, Options
 
 log = logging.getLogger("pollex")
 
@@ -38,7 +39,10 @@ class Listener(Protocol):
         """The place in the queue changed; 0 is running."""
 
     def wrote(self, text: str) -> None:
-        """More of the polished text is there."""
+        """More of the polished text is there; provisional until its part is settled."""
+
+    def settled(self, start: int, end: int, judged: Judged) -> None:
+        """What became of the author's text from `start` to `end`; its parts are settled in order, without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class Polished:
 
     text: str
     model: str
+    changes: tuple[Change, ...] = ()
+    """All that the model proposed, in order, with places in the author's text."""
+    kept: tuple[Kept, ...] = ()
+    """What stayed as it was because no good answer came."""
 
 
 class Upstream:
@@ -145,7 +153,13 @@ class Polisher:
             others = [u.id for u in self.upstreams.values() if u.adapter.local]
         return [self.upstreams[id_] for id_ in dict.fromkeys([model, *others])]
 
-    async def polish(self, text: str, model: str, listener: Listener | None = None) -> Polished:
+    async def polish(
+        self,
+        text: str,
+        model: str,
+        listener: Listener | None = None,
+        options: Options = Options(),  # noqa: ARG002, B008 - taken up by the next step; frozen
+    ) -> Polished:
         """The polished text, by the first of the model's candidates that can.
 
         Raises:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from pollex.wire import StreamError
+from pollex.words import Judged
 
 T = TypeVar("T")
 
@@ -51,8 +52,9 @@ async def _left(receive: Receive) -> None:
 class Events:
     """The events of one answer; a listener of the polishing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, detailed: bool = False) -> None:
         self._queue: asyncio.Queue[str | Response | None] = asyncio.Queue()
+        self._detailed = detailed
         self._waited = False
 
     def queued(self, place: int) -> None:
@@ -64,6 +66,11 @@ class Events:
     def wrote(self, text: str) -> None:
         """More of the polished text."""
         self.put("delta", {"text": text})
+
+    def settled(self, start: int, end: int, judged: Judged) -> None:
+        """What became of a part, for clients that asked for it; others know only `delta` and `done`."""
+        if self._detailed:
+            self.put("settled", {"start": start, "end": end, "text": judged.text})
 
     def put(self, event: str, data: dict[str, Any]) -> None:
         """One event."""
