@@ -81,6 +81,10 @@ bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: l
 bench-polish: $(V)/.ready ## what a user waits for, beside the original arrangement and Ollama (ten minutes)
 	@$(V)/python -m bench.polish
 
+.PHONY: bench-words
+bench-words: $(V)/.ready ## what becomes of texts: GLEU of JFLEG's sentences, which POLLEX_JFLEG names the folder of
+	@$(V)/python -m bench.words
+
 .PHONY: bench-embeddings
 bench-embeddings: $(V)/.ready ## embeddings as the image serves them, beside Ollama
 	@$(V)/python -m bench.embeddings
