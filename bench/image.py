@@ -36,9 +36,10 @@ from sandbox.images.buildkit import BuildKit
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import Published, parse, published
 from sandbox.images.registry import Registry
-from sandbox.machine import SandboxError, cache, made, run
+from sandbox.machine import SandboxError, run
 from sandbox.minilm import model
 from sandbox.mirror import Mirror, directory
+from sandbox.toolchain.once import cache, made
 
 PEER_MB = 200
 """The original recipe's image, compressed."""

@@ -13,7 +13,8 @@ from infra.profiles import PROFILES, SPARSE
 from infra.spec import Source
 from infra.store import sha256
 from sandbox import source
-from sandbox.machine import SandboxError, cache, made, run, say
+from sandbox.machine import SandboxError, run, say
+from sandbox.toolchain.once import cache, made
 
 CPU_FLAGS = ("-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON")
 """As in the sandbox's stack file: every PC since about 2015."""

@@ -35,7 +35,8 @@ from sandbox import mirror
 from sandbox.__main__ import keep_build
 from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
-from sandbox.machine import cache, say
+from sandbox.machine import say
+from sandbox.toolchain.once import cache
 
 PEERS = ROOT / "bench" / "peers"
 VERSIONS = ("pyinfra==3.10.0", "ansible-core==2.19.14")

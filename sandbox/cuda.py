@@ -16,7 +16,8 @@ from pathlib import Path
 from infra import patches
 from infra.profiles import PROFILES, SPARSE
 from sandbox import nvcc, source
-from sandbox.machine import SandboxError, cache, say
+from sandbox.machine import SandboxError, say
+from sandbox.toolchain.once import cache
 
 PROFILE = PROFILES["cuda10"]
 FOLDERS = ("CMakeLists.txt", "tests", *SPARSE)

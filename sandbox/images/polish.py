@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from infra import polishimage, spec
@@ -13,7 +14,8 @@ from infra.store import Derivation
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
-from sandbox.machine import SandboxError, cache, locked
+from sandbox.machine import SandboxError
+from sandbox.toolchain.once import cache, made
 from sandbox.toolchain.progress import Progress
 
 TAG = "localhost/polish:sandbox"
@@ -30,20 +32,13 @@ def archive() -> Path:
     if not isinstance(declared, ImageStack):
         raise SandboxError(f"{stack.COMMITTED} is not of kind image")
     declared = declared.model_copy(update={"image": declared.image.model_copy(update={"platforms": ("linux/amd64",)})})
-    made = polishimage.derivation(declared, polishimage.texts())
-    shelf = cache() / "images"
-    final = shelf / f"polish-{made.key}.tar"
-    shelf.mkdir(parents=True, exist_ok=True)
-    with locked(shelf):
-        if not final.is_file():
-            unfinished = final.with_suffix(".part")
-            _build(declared, made, unfinished)
-            unfinished.replace(final)
-    return final
+    derivation = polishimage.derivation(declared, polishimage.texts())
+    final = cache() / "images" / f"polish-{derivation.key}.tar"
+    return made(final, partial(_build, declared, derivation), what="the polish service's image")
 
 
-def _build(declared: ImageStack, made: Derivation, target: Path) -> None:
-    request = polishimage.request(declared, made)
+def _build(declared: ImageStack, derivation: Derivation, target: Path) -> None:
+    request = polishimage.request(declared, derivation)
     here = replace(request, tags=(TAG,), exports=(f"type=docker,dest={target},rewrite-timestamp=true",))
     # a proxy between this machine and the registries may have a certificate of its own
     trusted = ssl.get_default_verify_paths().cafile
