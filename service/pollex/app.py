@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
@@ -18,14 +18,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pollex import __version__, prompts, wire
+from pollex import __version__, deadline, prompts, wire
 from pollex.gate import QueueFullError
 from pollex.metrics import Metrics
-from pollex.middleware import Guarded, Observed, refuse
+from pollex.middleware import CrossOrigin, Guarded, Observed, refuse
 from pollex.polish import Listener, Polisher, TextTooLongError, UnknownModelError
 from pollex.settings import Settings
 from pollex.stream import Events, EventStream, GoneError, unless_gone, wants_events
-from pollex.upstream import UpstreamError, adapters
+from pollex.upstream import LoadingError, UpstreamError, adapters
 
 
 class Api:
@@ -55,8 +55,10 @@ class Api:
             self.polisher.candidates(asked.model_id)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
-        except (_BadRequest, UnknownModelError) as error:
-            return refuse(getattr(error, "status", 400), str(error))
+        except _BadRequestError as error:
+            return refuse(error.status, error.error)
+        except UnknownModelError as error:
+            return refuse(400, wire.Error(error=str(error), code="model_unknown"))
         request.state.log.update(model=asked.model_id, chars=len(asked.text))
         self.metrics.input_chars.observe(len(asked.text))
         if asked.stream or wants_events(request):
@@ -80,18 +82,21 @@ class Api:
     ) -> wire.PolishResponse | Response:
         """The polished text, or the refusal that says why there is none."""
         started = time.monotonic()
+        deadline.begin(self.settings.request_timeout)
         try:
             async with asyncio.timeout(self.settings.request_timeout):
                 polished = await self.polisher.polish(asked.text, asked.model_id, listener)
         except TimeoutError:
-            return refuse(503, "request timeout")
+            return refuse(503, wire.Error(error="request timeout", code="out_of_time"))
         except QueueFullError as error:
             self.metrics.queue_full.inc()
-            return refuse(503, str(error), error.retry_after)
+            return refuse(503, wire.Error(error=str(error), code="queue_full"), error.retry_after)
         except TextTooLongError as error:
-            return refuse(400, str(error))
+            return refuse(400, _too_long(str(error), error.tokens, error.most, "tokens"))
+        except LoadingError as error:
+            return refuse(503, wire.Error(error=f"polish failed: {error}", code="loading"), error.retry_after)
         except UpstreamError as error:
-            return refuse(502, f"polish failed: {error}")
+            return refuse(502, wire.Error(error=f"polish failed: {error}", code="upstream_failed"))
         request.state.log["answered"] = polished.model
         elapsed = round((time.monotonic() - started) * 1000)
         return wire.PolishResponse(polished=polished.text, model=polished.model, elapsed_ms=elapsed)
@@ -137,11 +142,12 @@ class Api:
         return JSONResponse(document(self.settings))
 
 
-class _BadRequest(Exception):  # noqa: N818 - a refusal
+class _BadRequestError(Exception):
     """The body is not what it should be."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
+    def __init__(self, error: wire.Error, status: int = 400) -> None:
+        super().__init__(error.error)
+        self.error = error
         self.status = status
 
 
@@ -150,7 +156,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > wire.MAX_BODY:
-            raise _BadRequest("request body too large", 413)
+            raise _BadRequestError(wire.Error(error="request body too large", code="body_too_large"), 413)
     return bytes(body)
 
 
@@ -162,18 +168,23 @@ def _parse(body: bytes, max_chars: int) -> wire.PolishRequest:
         problems = error.errors(include_url=False)
         absent = {problem["loc"] for problem in problems if _absent(problem)}
         if len(absent) < len(problems):
-            raise _BadRequest("invalid JSON body") from None
+            raise _BadRequestError(wire.Error(error="invalid JSON body", code="invalid_body")) from None
         if ("text",) in absent:
-            raise _BadRequest("text is required") from None
+            raise _BadRequestError(wire.Error(error="text is required", code="text_missing")) from None
         _check_length(json.loads(body)["text"], max_chars)
-        raise _BadRequest("model_id is required") from None
+        raise _BadRequestError(wire.Error(error="model_id is required", code="model_missing")) from None
     _check_length(asked.text, max_chars)
     return asked
 
 
 def _check_length(text: str, max_chars: int) -> None:
     if len(text) > max_chars:
-        raise _BadRequest(f"text too long: {len(text)} characters (max {max_chars})")
+        words = f"text too long: {len(text)} characters (max {max_chars})"
+        raise _BadRequestError(_too_long(words, len(text), max_chars, "characters"))
+
+
+def _too_long(words: str, size: int, most: int, unit: Literal["characters", "tokens"]) -> wire.Error:
+    return wire.Error(error=words, code="text_too_long", size=size, most=most, unit=unit)
 
 
 def _absent(error: Mapping[str, Any]) -> bool:
@@ -183,10 +194,15 @@ def _absent(error: Mapping[str, Any]) -> bool:
     )
 
 
+_PROBLEMS = {
+    404: wire.Error(error="not found", code="not_found"),
+    405: wire.Error(error="method not allowed", code="method_not_allowed"),
+}
+
+
 async def _problem(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    words = {404: "not found", 405: "method not allowed"}
-    response = refuse(status, words.get(status, "bad request"))
+    response = refuse(status, _PROBLEMS.get(status, wire.Error(error="bad request", code="bad_request")))
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
@@ -211,6 +227,7 @@ def create(settings: Settings) -> Starlette:
     return Starlette(
         routes=[*routes, *_page()],
         middleware=[
+            Middleware(CrossOrigin),
             Middleware(Observed, metrics=api.metrics, paths=known),
             Middleware(Guarded, settings=settings, metrics=api.metrics),
         ],

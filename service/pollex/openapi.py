@@ -19,7 +19,7 @@ _REASONS = {
     "413": "The body is larger than 64 KiB.",
     "429": "Too many requests of this client.",
     "502": "No upstream gave a whole answer.",
-    "503": "The queue is full, or the time is over.",
+    "503": "The queue is full, the model is still being loaded, or the time is over.",
 }
 _RETRY_AFTER = {
     "description": "Seconds after which it is worth trying again; absent where nobody knows.",

@@ -15,7 +15,7 @@ from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
 from pollex.prompts import Prompt
 from pollex.settings import Settings
-from pollex.upstream import Adapter, CutShortError, UnavailableError, UpstreamError
+from pollex.upstream import Adapter, CutShortError, LoadingError, UnavailableError, UpstreamError
 from pollex.words import Change, Judged, Kept, Options
 
 log = logging.getLogger("pollex")
@@ -26,6 +26,8 @@ class TextTooLongError(Exception):
 
     def __init__(self, tokens: int, most: int) -> None:
         super().__init__(f"text too long: {tokens} tokens (max {most})")
+        self.tokens = tokens
+        self.most = most
 
 
 class UnknownModelError(Exception):
@@ -175,6 +177,9 @@ class Polisher:
             attempt = _Attempt(upstream, self._settings, self._prompt, self._metrics, listener)
             try:
                 polished = await attempt.run(text)
+            except LoadingError as error:
+                problem = error
+                continue
             except UnavailableError as error:
                 upstream.failed()
                 log.warning("upstream failed", extra={"model": upstream.id, "error": error.what})

@@ -9,7 +9,16 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 from pollex import prompts
 
@@ -44,6 +53,14 @@ def _url(value: object) -> object:
     return None if value == "" else value
 
 
+def _sendable(value: SecretStr) -> SecretStr:
+    """A key that an HTTP header can carry, without the line end that files have."""
+    key = value.get_secret_value().strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("must be letters, digits and signs of ASCII")
+    return SecretStr(key)
+
+
 Url = Annotated[AnyHttpUrl | None, BeforeValidator(_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -72,17 +89,40 @@ class Settings(BaseModel):
     host: Annotated[str, Field(min_length=1, description="Address to listen on.")] = "0.0.0.0"  # noqa: S104 - as the original
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on.")] = 8090
 
-    llamacpp_url: Annotated[Url, Field(description="llama-server. Empty: not used.")] = None
+    llamacpp_url: Annotated[
+        Url,
+        Field(
+            description="llama-server, or another server that speaks the OpenAI form, with or without `/v1`. "
+            "Empty: not used."
+        ),
+    ] = None
     llamacpp_model: Annotated[
-        str, Field(description="Id under which clients ask for llama-server's model. Empty: `llama.cpp`.")
+        str,
+        Field(
+            description="Id under which clients ask for llama-server's model, and that it is asked for. "
+            "Empty: `llama.cpp`."
+        ),
     ] = ""
+    llamacpp_api_key: Annotated[
+        SecretStr,
+        AfterValidator(_sendable),
+        Field(description="Key that this server wants as `Authorization: Bearer`. Empty: none."),
+    ] = SecretStr("")
+    llamacpp_probabilities: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=20,
+            description="How many words of its own the model weighs against each that it writes. 0: it is not asked.",
+        ),
+    ] = 0
     llamacpp_timeout: Annotated[Seconds, Field(description="Seconds for one answer of llama-server.")] = 120
     ollama_url: Annotated[Url, Field(description="Ollama. Empty: not used.")] = None
     ollama_model: Annotated[str, Field(min_length=1, description="Ollama's name of the model.")] = "qwen2.5:1.5b"
     ollama_timeout: Annotated[Seconds, Field(description="Seconds for one answer of Ollama.")] = 60
-    claude_api_key: Annotated[SecretStr, Field(description="Key of the Anthropic API. Empty: not used.")] = SecretStr(
-        ""
-    )
+    claude_api_key: Annotated[
+        SecretStr, AfterValidator(_sendable), Field(description="Key of the Anthropic API. Empty: not used.")
+    ] = SecretStr("")
     claude_model: Annotated[str, Field(min_length=1, description="Model of the Anthropic API.")] = (
         "claude-sonnet-4-5-20250929"
     )
@@ -98,7 +138,7 @@ class Settings(BaseModel):
         BeforeValidator(_from_text),
         Field(
             description="Model id → ids to try in order when it is down. A model that is not named falls back to the "
-            "ones on your own machines (llama-server, Ollama), never to Claude."
+            "ones on your own machines (llama-server, Ollama), never to Claude nor to a llamacpp_url in the Internet."
         ),
     ] = {}
     decoding: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,10 +28,36 @@ class PolishResponse(BaseModel):
     elapsed_ms: Annotated[int, Field(ge=0)]
 
 
+Code = Literal[
+    "invalid_body",
+    "text_missing",
+    "model_missing",
+    "model_unknown",
+    "text_too_long",
+    "body_too_large",
+    "key_missing",
+    "key_wrong",
+    "not_found",
+    "method_not_allowed",
+    "bad_request",
+    "rate_limited",
+    "queue_full",
+    "loading",
+    "out_of_time",
+    "upstream_failed",
+    "internal",
+]
+"""What a program tells refusals apart by; their words are for people and may change."""
+
+
 class Error(BaseModel):
     """Why there is no answer."""
 
-    error: str
+    error: Annotated[str, Field(description="In words, for a person.")]
+    code: Annotated[Code, Field(description="For a program.")]
+    size: Annotated[int | None, Field(description="Of the text, where it is too long.")] = None
+    most: Annotated[int | None, Field(description="That would be possible, where the text is too long.")] = None
+    unit: Annotated[Literal["characters", "tokens"] | None, Field(description="Of these two.")] = None
 
 
 class StreamError(Error):
