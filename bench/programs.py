@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import patches
-from infra.profiles import PROFILES, SPARSE
-from infra.spec import Source
-from infra.store import sha256
+from infra.core import patches
+from infra.core.derivation import sha256
+from infra.core.profiles import PROFILES, SPARSE
+from infra.core.source import Source
 from sandbox import source
 from sandbox.machine import SandboxError, run, say
 from sandbox.toolchain.once import cache, made

@@ -32,7 +32,7 @@ from bench.servers import llama_server
 from bench.words_answers import Answers
 from bench.words_gleu import Corpus, Estimate
 from bench.words_jfleg import Sentence, load, tokens
-from infra.store import sha256
+from infra.core.derivation import sha256
 from pollex import prompts
 from pollex.metrics import Metrics
 from pollex.polish import Polisher

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from infra.buildx import BuildRequest
+from infra.kinds.image.buildx import BuildRequest
 from sandbox.images import tools
 from sandbox.images.build import Built, build
 from sandbox.images.mounts import release

@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from infra import polishimage, spec
-from infra.spec import ImageStack
-from infra.store import Derivation
+from infra.core.derivation import Derivation
+from infra.kinds import table
+from infra.kinds.image import polishimage
+from infra.kinds.image.spec import ImageStack
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
@@ -28,7 +29,7 @@ def archive() -> Path:
     Raises:
         SandboxError: it could not be built; holds the reason.
     """
-    declared = spec.parse(stack.reachable("127.0.0.1:1", "http://127.0.0.1:1"), file="the sandbox's image stack")
+    declared = table.parse(stack.reachable("127.0.0.1:1", "http://127.0.0.1:1"), file="the sandbox's image stack")
     if not isinstance(declared, ImageStack):
         raise SandboxError(f"{stack.COMMITTED} is not of kind image")
     declared = declared.model_copy(update={"image": declared.image.model_copy(update={"platforms": ("linux/amd64",)})})

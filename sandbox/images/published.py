@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra import attest, buildx, spec
-from infra.registry import Repository
-from infra.spec import ImageStack
+from infra.kinds import table
+from infra.kinds.image import attest, buildx
+from infra.kinds.image.registry import Repository
+from infra.kinds.image.spec import ImageStack
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
@@ -91,7 +92,7 @@ def published(folder: Path, *, port: int = 0, real: bool = False) -> Iterator[Pu
 
 def parse(values: dict[str, Any]) -> tuple[ImageStack, buildx.ImagePlan]:
     """The stack of such values, and its plan."""
-    declared = spec.parse(values, file="the sandbox's image stack")
+    declared = table.parse(values, file="the sandbox's image stack")
     if not isinstance(declared, ImageStack):
         raise SandboxError(f"{stack.COMMITTED} is not of kind image")
     return declared, buildx.load(declared)

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import pytest
 
-from infra import sheet
+from infra.core import sheet
 
-TOOLS = Path(__file__).parents[2] / "infra/host"
+TOOLS = Path(__file__).parents[2] / "infra/hosttools"
 TINY = Path(__file__).parent / "tiny"
 KEY = "0123456789abcdef" * 2
 NAME = f"{KEY}-llama-server"

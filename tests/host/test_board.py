@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import sheet
+from infra.core import sheet
 from sandbox.board import Board
 from tests.host.conftest import KEY, Project
 from tests.host.machine import Machine

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import generation, sheet
-from infra.generation import File, Generation, Unit
+from infra.core import sheet
+from infra.kinds.host import generation
+from infra.kinds.host.generation import File, Generation, Unit
 from sandbox.board import Board
 from tests.host.conftest import TOOLS, Host
 from tests.host.machine import Machine

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import sheet
+from infra.core import sheet
 from sandbox.mirror import Mirror
 from tests.host.conftest import Host, model_sheet
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from infra import sheet
+from infra.core import sheet
 from tests.host.conftest import KEY, TOOLS, Host
 
 # What may stand in a file of lines: anything but NUL and what is not UTF-8.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import sheet
+from infra.core import sheet
 from sandbox.mirror import Mirror
 from tests.host.conftest import KEY, NAME, TOOLS, Host, Project, model_sheet
 

@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from infra import generation, proof, sheet
-from infra.generation import Unit
-from infra.store import Derivation
+from infra import proof
+from infra.core import sheet
+from infra.core.derivation import Derivation
+from infra.kinds.host import generation
+from infra.kinds.host.generation import Unit
 from sandbox.board import Board
 from tests.host import stand_in
 from tests.host.conftest import KEY, Host

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import sheet
+from infra.core import sheet
 from sandbox.engine import CHECKOUT, SHIM, Pulumi, Result
 from tests.provider.conftest import HERE, Machine, free_port
 

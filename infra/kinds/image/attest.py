@@ -9,10 +9,10 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
-from infra import buildx
-from infra.buildx import LICENSES, SOURCE_URL, ImagePlan
-from infra.spec import ImageStack
-from infra.store import Json
+from infra.core.derivation import Json
+from infra.kinds.image import buildx
+from infra.kinds.image.buildx import LICENSES, SOURCE_URL, ImagePlan
+from infra.kinds.image.spec import ImageStack
 
 SPDX: Final = "application/spdx+json"
 PROVENANCE: Final = "application/vnd.in-toto+json"

@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 import httpx
 import uv
 
-from infra import ROOT, bundle
-from infra.bundle import Recipe
+from infra import ROOT
+from infra.kinds.host import bundle
+from infra.kinds.host.bundle import Recipe
 
 Log = Callable[[str], object]
 """Told what goes on, one line at a time."""
@@ -136,7 +137,7 @@ def _unused(path: PurePosixPath) -> bool:
 
 
 def _seal(tree: Path) -> None:
-    """List every file with its hash, as infra/host/store.sh does."""
+    """List every file with its hash, as infra/hosttools/store.sh does."""
     files = sorted((f for f in tree.rglob("*") if f.is_file()), key=lambda f: str(f.relative_to(tree)).encode())
     lines = [f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.relative_to(tree)}\n" for f in files]
     (tree / ".sha256sums").write_text("".join(lines))

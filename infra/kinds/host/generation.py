@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from infra import sheet, store
-from infra.store import Derivation
+from infra.core import sheet
+from infra.core.derivation import Derivation, sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +67,7 @@ def generation(units: Sequence[Unit]) -> Generation:
         "links": _lines((path, target) for unit in units for path, target in unit.links.items()),
         "needs": _lines((unit.name, need.path) for unit in units for need in unit.needs),
         "gates": _lines((u.name, u.health, u.completion or "-", str(u.ready_seconds)) for u in units),
-        **(
-            {"files": _lines((u.name, f.path, f.mode, f.name, store.sha256(f.text)) for u, f in files)} if files else {}
-        ),
+        **({"files": _lines((u.name, f.path, f.mode, f.name, sha256(f.text)) for u, f in files)} if files else {}),
         **{f"content/{file.name}": file.text for _, file in files if not file.secret},
     }
     made = Derivation("generation", dict(content)).key
@@ -79,10 +77,10 @@ def generation(units: Sequence[Unit]) -> Generation:
         secrets={f"content/{file.name}": file.text for _, file in files if file.secret},
         live={
             "generation": made,
-            **{f"unit {unit.name}": store.sha256(unit.text) for unit in units},
+            **{f"unit {unit.name}": sha256(unit.text) for unit in units},
             **{f"service {unit.name}": "active" for unit in units},
             **{f"link {path}": target for unit in units for path, target in unit.links.items()},
-            **{f"file {file.path}": store.sha256(file.text) for _, file in files},
+            **{f"file {file.path}": sha256(file.text) for _, file in files},
             **{f"store {need.item}": "intact" for unit in units for need in unit.needs},
         },
     )

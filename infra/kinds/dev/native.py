@@ -7,8 +7,9 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from infra import store, yamltext
-from infra.spec.dev import Embeddings, Metal, Multiplexer
+from infra.core import yamltext
+from infra.core.derivation import sha256
+from infra.kinds.dev.spec import Embeddings, Metal, Multiplexer
 
 MODELS = "/models"
 """Where llama-server's image looks for models."""
@@ -51,7 +52,7 @@ def _run(model: str, image: str, volume: str) -> Sequence[str]:
 
 def _slug(model: str) -> str:
     """A container's name for a model, of its own even where two models differ in a character that names cannot have."""
-    return f"llama-{re.sub(r'[^a-zA-Z0-9_.-]+', '-', model)}-{store.sha256(model)[:6]}"
+    return f"llama-{re.sub(r'[^a-zA-Z0-9_.-]+', '-', model)}-{sha256(model)[:6]}"
 
 
 def metal_command(embeddings: Embeddings, metal: Metal) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from infra.spec.values import Hex40, Line, Value
+from infra.core.settings import Hex40, Line, Value
 
 
 class Source(Value):

@@ -1,7 +1,8 @@
 """The polish service as a derivation: what decides the bytes that run on the host, and the sheet that names them.
 
 Everything that runs is chosen by files of this project (the service's sources and its lock) and by the interpreter, so
-the key is known without packing anything; `infra.packing` packs, and only when no host or substituter has it yet.
+the key is known without packing anything; `infra.kinds.host.packing` packs, and only when no host or substituter has it
+yet.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from infra import ROOT, sheet, store
-from infra.store import Derivation
+from infra import ROOT
+from infra.core import sheet
+from infra.core.derivation import Derivation, sha256
 
 NAME = "polish"
 """Names the store path, `<key>-polish`."""
@@ -65,10 +67,10 @@ def derivation(recipe: Recipe, root: Path = ROOT) -> Derivation:
     return Derivation(
         NAME,
         {
-            "lock": store.sha256((root / LOCK).read_text()),
-            "launcher": store.sha256((root / LAUNCHER).read_text()),
-            "sources": {name: store.sha256((root / SOURCES / name).read_bytes()) for name in sources(root)},
-            "packing": store.sha256((Path(__file__).parent / "packing.py").read_text()),
+            "lock": sha256((root / LOCK).read_text()),
+            "launcher": sha256((root / LAUNCHER).read_text()),
+            "sources": {name: sha256((root / SOURCES / name).read_bytes()) for name in sources(root)},
+            "packing": sha256((Path(__file__).parent / "packing.py").read_text()),
             "python": recipe.python,
             "interpreter": recipe.interpreter or "the host's own",
             "platform": recipe.platform,

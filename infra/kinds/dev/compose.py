@@ -1,7 +1,7 @@
 """The containers of a dev stack as a neutral list, and everything that is rendered from it. Pure.
 
-The Pulumi program (infra/dev.py) and compose.yaml are twins made from the same list, so that what one of them was
-tried with holds for the other.
+The Pulumi program (infra/kinds/dev/component.py) and compose.yaml are twins made from the same list, so that what one
+of them was tried with holds for the other.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra import native, yamltext
-from infra.spec.dev import Chat, DevStack, Embeddings, Service
+from infra.core import yamltext
+from infra.kinds.dev import native
+from infra.kinds.dev.spec import Chat, DevStack, Embeddings, Service
 
 EMBEDDINGS = "llama-server"
 """The embeddings container, and its name in the network; Mimir's compose file has the same service."""

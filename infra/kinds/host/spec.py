@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SecretStr, StringConstraints, model_validator
 
-from infra.spec.source import Source
-from infra.spec.values import Hex64, Line, Path, Port, PublicKey, Url, UserName, Value
+from infra.core.settings import Hex64, Line, Path, Port, PublicKey, Url, UserName, Value
+from infra.core.source import Source
 
 
 class Jump(Value):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from infra.spec.values import Hex64, Line, Path, Port, Value
+from infra.core.settings import Hex64, Line, Path, Port, Value
 
 DIMENSIONS = {
     "all-minilm": 384,
@@ -62,7 +62,7 @@ class Images(Value):
     ]
     polish: Annotated[
         Image | None,
-        Field(description="the polish service, made by `python -m infra.polishimage`; needed where `service` is"),
+        Field(description="the polish service, made by `make polish-image`; needed where `service` is"),
     ] = None
 
 
@@ -198,9 +198,7 @@ class DevStack(Value):
         if self.service is not None and self.chat is None:
             raise ValueError("chat|missing|the polish service asks it: declare it, or leave service out")
         if self.service is not None and self.images.polish is None:
-            raise ValueError(
-                "images.polish|missing|the image of the polish service, made by `python -m infra.polishimage`"
-            )
+            raise ValueError("images.polish|missing|the image of the polish service, made by `make polish-image`")
         if self.metal is not None and self.embeddings.context is None:
             raise ValueError("embeddings.context|missing|llama-server of macOS is not told by the image: set it")
         taken: dict[int, str] = {}

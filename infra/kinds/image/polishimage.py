@@ -2,7 +2,9 @@
 
 It is named beside llama-server's, with the same version, and dev stacks run it.
 
-    python -m infra.polishimage FILE [--load] [--certificates FILE]    build it as an image stack's file says, and push
+    python -m infra.kinds.image.polishimage FILE [--load] [--certificates FILE]
+
+builds it as an image stack's file says, and pushes it.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from infra import ROOT, buildx, review, spec, store
-from infra.buildx import FORM, KEY_LABEL, BuildRequest
-from infra.spec import ImageStack
-from infra.store import Derivation
+from infra import ROOT, review
+from infra.core.derivation import Derivation, sha256
+from infra.core.report import ConfigError
+from infra.kinds import table
+from infra.kinds.image import buildx
+from infra.kinds.image.buildx import FORM, KEY_LABEL, BuildRequest
+from infra.kinds.image.spec import ImageStack
 
 NAME = "polish"
 """The image's name, beside llama-server's."""
@@ -39,7 +44,7 @@ def derivation(stack: ImageStack, files: Mapping[str, str]) -> Derivation:
     return Derivation(
         "polish-image",
         {
-            "files": {name: store.sha256(text) for name, text in files.items()},
+            "files": {name: sha256(text) for name, text in files.items()},
             "base": stack.image.base.rpartition("@")[2],
             "platforms": list(stack.image.platforms),
             "version": stack.image.version,
@@ -95,14 +100,16 @@ def secrets(certificates: str | None) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `docker buildx` with the request; its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m infra.polishimage", description="Build the polish service's image")
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.kinds.image.polishimage", description="Build the polish service's image"
+    )
     parser.add_argument("file", type=Path, help="the image stack's file, such as stacks/Pulumi.image.yaml")
     parser.add_argument("--load", action="store_true", help="give it to this machine's engine instead of pushing it")
     parser.add_argument("--certificates", metavar="FILE", help="certificates that a proxy here is trusted by")
     given = parser.parse_args(arguments)
     try:
-        stack = spec.parse(review.values(given.file), file=str(given.file))
-    except spec.ConfigError as error:
+        stack = table.parse(review.values(given.file), file=str(given.file))
+    except ConfigError as error:
         sys.exit(str(error))
     if not isinstance(stack, ImageStack):
         sys.exit(f"{given.file} declares {stack.kind}, not image")

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from infra.profiles import PROFILES
-from infra.spec import Build, HostStack, LlamaServer, Model, Polish
+from infra.core.profiles import PROFILES
+from infra.kinds.host.spec import Build, HostStack, LlamaServer, Model, Polish
 
 LLAMA_SERVER = "/usr/local/bin/llama-server"
 """The visible path of the binary, a link into the store."""

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import HOST_FOLDER, ROOT, patches, store
-from infra.patches import Patch
-from infra.profiles import COMMON_FLAGS, PROFILES, SPARSE
-from infra.spec import ImageStack
-from infra.store import Derivation
+from infra import HOST_FOLDER, ROOT
+from infra.core import patches
+from infra.core.derivation import Derivation, sha256
+from infra.core.patches import Patch
+from infra.core.profiles import COMMON_FLAGS, PROFILES, SPARSE
+from infra.kinds.image.spec import ImageStack
 
 FOLDER = ROOT / "image"
 
@@ -24,7 +25,7 @@ SOURCE_URL = "https://github.com/ggml-org/llama.cpp"
 LICENSES = "MIT"
 
 HOST_FILES = ("lib.sh", "source.sh")
-"""What of infra/host fetches, verifies and patches the source, here as on a board."""
+"""What of infra/hosttools fetches, verifies and patches the source, here as on a board."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ def derivation(stack: ImageStack, series: Sequence[Patch], files: Mapping[str, s
             "epoch": stack.image.epoch,
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
             "folders": list(SPARSE),
-            "files": {name: store.sha256(text) for name, text in files.items()},
+            "files": {name: sha256(text) for name, text in files.items()},
             "flags": list(COMMON_FLAGS),
             "servers": [[s.architecture, s.file, *s.flags] for s in servers(stack)],
             "platforms": list(stack.image.platforms),
@@ -181,7 +182,7 @@ def request(stack: ImageStack, made: Derivation, series: Sequence[Patch]) -> Bui
     return BuildRequest(
         context="image",
         dockerfile="image/Dockerfile",
-        contexts={"debian": image.base, "host": "infra/host", "patches": "patches"},
+        contexts={"debian": image.base, "host": "infra/hosttools", "patches": "patches"},
         args={
             "COMMIT": source.commit,
             "FLAGS": "\n".join(COMMON_FLAGS),

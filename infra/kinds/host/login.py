@@ -9,7 +9,8 @@ from typing import Any
 import pulumi
 from pulumi_command import remote
 
-from infra.spec import ConfigError, HostStack, Problem
+from infra.core.report import ConfigError, Problem
+from infra.kinds.host.spec import HostStack
 
 UPLOAD = ".pollex/host"
 """Where the tools are copied to, below the login's home; `prepare` installs them from there."""

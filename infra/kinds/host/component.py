@@ -8,10 +8,15 @@ from typing import Any
 
 import pulumi
 
-from infra import HOST_FOLDER, ROOT, patches, plan, remote, render, store
-from infra.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
-from infra.resources import TOOLS, Bundle, Generation, Host
-from infra.spec import ConfigError, HostStack
+from infra import HOST_FOLDER, ROOT
+from infra.core import patches
+from infra.core.derivation import canonical, sha256
+from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
+from infra.core.report import ConfigError
+from infra.kinds.host import plan, units
+from infra.kinds.host.login import UPLOAD, HostCommands, login
+from infra.kinds.host.spec import HostStack
+from infra.provider.declarations import TOOLS, Bundle, Generation, Host
 
 
 class LlamaHost(pulumi.ComponentResource):
@@ -22,13 +27,13 @@ class LlamaHost(pulumi.ComponentResource):
     ) -> None:
         super().__init__("pollex:host:LlamaHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        login = remote.login(stack, ROOT)
-        host = Host("host", connection=login.own(), sudo=stack.host.sudo, needs=needs(stack), opts=child)
-        commands = remote.HostCommands(login, host.identity, child)
+        access = login(stack, ROOT)
+        host = Host("host", connection=access.own(), sudo=stack.host.sudo, needs=needs(stack), opts=child)
+        commands = HostCommands(access, host.identity, child)
         copied = commands.copy("tools", HOST_FOLDER)
         tools = commands.run(
             "prepare",
-            f"sh {remote.UPLOAD}/pollex-host prepare {' '.join(packages(stack))}",
+            f"sh {UPLOAD}/pollex-host prepare {' '.join(packages(stack))}",
             tools_hash(HOST_FOLDER),
             copied,
         )
@@ -36,7 +41,7 @@ class LlamaHost(pulumi.ComponentResource):
         # a quantiser is compiled too, and after the server most of it is in the compiler's cache
         before_model = tools if stack.model.quantise is None else server
         model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, before_model)
-        on_host: dict[str, Any] = {"connection": login.own(), "sudo": stack.host.sudo, "identity": host.identity}
+        on_host: dict[str, Any] = {"connection": access.own(), "sudo": stack.host.sudo, "identity": host.identity}
         programs: list[pulumi.Resource] = [server, model]
         if made.bundle is not None and made.recipe is not None:
             programs.append(
@@ -75,10 +80,10 @@ def packages(stack: HostStack) -> tuple[str, ...]:
 def needs(stack: HostStack) -> dict[str, Any]:
     """What the preflight checks before anything is done to the host."""
     profile, polish = PROFILES[stack.build.profile], stack.polish
-    ports = [{"port": stack.server.port, "unit": render.LLAMA_SERVER_UNIT, "setting": "pollex:server.port"}]
+    ports = [{"port": stack.server.port, "unit": units.LLAMA_SERVER_UNIT, "setting": "pollex:server.port"}]
     users = {stack.server.user: "pollex:server.user"}
     if polish is not None:
-        ports.append({"port": polish.port, "unit": render.POLLEX_UNIT, "setting": "pollex:polish.port"})
+        ports.append({"port": polish.port, "unit": units.POLLEX_UNIT, "setting": "pollex:polish.port"})
         users |= {polish.user: "pollex:polish.user"} if polish.user is not None else {}
     return {
         "architecture": stack.host.architecture,
@@ -93,7 +98,7 @@ def needs(stack: HostStack) -> dict[str, Any]:
 
 def tools_hash(folder: Path) -> str:
     """The SHA-256 of the tools' names and texts: what `prepare` is run again for."""
-    return store.sha256(store.canonical({file.name: file.read_text() for file in sorted(folder.iterdir())}))
+    return sha256(canonical({file.name: file.read_text() for file in sorted(folder.iterdir())}))
 
 
 def declare(stack: HostStack) -> Mapping[str, object]:
@@ -111,6 +116,6 @@ def declare(stack: HostStack) -> Mapping[str, object]:
         "model": stack.model.name,
         # only known when the activation has passed its gate
         "generation": host.generation.generation,
-        **({"page": render.page_url(stack, stack.polish)} if stack.polish is not None else {}),
+        **({"page": units.page_url(stack, stack.polish)} if stack.polish is not None else {}),
         "appConfig": {"pollex": made.app_config},
     }

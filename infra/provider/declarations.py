@@ -121,7 +121,7 @@ class Bundle(pulumi.CustomResource):
             sudo: whether the tools run through `sudo -n`.
             sheet: the bundle, as `pollex-host ensure-bundle` reads it.
             item: the store path's name, `<key>-<name>`.
-            recipe: what is packed, as `infra.bundle.Recipe.plain` gives it.
+            recipe: what is packed, as `infra.kinds.host.bundle.Recipe.plain` gives it.
             identity: the `identity` of the Host; another one is asked again.
             tools: the path of pollex-host.
             opts: the engine's options.

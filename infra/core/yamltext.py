@@ -23,5 +23,5 @@ _Dumper.add_representer(str, _text)
 
 def dump(content: Mapping[str, Any]) -> str:
     """A file that says where it comes from; long lines stay whole."""
-    head = "# Made from a stack of kind dev by infra/compose.py: change the stack file, not this.\n"
+    head = "# Made from a stack of kind dev by infra/kinds/dev/compose.py: change the stack file, not this.\n"
     return head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)

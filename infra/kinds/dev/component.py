@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_docker as docker
 
-from infra import compose, native
-from infra.compose import Container
-from infra.spec import DevStack
+from infra.kinds.dev import compose, native
+from infra.kinds.dev.compose import Container
+from infra.kinds.dev.spec import DevStack
 
 READY_SECONDS = 300
 """How long a container may take until its health check has passed; a model on a cold disk is slow."""

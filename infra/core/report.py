@@ -6,21 +6,14 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.spec.dev import DevStack
-from infra.spec.host import HostStack
-from infra.spec.image import ImageStack
-from infra.spec.values import NAMESPACE, REFERENCE
+from infra.core.settings import NAMESPACE, REFERENCE
 
-Stack = HostStack | ImageStack | DevStack
-"""What a stack file can declare."""
-
-KINDS: Mapping[str, type[Stack]] = {"host": HostStack, "image": ImageStack, "dev": DevStack}
-"""`pollex:kind`, and what it declares."""
+S = TypeVar("S", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +45,12 @@ class ConfigError(Exception):
         return "\n".join([f"{self.file} has {count}", *lines, f"every setting: {REFERENCE} · nothing was contacted"])
 
 
-def parse(raw: Mapping[str, object], *, file: str) -> Stack:
-    """The declared stack, from plain values keyed without the namespace.
-
-    Args:
-        raw: the stack file's values, such as `{"kind": "host", "host": {…}}`; lists are lists, secrets are strings.
-        file: the stack file's path, for the report.
+def validated(declared: type[S], raw: Mapping[str, object], *, file: str) -> S:
+    """The values as the declared kind of stack.
 
     Raises:
         ConfigError: something is missing, unknown or wrong; all of it is in the report.
     """
-    kind = raw.get("kind")
-    declared = KINDS.get(kind) if isinstance(kind, str) else None
-    if declared is None:
-        shown = "missing" if kind is None else _shown(["kind"], kind)
-        raise ConfigError(file, [Problem(_key(["kind"]), shown, f"what the stack declares: {' or '.join(KINDS)}")])
     try:
         return declared.model_validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -78,16 +62,16 @@ def _problem(declared: type[BaseModel], details: ErrorDetails) -> Problem:
     location = [str(part) for part in details["loc"]]
     if details["type"] == "value_error" and "|" in details["msg"]:
         name, value, remedy = details["msg"].removeprefix("Value error, ").split("|", 2)
-        return Problem(_key([*location, name]), value, remedy)
+        return Problem(full_key([*location, name]), value, remedy)
     names, field = _walk(declared, location)
     if details["type"] == "extra_forbidden":
-        return Problem(_key(location), _shown(location, details["input"]), _unknown(location[-1], names))
+        return Problem(full_key(location), shown(location, details["input"]), _unknown(location[-1], names))
     if details["type"] == "missing":
-        return Problem(_key(location), "missing", field)
+        return Problem(full_key(location), "missing", field)
     wrong = _WRONG.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
         "Input should", "should"
     )
-    return Problem(_key(location), _shown(location, details["input"]), f"{wrong}: {field}" if field else wrong)
+    return Problem(full_key(location), shown(location, details["input"]), f"{wrong}: {field}" if field else wrong)
 
 
 _WRONG = {
@@ -107,7 +91,8 @@ _SECRET = ("privatekey", "apikey", "password", "token")
 """How the names of secret settings end; a test compares them with the types."""
 
 
-def _key(location: Sequence[str]) -> str:
+def full_key(location: Sequence[str]) -> str:
+    """The setting there as a stack file spells it, such as `pollex:host.port`."""
     first, *rest = location
     return ".".join([f"{NAMESPACE}:{first}", *rest])
 
@@ -117,7 +102,8 @@ def is_secret(location: Sequence[str]) -> bool:
     return any(part.lower().endswith(_SECRET) for part in location)
 
 
-def _shown(location: Sequence[str], value: object) -> str:
+def shown(location: Sequence[str], value: object) -> str:
+    """What stands there, as a report may show it: short, and never a secret."""
     if is_secret(location):
         return "***"
     text = json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
 """Sheets: the one text form in which derivations, models and generations travel to a host.
 
-The format is described in docs/design.md; `infra/host/lib.sh` unpacks it with awk.
+The format is described in docs/design.md; `infra/hosttools/lib.sh` unpacks it with awk.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from infra import ROOT, render
-from infra.spec import ConfigError, HostStack, Polish, Problem
+from infra import ROOT
+from infra.core.report import ConfigError, Problem
+from infra.kinds.host import units
+from infra.kinds.host.spec import HostStack, Polish
 from pollex import prompts, settings
 
 _PROMPT = "pollex:polish.prompt"
@@ -34,7 +36,7 @@ def check(stack: HostStack, polish: Polish) -> None:
     Raises:
         ConfigError: everything that it would refuse at its start.
     """
-    given = render.pollex_settings(stack, polish, prompt=prompts.SHIPPED[0])
+    given = units.pollex_settings(stack, polish, prompt=prompts.SHIPPED[0])
     refused = settings.problems({**given, "claude_api_key": "set" if polish.claude_api_key is not None else ""})
     if refused:
         raise ConfigError(

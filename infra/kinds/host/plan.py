@@ -6,13 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra import HOST_FOLDER, bundle, patches, proof, render, service, sheet, store
-from infra.bundle import Recipe
-from infra.generation import File, Generation, Unit, generation
-from infra.patches import Patch
-from infra.profiles import PROFILES, SPARSE
-from infra.spec import HostStack, Polish
-from infra.store import Derivation
+from infra import HOST_FOLDER, proof
+from infra.core import patches, sheet
+from infra.core.derivation import Derivation, sha256
+from infra.core.patches import Patch
+from infra.core.profiles import PROFILES, SPARSE
+from infra.kinds.host import bundle, polish, units
+from infra.kinds.host.bundle import Recipe
+from infra.kinds.host.generation import File, Generation, Unit, generation
+from infra.kinds.host.spec import HostStack, Polish
 
 SERVER = "llama-server"
 QUANTISER = "llama-quantize"
@@ -54,7 +56,7 @@ def build_derivation(stack: HostStack, series: Sequence[Patch], script: str, tar
             "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
             # an interrupted build goes on with the folders that it has
             "folders": list(SPARSE),
-            "script": store.sha256(script),
+            "script": sha256(script),
             "flags": list(flags(stack, target)),
             "target": target,
             "architecture": stack.host.architecture,
@@ -107,7 +109,7 @@ def quantise_arguments(stack: HostStack) -> tuple[str, ...]:
 
 
 BUILD_SCRIPTS = ("source.sh", "build.sh", "same-paths.cmake", "store.sh")
-"""What of infra/host decides the bytes of a build."""
+"""What of infra/hosttools decides the bytes of a build."""
 
 
 def load(stack: HostStack) -> Plan:
@@ -121,8 +123,8 @@ def load(stack: HostStack) -> Plan:
     script = "".join((HOST_FOLDER / name).read_text() for name in BUILD_SCRIPTS)
     if stack.polish is None:
         return make(stack, series, script)
-    service.check(stack, stack.polish)
-    return make(stack, series, script, bundle.derivation(recipe(stack, stack.polish)), service.own_prompt(stack.polish))
+    polish.check(stack, stack.polish)
+    return make(stack, series, script, bundle.derivation(recipe(stack, stack.polish)), polish.own_prompt(stack.polish))
 
 
 def recipe(stack: HostStack, polish: Polish) -> Recipe:
@@ -174,10 +176,10 @@ def make(
     build = build_derivation(stack, series, script)
     quantiser = build_derivation(stack, series, script, QUANTISER) if stack.model.quantise is not None else None
     model = model_derivation(stack, quantiser)
-    units = [_llama_server(stack, build, model)]
+    together = [_llama_server(stack, build, model)]
     if stack.polish is not None and packed is not None:
-        units.append(_pollex(stack, stack.polish, packed, prompt))
-    live = generation(units)
+        together.append(_pollex(stack, stack.polish, packed, prompt))
+    live = generation(together)
     return Plan(
         build=build,
         build_sheet=sheet.render(_build_sections(stack, build, series)),
@@ -188,20 +190,20 @@ def make(
         recipe=recipe(stack, stack.polish) if stack.polish is not None else None,
         generation=live,
         files={
-            **{unit.name: unit.text for unit in units},
-            **{file.name: file.text for unit in units for file in unit.files if not file.secret},
+            **{unit.name: unit.text for unit in together},
+            **{file.name: file.text for unit in together for file in unit.files if not file.secret},
         },
-        app_config=render.app_config(stack),
+        app_config=units.app_config(stack),
     )
 
 
 def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Unit:
-    url = render.local_url(stack.server.host, stack.server.port)
+    url = units.local_url(stack.server.host, stack.server.port)
     return Unit(
-        name=render.LLAMA_SERVER_UNIT,
-        text=render.llama_server_unit(stack.server, stack.model, stack.build),
+        name=units.LLAMA_SERVER_UNIT,
+        text=units.llama_server_unit(stack.server, stack.model, stack.build),
         links={
-            render.LLAMA_SERVER: f"{build.path}/bin/llama-server",
+            units.LLAMA_SERVER: f"{build.path}/bin/llama-server",
             stack.model.served: f"{model.path}/{stack.model.file}",
         },
         needs=(build, model),
@@ -212,21 +214,21 @@ def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Uni
 
 
 def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | None) -> Unit:
-    settings = render.pollex_settings(stack, polish, prompt=polish.prompt if prompt is None else render.PROMPT)
-    secrets = render.secrets_env(polish)
+    settings = units.pollex_settings(stack, polish, prompt=polish.prompt if prompt is None else units.PROMPT)
+    secrets = units.secrets_env(polish)
     return Unit(
-        name=render.POLLEX_UNIT,
-        text=render.pollex_unit(polish),
-        links={render.POLLEX: f"{packed.path}/bin/{bundle.COMMAND}"},
+        name=units.POLLEX_UNIT,
+        text=units.pollex_unit(polish),
+        links={units.POLLEX: f"{packed.path}/bin/{bundle.COMMAND}"},
         needs=(packed,),
         # ready means that an upstream has generated something
-        health=f"{render.local_url(polish.host, polish.port)}/readyz",
+        health=f"{units.local_url(polish.host, polish.port)}/readyz",
         completion=None,
         ready_seconds=polish.ready_seconds,
         files=(
-            File(path=render.SETTINGS, text=render.pollex_yaml(settings)),
-            *((File(path=render.PROMPT, text=prompt),) if prompt is not None else ()),
-            *((File(path=render.SECRETS, text=secrets, secret=True),) if secrets is not None else ()),
+            File(path=units.SETTINGS, text=units.pollex_yaml(settings)),
+            *((File(path=units.PROMPT, text=prompt),) if prompt is not None else ()),
+            *((File(path=units.SECRETS, text=secrets, secret=True),) if secrets is not None else ()),
         ),
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import ROOT
-from infra.store import sha256
+from infra.core.derivation import sha256
 
 FOLDER = ROOT / "patches"
 

@@ -9,8 +9,9 @@ from typing import Any
 import pulumi
 import pulumi_docker_build as docker_build
 
-from infra import ROOT, attest, buildx
-from infra.spec import ImageStack
+from infra import ROOT
+from infra.kinds.image import attest, buildx
+from infra.kinds.image.spec import ImageStack
 
 _PROGRAM_FOLDER = ROOT / "infra"
 """Where the engine starts plugins (`main` of Pulumi.yaml): folders are relative to it, the same in every checkout."""
