@@ -91,7 +91,7 @@ class Lab:
         )
 
         async def polish(text: str) -> tuple[str, bool]:
-            polisher = Polisher(adapters(settings), settings, prompts.load(prompt), Metrics())
+            polisher = Polisher(adapters(settings), settings, prompts.of_modes(prompt), Metrics())
             try:
                 return (await polisher.polish(text, MODEL)).text, False
             except UpstreamError:

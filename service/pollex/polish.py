@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Protocol
 from pollex import text as texts
 from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
-from pollex.prompts import Prompt
+from pollex.prompts import DEFAULT, Prompt
 from pollex.settings import Settings
 from pollex.upstream import Adapter, CutShortError, LoadingError, UnavailableError, UpstreamError
 from pollex.words import Change, Judged, Kept, Options
@@ -122,11 +123,15 @@ class Upstream:
 class Polisher:
     """All upstreams, and the way of a text through them."""
 
-    def __init__(self, adapters: list[Adapter], settings: Settings, prompt: Prompt, metrics: Metrics) -> None:
+    def __init__(
+        self, adapters: list[Adapter], settings: Settings, prompts: Mapping[str, Prompt], metrics: Metrics
+    ) -> None:
         self._settings = settings
-        self._prompt = prompt
+        self._prompts = prompts
         self._metrics = metrics
-        self.upstreams = {adapter.model.id: Upstream(adapter, settings, prompt, metrics) for adapter in adapters}
+        self.upstreams = {
+            adapter.model.id: Upstream(adapter, settings, prompts[DEFAULT], metrics) for adapter in adapters
+        }
         for upstream in self.upstreams.values():
             metrics.available.labels(upstream.id).set(0)
             metrics.waiting.labels(upstream.id).set_function(partial(getattr, upstream.gate, "waiting"))
@@ -160,7 +165,7 @@ class Polisher:
         text: str,
         model: str,
         listener: Listener | None = None,
-        options: Options = Options(),  # noqa: ARG002, B008 - taken up by the next step; frozen
+        options: Options = Options(),  # noqa: B008 - frozen
     ) -> Polished:
         """The polished text, by the first of the model's candidates that can.
 
@@ -174,7 +179,7 @@ class Polisher:
         for upstream in self.candidates(model):
             if not upstream.breaker.allows():
                 continue
-            attempt = _Attempt(upstream, self._settings, self._prompt, self._metrics, listener)
+            attempt = _Attempt(upstream, self._settings, self._prompts[options.mode], self._metrics, listener)
             try:
                 polished = await attempt.run(text)
             except LoadingError as error:

@@ -150,10 +150,19 @@ class Settings(BaseModel):
         str,
         Field(
             min_length=1,
-            description="A text file with the prompt, or the name of a shipped one: "
-            f"{', '.join(f'`{name}`' for name in prompts.SHIPPED)}.",
+            description="What the model is told in the mode `polish`: a text file, or the name of a shipped prompt "
+            f"({', '.join(f'`{name}`' for name in prompts.SHIPPED)}). With one that ends in `-small` the other modes "
+            "use those for small models too.",
         ),
     ] = "polish"
+    modes: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")], str],
+        BeforeValidator(_from_text),
+        Field(
+            description="Modes of your own: name → text file with what the model is told. One with the name of a "
+            f"shipped mode ({', '.join(f'`{mode}`' for mode in prompts.TITLES)}) takes its place."
+        ),
+    ] = {}
 
     slots: Annotated[int, Field(ge=1, le=64, description="Requests that an upstream works on at once.")] = 1
     queue_length: Annotated[int, Field(ge=0, le=10_000, description="Requests that may wait for an upstream.")] = 16
@@ -332,8 +341,12 @@ def _joint(key: str, text: str) -> Problem:
 
 
 def _prompt(settings: Settings) -> list[Problem]:
-    try:
-        prompts.load(settings.prompt_path)
-    except prompts.PromptError as error:
-        return [_joint("prompt_path", f"{settings.prompt_path!r} {error}")]
-    return []
+    named = [("prompt_path", settings.prompt_path)]
+    named += [(f"modes.{mode}", name) for mode, name in settings.modes.items()]
+    wrong = []
+    for key, name in named:
+        try:
+            prompts.load(name)
+        except prompts.PromptError as error:
+            wrong.append(_joint(key, f"{name!r} {error}"))
+    return wrong

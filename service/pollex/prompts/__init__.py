@@ -1,4 +1,4 @@
-"""What the model is told: a system prompt and the form of the user's message.
+"""What the model is told: for each mode a system prompt and the form of the user's message.
 
 A prompt file is plain text. As it stands it is the system prompt, and the user's message is the text to polish.
 Below a line `---` it may also give the form of the user's message, which must hold `{text}` once.
@@ -6,10 +6,24 @@ Below a line `---` it may also give the form of the user's message, which must h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-SHIPPED = ("polish", "polish-small")
+from pollex.words import MODES
+
+DEFAULT = "polish"
+"""The mode of whoever names none."""
+TITLES = {
+    "correct": "Correct: mend spelling, grammar and punctuation, and leave the rest",
+    "polish": "Polish: mend it, and say it clearer and shorter where that is easy",
+    "shorten": "Shorten: say the same in fewer words",
+    "formal": "Formal: as one writes to somebody whom one does not know",
+    "plain": "Plain: short sentences and common words",
+}
+"""What each mode that comes with the service does, in the words of whoever chooses one."""
+_SMALL = "-small"
+SHIPPED = tuple(f"{mode}{size}" for size in ("", _SMALL) for mode in sorted(MODES, key=lambda mode: mode != DEFAULT))
 """Prompts that come with the service and can be named without a path."""
 
 
@@ -49,3 +63,18 @@ def load(name: str) -> Prompt:
     if not content.strip():
         raise PromptError("is empty; write what the model is to do")
     return Prompt(system.strip(), form.strip() if line else "{text}")
+
+
+def of_modes(default: str, own: Mapping[str, str] | None = None) -> dict[str, Prompt]:
+    """The prompt of every mode, those of the service first.
+
+    Args:
+        default: what `polish` is told: the name of a shipped prompt, whose size the other modes then have, or a file.
+        own: files by the name of a mode; a shipped mode may be among them.
+
+    Raises:
+        PromptError: one of them cannot be had; it names which.
+    """
+    size = _SMALL if default in SHIPPED and default.endswith(_SMALL) else ""
+    names = {mode: f"{mode}{size}" for mode in MODES} | {DEFAULT: default} | dict(own or {})
+    return {mode: load(name) for mode, name in names.items()}
