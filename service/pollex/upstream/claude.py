@@ -36,7 +36,7 @@ class Claude(Server):
             "model": self.model.id,
             "max_tokens": limit or self._MAX_TOKENS,
             "system": prompt.system,
-            "messages": [{"role": "user", "content": prompt.user(text)}],
+            "messages": prompt.turns(text),
             "stream": True,
             **self._options.model_dump(include={"temperature", "top_p", "top_k", "max_tokens"}, exclude_none=True),
         }

@@ -266,4 +266,4 @@ class Server(Adapter):
 def messages(prompt: Prompt, text: str) -> list[dict[str, str]]:
     """A prompt and a text as chat servers take them."""
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*system, {"role": "user", "content": prompt.user(text)}]
+    return [*system, *prompt.turns(text)]

@@ -136,11 +136,12 @@ class OpenAi(Server):
             return None
         if slot <= 0:
             return None
-        templated = await self._told("POST", "/apply-template", {"messages": messages(prompt, "")})
+        sent = messages(prompt, "")
+        templated = await self._told("POST", "/apply-template", {"messages": sent})
         try:
             whole = templated["prompt"] + ""
         except (LookupError, TypeError):
-            whole = prompt.system + prompt.user("")
+            whole = "\n".join(message["content"] for message in sent)
         return slot, await self._count(whole)
 
     async def _count(self, text: str) -> int:
