@@ -4,7 +4,7 @@ PYTHON ?= python3
 V := .venv/bin
 BASE ?= $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo origin/main || echo main)
 STACK ?= sandbox
-SHELL_FILES = $(shell git ls-files '*.sh' sandbox/pulumi activate infra/host/pollex-host '*/pulumi-resource-*')
+SHELL_FILES = $(shell git ls-files '*.sh' sandbox/pulumi activate infra/hosttools/pollex-host '*/pulumi-resource-*')
 
 .PHONY: help
 help: ## show this list
@@ -63,7 +63,7 @@ image: $(V)/.ready ## build the image for arm64 and amd64, push it to a registry
 
 .PHONY: polish-image
 polish-image: $(V)/.ready ## build the polish service's image into this machine's Docker
-	@$(V)/python -m infra.polishimage stacks/Pulumi.image.yaml --load
+	@$(V)/python -m infra.kinds.image.polishimage stacks/Pulumi.image.yaml --load
 
 .PHONY: dev-files
 dev-files: $(V)/.ready ## write compose.yaml, Mimir's files and the others of the dev stack into build/dev
@@ -80,6 +80,10 @@ bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: l
 .PHONY: bench-polish
 bench-polish: $(V)/.ready ## what a user waits for, beside the original arrangement and Ollama (ten minutes)
 	@$(V)/python -m bench.polish
+
+.PHONY: bench-words
+bench-words: $(V)/.ready ## what becomes of texts: GLEU of JFLEG's sentences, which POLLEX_JFLEG names the folder of
+	@$(V)/python -m bench.words
 
 .PHONY: bench-embeddings
 bench-embeddings: $(V)/.ready ## embeddings as the image serves them, beside Ollama

@@ -28,7 +28,8 @@ from pathlib import Path
 from bench import record
 from sandbox import cuda, nvcc, source
 from sandbox.cuda import Build
-from sandbox.machine import SandboxError, cache, run, say
+from sandbox.machine import SandboxError, run, say
+from sandbox.toolchain.once import cache
 
 ORIGINAL = Path(__file__).parent / "original"
 GOAL = 0.33

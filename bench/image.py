@@ -29,16 +29,17 @@ from typing import Any
 import httpx
 
 from bench import record
-from infra.registry import Repository
+from infra.kinds.image.registry import Repository
 from sandbox import source
 from sandbox.images import emulation, stack
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import Published, parse, published
 from sandbox.images.registry import Registry
-from sandbox.machine import SandboxError, cache, made, run
+from sandbox.machine import SandboxError, run
 from sandbox.minilm import model
 from sandbox.mirror import Mirror, directory
+from sandbox.toolchain.once import cache, made
 
 PEER_MB = 200
 """The original recipe's image, compressed."""

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import patches
-from infra.profiles import PROFILES, SPARSE
-from infra.spec import Source
-from infra.store import sha256
+from infra.core import patches
+from infra.core.derivation import sha256
+from infra.core.profiles import PROFILES, SPARSE
+from infra.core.source import Source
 from sandbox import source
-from sandbox.machine import SandboxError, cache, made, run, say
+from sandbox.machine import SandboxError, run, say
+from sandbox.toolchain.once import cache, made
 
 CPU_FLAGS = ("-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON")
 """As in the sandbox's stack file: every PC since about 2015."""

@@ -31,7 +31,7 @@ import httpx
 from bench import record
 from bench.programs import Programs, programs
 from infra import ROOT
-from infra.store import sha256
+from infra.core.derivation import sha256
 from sandbox import fetch
 from sandbox.machine import SandboxError, run, say
 

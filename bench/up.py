@@ -29,13 +29,19 @@ from typing import Any
 
 from bench import record
 from bench.packets import Watch
-from infra import ROOT, plan, review, sheet, spec, store
-from infra.jetson import packages
+from infra import ROOT, review
+from infra.core import sheet
+from infra.core.derivation import sha256
+from infra.kinds import table
+from infra.kinds.host import plan
+from infra.kinds.host.component import packages
+from infra.kinds.host.spec import HostStack
 from sandbox import mirror
 from sandbox.__main__ import keep_build
 from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
-from sandbox.machine import cache, say
+from sandbox.machine import say
+from sandbox.toolchain.once import cache
 
 PEERS = ROOT / "bench" / "peers"
 VERSIONS = ("pyinfra==3.10.0", "ansible-core==2.19.14")
@@ -44,7 +50,7 @@ STORE = "/opt/pollex/store"
 
 def peers() -> Path:
     """The programs of a virtual environment that holds the peers, made once."""
-    folder = cache() / "peers" / store.sha256(" ".join(VERSIONS))[:32]
+    folder = cache() / "peers" / sha256(" ".join(VERSIONS))[:32]
     if not (folder / "ready").exists():
         say(f"installing {', '.join(VERSIONS)}")
         venv.create(folder, with_pip=True, clear=True)
@@ -65,8 +71,8 @@ class Steps:
     @classmethod
     def of(cls, deployed: Deployment) -> Steps:
         """What the stack of `deployed` declares; the archives' hashes are those of the mirror's files."""
-        stack = spec.parse(review.values(deployed.config_file), file=deployed.config_file.name)
-        if not isinstance(stack, spec.HostStack):
+        stack = table.parse(review.values(deployed.config_file), file=deployed.config_file.name)
+        if not isinstance(stack, HostStack):
             raise SystemExit("error: the sandbox's stack is of another kind")
         made = plan.load(stack)
         if made.bundle is None:

@@ -6,18 +6,20 @@ import json
 
 import pulumi
 
-from infra import spec
+from infra.core.report import ConfigError
+from infra.core.settings import NAMESPACE
+from infra.kinds import table
 
 
-def load() -> spec.Stack:
+def load() -> table.Stack:
     """The spec of the current stack.
 
     Raises:
         pulumi.RunError: everything that is wrong in the stack file, as one report.
     """
     try:
-        return spec.parse(_values(), file=f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
-    except spec.ConfigError as error:
+        return table.parse(_values(), file=f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
+    except ConfigError as error:
         raise pulumi.RunError(str(error)) from None
 
 
@@ -26,7 +28,7 @@ def _values() -> dict[str, object]:
 
     An empty value is Pulumi.yaml's default, and means that the setting is missing.
     """
-    prefix = f"{spec.NAMESPACE}:"
+    prefix = f"{NAMESPACE}:"
     return {
         key.removeprefix(prefix): _decoded(text)
         for key, text in pulumi.runtime.get_config_env().items()

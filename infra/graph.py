@@ -15,7 +15,8 @@ from typing import Any
 import pulumi
 from pulumi.runtime import mocks, rpc
 
-from infra import ROOT, config, review, spec
+from infra import ROOT, config, review
+from infra.core.settings import NAMESPACE
 
 _SECRET = re.compile(r"private|password|token|secrets", re.IGNORECASE)
 _LONG = 200
@@ -89,7 +90,7 @@ def graph(stack: str, values: dict[str, object]) -> dict[str, Any]:
         stack: the stack's name.
         values: its own values, as `infra.review.values` reads them.
     """
-    settings = {f"{spec.NAMESPACE}:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
+    settings = {f"{NAMESPACE}:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
     os.environ["PULUMI_CONFIG"] = json.dumps(settings)
     monitor = _Monitor()
     mocks.set_mocks(monitor.mocks, project="pollex", stack=stack, preview=True, monitor=monitor)

@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from infra.spec import Stack
+from infra.kinds.table import Stack
 
-MODULES: Final[Mapping[str, str]] = {"host": "infra.jetson", "image": "infra.image", "dev": "infra.dev"}
+MODULES: Final[Mapping[str, str]] = {
+    "host": "infra.kinds.host.component",
+    "image": "infra.kinds.image.component",
+    "dev": "infra.kinds.dev.component",
+}
 """`pollex:kind`, and the module whose `declare` takes such a stack."""
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from infra import spec
+from infra.core.report import group_of
+from infra.core.settings import NAMESPACE, REFERENCE
+from infra.kinds import table
 
 _INTRO = f"""# Settings of a stack
 
-Made from `infra/spec/` by `make docs`. Every setting stands in `stacks/Pulumi.<stack>.yaml` below `config:`, or is
-set by `pulumi config set --path '{spec.NAMESPACE}:host.address' jetson.local --stack jetson`.
+Made from `infra/kinds/` by `make docs`. Every setting stands in `stacks/Pulumi.<stack>.yaml` below `config:`, or is
+set by `pulumi config set --path '{NAMESPACE}:host.address' jetson.local --stack jetson`.
 A group is written as YAML. Wrong and missing settings are reported all at once, before anything is contacted.
 """
 
@@ -21,7 +23,7 @@ A group is written as YAML. Wrong and missing settings are reported all at once,
 def page() -> str:
     """The whole page as Markdown."""
     lines, seen = [_INTRO], set[str]()
-    for kind, stack in spec.KINDS.items():
+    for kind, stack in table.KINDS.items():
         lines += [f"## A stack of kind `{kind}`", "", (stack.__doc__ or "").splitlines()[0], ""]
         lines += [*_table("", stack, seen), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -33,8 +35,8 @@ def _table(prefix: str, group: type[BaseModel], seen: set[str]) -> list[str]:
     rows, below = [], []
     for name, field in group.model_fields.items():
         alias = field.alias or name
-        key = f"{prefix}.{alias}" if prefix else f"{spec.NAMESPACE}:{alias}"
-        inner = spec.group_of(field.annotation)
+        key = f"{prefix}.{alias}" if prefix else f"{NAMESPACE}:{alias}"
+        inner = group_of(field.annotation)
         default = "**required**" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
         kind = "group" if inner else _kind(schema["properties"][alias])
         rows.append(f"| `{key}` | {kind} | {default} | {field.description} |")
@@ -76,6 +78,6 @@ def _kind(schema: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    target = Path(__file__).parent.parent / spec.REFERENCE
+    target = Path(__file__).parent.parent / REFERENCE
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page())

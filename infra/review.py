@@ -22,7 +22,14 @@ from typing import Any
 
 import yaml
 
-from infra import ROOT, attest, compose, patches, plan, spec
+from infra import ROOT
+from infra.core import patches
+from infra.core.report import ConfigError
+from infra.core.settings import NAMESPACE
+from infra.kinds import table
+from infra.kinds.dev import compose
+from infra.kinds.host import plan
+from infra.kinds.image import attest
 
 
 def stack_files(tree: Path) -> list[Path]:
@@ -38,7 +45,7 @@ def stack_name(file: Path) -> str:
 def values(file: Path) -> dict[str, object]:
     """A stack file's own values without their namespace and without encrypted ones, which only an `up` can read."""
     config = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
-    prefix = f"{spec.NAMESPACE}:"
+    prefix = f"{NAMESPACE}:"
     own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
     return dict(_open(own))
 
@@ -57,7 +64,7 @@ def render(file: Path) -> dict[str, str]:
         spec.ConfigError: the stack file is wrong.
         patches.PatchError: the patch series is wrong.
     """
-    stack = spec.parse(values(file), file=f"stacks/{file.name}")
+    stack = table.parse(values(file), file=f"stacks/{file.name}")
     return FILES[stack.kind](stack)
 
 
@@ -157,7 +164,7 @@ def _preview(stack: str, file: Path, folder: Path) -> subprocess.CompletedProces
     backend.mkdir(exist_ok=True)
     content = yaml.safe_load(file.read_text())
     content.pop("encryptionsalt", None)
-    content["config"] = {f"{spec.NAMESPACE}:{key}": value for key, value in values(file).items()}
+    content["config"] = {f"{NAMESPACE}:{key}": value for key, value in values(file).items()}
     copy.write_text(yaml.safe_dump(content))
     environment = {
         **os.environ,
@@ -190,7 +197,7 @@ def _graph(stack: str, file: Path) -> subprocess.CompletedProcess[str]:
 def _write(file: Path, folder: Path) -> None:
     try:
         made = render(file)
-    except (spec.ConfigError, patches.PatchError) as error:
+    except (ConfigError, patches.PatchError) as error:
         sys.exit(str(error))
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in made.items():

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sandbox.guest import Guest
-from sandbox.machine import SandboxError, locked, run, say
+from sandbox.machine import SandboxError, run, say
 from sandbox.network import FORWARD, INDICES, Network
+from sandbox.toolchain.once import locked
 
 _CLAIMS = Path("/run/pollex")
 _FORMERLY = _CLAIMS / "ip_forward"
@@ -130,7 +131,7 @@ def _restore() -> None:
 @contextmanager
 def _machine() -> Iterator[None]:
     """One at a time on this machine. /run is held and not a file of ours, because that would be left behind."""
-    with locked(_CLAIMS.parent):
+    with locked(_CLAIMS.parent, "a stand-in board"):
         _CLAIMS.mkdir(exist_ok=True)
         try:
             yield

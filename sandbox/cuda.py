@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra import patches
-from infra.profiles import PROFILES, SPARSE
+from infra.core import patches
+from infra.core.profiles import PROFILES, SPARSE
 from sandbox import nvcc, source
-from sandbox.machine import SandboxError, cache, say
+from sandbox.machine import SandboxError, say
+from sandbox.toolchain.once import cache
 
 PROFILE = PROFILES["cuda10"]
 FOLDERS = ("CMakeLists.txt", "tests", *SPARSE)

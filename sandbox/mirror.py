@@ -21,7 +21,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from sandbox.machine import CHECKOUT, SandboxError, cache
+from sandbox.machine import CHECKOUT, SandboxError
+from sandbox.toolchain.once import cache
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,8 +32,10 @@ PORT = 8470
 
 
 def directory() -> Path:
-    """Where `sandbox.fetch` puts files and the mirror takes them from."""
-    return cache() / "mirror"
+    """Where `sandbox.fetch` puts files and the mirror takes them from; there afterwards, if only empty."""
+    folder = cache() / "mirror"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 class Mirror:
@@ -46,10 +49,10 @@ class Mirror:
         """Bind at once, so that `url` is known; port 0 takes a free one.
 
         Raises:
-            SandboxError: the address is not this machine's, or the port is in use.
+            SandboxError: there is no such folder, the address is not this machine's, or the port is in use.
         """
-        self._socket = _listen(address, port)
         self._server = _server(folder)
+        self._socket = _listen(address, port)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self.url = "http://{}:{}".format(*self._socket.getsockname())
 
@@ -78,7 +81,6 @@ def start(address: str, run: Path, port: int = PORT) -> str:
     Raises:
         SandboxError: it does not answer; holds its log.
     """
-    directory().mkdir(parents=True, exist_ok=True)
     if _running(run) is None:
         serve = [sys.executable, "-m", "sandbox.mirror", "--bind", address, "--port", str(port), "--run", str(run)]
         with (run / "mirror.log").open("wb") as log:
@@ -132,6 +134,8 @@ def _listen(address: str, port: int) -> socket.socket:
 
 def _server(folder: Path) -> uvicorn.Server:
     """Files only, quiet unless something goes wrong."""
+    if not folder.is_dir():
+        raise SandboxError(f"the mirror cannot serve {folder}: no such folder")
     app = Starlette(routes=[Mount("/", StaticFiles(directory=folder))])
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
 
@@ -145,12 +149,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, metavar="DIR", help="where to note the process's number")
     options = parser.parse_args()
     try:
+        server = _server(options.directory)
         listener = _listen(options.bind, options.port)
     except SandboxError as error:
         sys.exit(f"error: {error}")
     if options.run is not None:
         (options.run / "mirror.pid").write_text(f"{os.getpid()}\n")
-    _server(options.directory).run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

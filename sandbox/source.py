@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import review
-from infra.patches import FOLDER
-from infra.spec import Source
+from infra.core.patches import FOLDER
+from infra.core.source import Source
 from sandbox import fetch
 from sandbox.machine import CHECKOUT, SandboxError, run
 
@@ -99,7 +99,7 @@ def obtain(pin: Source, scratch: Path) -> Tree:
 
 
 def apply(into: Path, names: Iterable[str]) -> None:
-    """Patch an unpacked source with files of patches/, as the host does (infra/host/source.sh).
+    """Patch an unpacked source with files of patches/, as the host does (infra/hosttools/source.sh).
 
     Raises:
         SandboxError: one does not apply unchanged.

@@ -2,7 +2,7 @@
 
 `model.txt` (GGUF, gzip, Base64) is a Llama of one layer with random weights, stored in each type that the models of
 the boards use. `logprobs.txt` has its answers, computed here in double precision and by nothing of llama.cpp, so that
-an error that every build makes shows too. Both travel in the sheet of a build; `infra/host/proof.sh` compares.
+an error that every build makes shows too. Both travel in the sheet of a build; `infra/hosttools/proof.sh` compares.
 
     python -m infra.proof     writes the files anew
 """
@@ -16,7 +16,7 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
-from infra import store
+from infra.core.derivation import canonical, sha256
 from infra.proof.model import gguf
 from infra.proof.reference import answers
 
@@ -44,7 +44,7 @@ def sections() -> dict[str, str]:
 
 def identity() -> str:
     """The SHA-256 of what is proved; part of the key, since a path in the store has passed it."""
-    return store.sha256(store.canonical(dict(sections())))
+    return sha256(canonical(dict(sections())))
 
 
 def write(folder: Path = FOLDER) -> None:

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Callable
 from typing import Any, Final
 
-from infra.bundle import Recipe
+from infra.core.derivation import ROOT
+from infra.kinds.host.bundle import Recipe
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
@@ -15,7 +16,6 @@ from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import command, report
 from infra.provider.values import changed
-from infra.store import ROOT
 
 _NOWHERE: Final = 10
 """Exit status of `ensure-bundle` when neither the host nor a substituter has it (docs/design.md)."""
@@ -72,7 +72,7 @@ class Bundle:
 
 def _pack(inputs: dict[str, Any], log: Callable[[str], object]) -> bytes:
     """The archive; runs in a thread of its own, so `log` must come back to the loop by itself."""
-    from infra import packing  # noqa: PLC0415 - its HTTP client is a tenth of the plugin's start, and seldom needed
+    from infra.kinds.host import packing  # noqa: PLC0415 - its HTTP client is a tenth of the plugin's start, and seldom needed
 
     try:
         return packing.pack(Recipe.parse(inputs["recipe"]), inputs["item"], log)

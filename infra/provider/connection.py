@@ -25,7 +25,7 @@ class Connection:
 
     @classmethod
     def parse(cls, inputs: Mapping[str, Any], settings: str = "pollex:host") -> Connection:
-        """Read the `connection` input of a resource; keys are those of `infra.resources.ConnectionArgs`."""
+        """Read the `connection` input of a resource; keys are those of `infra.provider.declarations.ConnectionArgs`."""
         proxy = inputs.get("proxy")
         return cls(
             address=inputs["address"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from infra import sheet
+from infra.core import sheet
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts

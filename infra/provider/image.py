@@ -15,7 +15,7 @@ from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
 
 if TYPE_CHECKING:
-    from infra.registry import Repository
+    from infra.kinds.image.registry import Repository
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class Attached:
 
 
 def _check(repository: Repository, inputs: Properties) -> str:
-    from infra.buildx import KEY_LABEL  # noqa: PLC0415 - see the module's docstring
+    from infra.kinds.image.buildx import KEY_LABEL  # noqa: PLC0415 - see the module's docstring
 
     repository.check_push()
     labels = repository.labels(inputs["version"])
@@ -119,7 +119,7 @@ def _find(repository: Repository, inputs: Properties) -> set[str] | None:
 
 async def _asked(question: Callable[[Repository, Properties], T], inputs: Properties) -> T:
     """The answer to a question to the registry, asked outside the event loop."""
-    from infra.registry import RegistryError, Repository  # noqa: PLC0415 - see the module's docstring
+    from infra.kinds.image.registry import RegistryError, Repository  # noqa: PLC0415 - see the module's docstring
 
     def ask() -> T:
         with Repository(inputs["repository"], user=inputs.get("user"), token=inputs.get("token")) as repository:

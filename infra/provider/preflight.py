@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from infra import sheet
+from infra.core import sheet
 from infra.provider.problems import HostError, Problem
 
 _SCRIPT: Final = Path(__file__).with_name("preflight.sh")
@@ -43,7 +43,7 @@ class Needs:
 
     @classmethod
     def parse(cls, inputs: Mapping[str, Any], *, sudo: bool) -> Needs:
-        """Read the `needs` input of a Host; keys are those of `infra.resources.NeedsArgs`."""
+        """Read the `needs` input of a Host; keys are those of `infra.provider.declarations.NeedsArgs`."""
         return cls(
             architecture=inputs.get("architecture"),
             disk_mb=int(inputs.get("diskMb", 0)),

@@ -35,7 +35,7 @@ Properties = dict[str, Any]
 
 _LARGEST_MESSAGE: Final = 400 << 20
 """Bytes; as in the engine (sdk/go/common/util/rpcutil)."""
-_GONE_HOST: Final = "docs/runbooks/deploy-jetson.md#a-board-that-is-gone"
+_GONE_HOST: Final = "docs/how-to/deploy-jetson.md#a-board-that-is-gone"
 
 T = TypeVar("T")
 

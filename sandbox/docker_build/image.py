@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from infra.buildx import BuildRequest
+from infra.kinds.image.buildx import BuildRequest
+from infra.kinds.image.registry import RegistryError, Repository
 from infra.provider.engine import Log
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
-from infra.registry import RegistryError, Repository
 from sandbox.docker_build.context import context_hash
 from sandbox.images import tools
 from sandbox.images.build import BuildError, Built, build

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import buildx
-from infra.buildx import BuildRequest
+from infra.kinds.image import buildx
+from infra.kinds.image.buildx import BuildRequest
 
 _STEP = re.compile(r"#\d+ (?:\d+\.\d+ )?(.*)")
 """A line of buildx's plain progress: number of the step, seconds, what it said."""

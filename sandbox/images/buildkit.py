@@ -14,11 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from infra.buildx import BuildRequest
+from infra.kinds.image.buildx import BuildRequest
 from sandbox.images import tools
 from sandbox.images.build import Built, build
 from sandbox.images.mounts import release
-from sandbox.machine import CHECKOUT, SandboxError, locked
+from sandbox.machine import CHECKOUT, SandboxError
+from sandbox.toolchain.once import locked
 
 _READY_SECONDS = 30
 
@@ -84,7 +85,7 @@ class BuildKit:
         """
         tools.command("runc", "runc")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._claim.enter_context(locked(self.folder))
+        self._claim.enter_context(locked(self.folder, "an image with this BuildKit"))
         self._end_orphan()
         # in a folder of its own, because its whole name may only have 107 bytes
         self._socket = Path(tempfile.mkdtemp(prefix="pollex-kit-")) / "buildkitd.sock"

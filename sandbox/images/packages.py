@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from infra import buildx
+from infra.kinds.image import buildx
 from sandbox.machine import SandboxError, run
 
 FILE = buildx.FOLDER / "packages"

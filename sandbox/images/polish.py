@@ -5,15 +5,18 @@ from __future__ import annotations
 import ssl
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from infra import polishimage, spec
-from infra.spec import ImageStack
-from infra.store import Derivation
+from infra.core.derivation import Derivation
+from infra.kinds import table
+from infra.kinds.image import polishimage
+from infra.kinds.image.spec import ImageStack
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
-from sandbox.machine import SandboxError, cache, locked
+from sandbox.machine import SandboxError
+from sandbox.toolchain.once import cache, made
 from sandbox.toolchain.progress import Progress
 
 TAG = "localhost/polish:sandbox"
@@ -26,24 +29,17 @@ def archive() -> Path:
     Raises:
         SandboxError: it could not be built; holds the reason.
     """
-    declared = spec.parse(stack.reachable("127.0.0.1:1", "http://127.0.0.1:1"), file="the sandbox's image stack")
+    declared = table.parse(stack.reachable("127.0.0.1:1", "http://127.0.0.1:1"), file="the sandbox's image stack")
     if not isinstance(declared, ImageStack):
         raise SandboxError(f"{stack.COMMITTED} is not of kind image")
     declared = declared.model_copy(update={"image": declared.image.model_copy(update={"platforms": ("linux/amd64",)})})
-    made = polishimage.derivation(declared, polishimage.texts())
-    shelf = cache() / "images"
-    final = shelf / f"polish-{made.key}.tar"
-    shelf.mkdir(parents=True, exist_ok=True)
-    with locked(shelf):
-        if not final.is_file():
-            unfinished = final.with_suffix(".part")
-            _build(declared, made, unfinished)
-            unfinished.replace(final)
-    return final
+    derivation = polishimage.derivation(declared, polishimage.texts())
+    final = cache() / "images" / f"polish-{derivation.key}.tar"
+    return made(final, partial(_build, declared, derivation), what="the polish service's image")
 
 
-def _build(declared: ImageStack, made: Derivation, target: Path) -> None:
-    request = polishimage.request(declared, made)
+def _build(declared: ImageStack, derivation: Derivation, target: Path) -> None:
+    request = polishimage.request(declared, derivation)
     here = replace(request, tags=(TAG,), exports=(f"type=docker,dest={target},rewrite-timestamp=true",))
     # a proxy between this machine and the registries may have a certificate of its own
     trusted = ssl.get_default_verify_paths().cafile

@@ -11,18 +11,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra import attest, buildx, spec
-from infra.registry import Repository
-from infra.spec import ImageStack
+from infra.kinds import table
+from infra.kinds.image import attest, buildx
+from infra.kinds.image.registry import Repository
+from infra.kinds.image.spec import ImageStack
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.registry import Registry
-from sandbox.machine import SandboxError, cache, locked, say
+from sandbox.machine import SandboxError, say
 from sandbox.mirror import Mirror, directory
+from sandbox.toolchain.once import cache, made
 from sandbox.toolchain.progress import Progress
 
 
@@ -71,17 +74,11 @@ def published(folder: Path, *, port: int = 0, real: bool = False) -> Iterator[Pu
     Raises:
         SandboxError: it could not be built; holds the reason.
     """
-    shelf = cache() / "images"
-    shelf.mkdir(parents=True, exist_ok=True)
     with Mirror(directory()) as mirror:
         choose = stack.best if real else stack.reachable
         values = choose("127.0.0.1:1", mirror.url)
         key = parse(values)[1].derivation.key
-        kept = shelf / f"image-{key}"
-        if not (kept / "digest").is_file():
-            with locked(shelf):
-                if not (kept / "digest").is_file():
-                    _make(kept, values)
+        kept = made(cache() / "images" / "published" / key, partial(_make, values), what="the image")
         digest = (kept / "digest").read_text()
         # What a test pushes beside it must not end up in the cache.
         shutil.copytree(kept / "data", folder / "data", dirs_exist_ok=True)
@@ -95,15 +92,14 @@ def published(folder: Path, *, port: int = 0, real: bool = False) -> Iterator[Pu
 
 def parse(values: dict[str, Any]) -> tuple[ImageStack, buildx.ImagePlan]:
     """The stack of such values, and its plan."""
-    declared = spec.parse(values, file="the sandbox's image stack")
+    declared = table.parse(values, file="the sandbox's image stack")
     if not isinstance(declared, ImageStack):
         raise SandboxError(f"{stack.COMMITTED} is not of kind image")
     return declared, buildx.load(declared)
 
 
-def _make(kept: Path, values: dict[str, Any]) -> None:
+def _make(values: dict[str, Any], kept: Path) -> None:
     """Build and push into a registry whose data stays; BuildKit's cache stays too, so that little is built twice."""
-    shutil.rmtree(kept, ignore_errors=True)
     say("building the image, once for these inputs (about six minutes on two cores)")
     with Registry(kept) as registry, BuildKit(cache() / "images" / "buildkit") as kit:
         _, plan = parse(stack.at(registry.address, values))

@@ -12,13 +12,14 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sandbox.machine import SandboxError, cache, locked
+from sandbox.machine import SandboxError
 from sandbox.toolchain import ToolchainError, golang
+from sandbox.toolchain.once import cache, made
 from sandbox.toolchain.progress import Progress
 
 MODULE = golang.Module(folder=Path(__file__).parent / "go")
@@ -63,14 +64,8 @@ def ensure() -> Tools:
         go = golang.find_go(MODULE, what="BuildKit")
     except ToolchainError as error:
         raise SandboxError(str(error)) from error
-    shelf = cache() / "images"
-    final = shelf / f"tools-{key(go)}"
-    if not final.is_dir():
-        shelf.mkdir(parents=True, exist_ok=True)
-        with locked(shelf):
-            if not final.is_dir():
-                _build(go, final)
-    return Tools(final)
+    final = cache() / "images" / f"tools-{key(go)}"
+    return Tools(made(final, partial(_build, go), what="BuildKit, buildx and compose"))
 
 
 def flags() -> list[str]:
@@ -85,13 +80,10 @@ def key(go: golang.Go) -> str:
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
 
-def _build(go: golang.Go, final: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".tools-", dir=final.parent) as temporary:
-        made, log = Path(temporary, "made"), Path(temporary, "log")
-        for name, (module, package, _) in PROGRAMS.items():
-            target = made / name
-            _go_build([go.command, "build", "-v", *flags(), "-o", str(target), f"{module}/{package}"], log)
-        made.rename(final)
+def _build(go: golang.Go, part: Path) -> None:
+    for name, (module, package, _) in PROGRAMS.items():
+        command = [go.command, "build", "-v", *flags(), "-o", str(part / name), f"{module}/{package}"]
+        _go_build(command, part.with_name("log"))
 
 
 def _go_build(command: list[str], log: Path) -> None:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sandbox import source
-from sandbox.machine import CHECKOUT, SandboxError, cache, made, run, say
+from sandbox.machine import CHECKOUT, SandboxError, run, say
+from sandbox.toolchain.once import cache, made
 
 Kind = Literal["F32", "F16", "Q8_0"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

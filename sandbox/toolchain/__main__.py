@@ -10,8 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.machine import cache
 from sandbox.toolchain import ToolchainError, golang
+from sandbox.toolchain.once import cache
 
 CHECKOUT = Path(__file__).parents[2]
 OLDEST = (3, 150)

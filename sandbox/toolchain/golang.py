@@ -6,7 +6,6 @@ module proxy serves (sdk/v3 v3.79.0) needs another version of a library than the
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,14 +13,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.toolchain import ToolchainError
+from sandbox.toolchain.once import made
 from sandbox.toolchain.progress import Progress
 
 HERE = Path(__file__).parent
@@ -134,40 +132,24 @@ def ensure(cache: Path, go: Go) -> tuple[Path, bool]:
         ToolchainError: the build failed; the text holds the end of its log.
     """
     folder = cache / "toolchain" / key(go)
-    if folder.is_dir():
-        return folder, False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
-        if folder.is_dir():
-            return folder, False
-        for abandoned in folder.parent.glob(f".{folder.name}-*"):
-            shutil.rmtree(abandoned)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-            made = Path(temporary) / "made"
-            made.mkdir()
-            _compile(made, Path(temporary), go)
-            _copy_scripts(made, go)
-            made.rename(folder)
-    return folder, True
+    built = False
+
+    def make(part: Path) -> None:
+        nonlocal built
+        part.mkdir()
+        _compile(part, part.parent, go)
+        _copy_scripts(part, go)
+        built = True
+
+    return made(folder, make, what="pulumi"), built
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.stderr.write("another process builds pulumi: waiting for it\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _compile(made: Path, logs: Path, go: Go) -> None:
+def _compile(part: Path, logs: Path, go: Go) -> None:
     """Build all modules at once: while one downloads, the other compiles."""
     builds = {}
     with ExitStack() as stack:
         for module in MODULES:
-            arguments = [go.command, "build", "-v", *flags(module), "-o", f"{made}/", module.package]
+            arguments = [go.command, "build", "-v", *flags(module), "-o", f"{part}/", module.package]
             log = stack.enter_context((logs / f"{module.folder.name}.log").open("w"))
             build = subprocess.Popen(arguments, cwd=module.folder, env=environment(), stdout=log, stderr=log)
             stack.callback(build.wait)
@@ -199,12 +181,12 @@ def _failure(module: Module, log: str) -> str:
     )
 
 
-def _copy_scripts(made: Path, go: Go) -> None:
+def _copy_scripts(part: Path, go: Go) -> None:
     query = [go.command, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", SDK]
     answer = subprocess.run(query, cwd=COMMAND.folder, env=environment(), capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ToolchainError(f"the scripts of {SDK} were not found: {answer.stderr.strip()}")
     for script in SCRIPTS:
-        target = made / Path(script).name
+        target = part / Path(script).name
         shutil.copyfile(Path(answer.stdout.strip()) / script, target)
         target.chmod(0o755)

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -18,14 +19,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pollex import __version__, prompts, wire
+from pollex import __version__, deadline, prompts, wire
 from pollex.gate import QueueFullError
 from pollex.metrics import Metrics
-from pollex.middleware import Guarded, Observed, refuse
+from pollex.middleware import CrossOrigin, Guarded, Observed, refuse
 from pollex.polish import Listener, Polisher, TextTooLongError, UnknownModelError
 from pollex.settings import Settings
 from pollex.stream import Events, EventStream, GoneError, unless_gone, wants_events
-from pollex.upstream import UpstreamError, adapters
+from pollex.upstream import LoadingError, UpstreamError, adapters
+from pollex.words import Options
 
 
 class Api:
@@ -34,13 +36,15 @@ class Api:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.polisher = Polisher(adapters(settings), settings, prompts.load(settings.prompt_path), self.metrics)
+        self.prompts = prompts.of_modes(settings.prompt_path, settings.modes)
+        self.polisher = Polisher(adapters(settings), settings, self.prompts, self.metrics)
 
     def routes(self) -> list[BaseRoute]:
         """Everything but the page."""
         return [
             Route("/api/polish", self.polish, methods=["POST"]),
             Route("/api/models", self.models),
+            Route("/api/modes", self.modes),
             Route("/api/health", self.health),
             Route("/metrics", self.show_metrics),
             Route("/livez", self.live),
@@ -53,52 +57,76 @@ class Api:
         try:
             asked = _parse(await _body(request), self.settings.max_chars)
             self.polisher.candidates(asked.model_id)
+            options = self._options(asked)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
-        except (_BadRequest, UnknownModelError) as error:
-            return refuse(getattr(error, "status", 400), str(error))
-        request.state.log.update(model=asked.model_id, chars=len(asked.text))
+        except _BadRequestError as error:
+            return refuse(error.status, error.error)
+        except UnknownModelError as error:
+            return refuse(400, wire.Error(error=str(error), code="model_unknown"))
+        request.state.log.update(model=asked.model_id, mode=options.mode, chars=len(asked.text))
         self.metrics.input_chars.observe(len(asked.text))
         if asked.stream or wants_events(request):
-            return EventStream(lambda events: self._stream(request, asked, events))
+            return EventStream(lambda events: self._stream(request, asked, options, events), detailed=asked.detailed)
         try:
-            answer = await unless_gone(request.receive, self._answer(request, asked, None))
+            answer = await unless_gone(request.receive, self._answer(request, asked, options, None))
         except GoneError:
             request.state.log["gone"] = True
             return Response(status_code=499)  # nobody reads it; counted as such
-        return answer if isinstance(answer, Response) else JSONResponse(answer.model_dump())
+        return answer if isinstance(answer, Response) else JSONResponse(_told(answer))
 
-    async def _stream(self, request: Request, asked: wire.PolishRequest, events: Events) -> None:
-        answer = await self._answer(request, asked, events)
+    def _options(self, asked: wire.PolishRequest) -> Options:
+        mode = asked.mode or prompts.DEFAULT
+        if mode not in self.prompts:
+            words = f"unknown mode: {mode} (there are {', '.join(self.prompts)})"
+            raise _BadRequestError(wire.Error(error=words, code="mode_unknown"))
+        return Options(mode=mode, keep=frozenset(asked.keep or ()))
+
+    async def _stream(self, request: Request, asked: wire.PolishRequest, options: Options, events: Events) -> None:
+        answer = await self._answer(request, asked, options, events)
         if isinstance(answer, Response):
             events.refuse(answer)
         else:
-            events.put("done", answer.model_dump())
+            events.put("done", _told(answer))
 
     async def _answer(
-        self, request: Request, asked: wire.PolishRequest, listener: Listener | None
+        self, request: Request, asked: wire.PolishRequest, options: Options, listener: Listener | None
     ) -> wire.PolishResponse | Response:
         """The polished text, or the refusal that says why there is none."""
         started = time.monotonic()
+        deadline.begin(self.settings.request_timeout)
         try:
             async with asyncio.timeout(self.settings.request_timeout):
-                polished = await self.polisher.polish(asked.text, asked.model_id, listener)
+                polished = await self.polisher.polish(asked.text, asked.model_id, listener, options)
         except TimeoutError:
-            return refuse(503, "request timeout")
+            return refuse(503, wire.Error(error="request timeout", code="out_of_time"))
         except QueueFullError as error:
             self.metrics.queue_full.inc()
-            return refuse(503, str(error), error.retry_after)
+            return refuse(503, wire.Error(error=str(error), code="queue_full"), error.retry_after)
         except TextTooLongError as error:
-            return refuse(400, str(error))
+            return refuse(400, _too_long(str(error), error.tokens, error.most, "tokens"))
+        except LoadingError as error:
+            return refuse(503, wire.Error(error=f"polish failed: {error}", code="loading"), error.retry_after)
         except UpstreamError as error:
-            return refuse(502, f"polish failed: {error}")
+            return refuse(502, wire.Error(error=f"polish failed: {error}", code="upstream_failed"))
         request.state.log["answered"] = polished.model
         elapsed = round((time.monotonic() - started) * 1000)
-        return wire.PolishResponse(polished=polished.text, model=polished.model, elapsed_ms=elapsed)
+        answer = wire.PolishResponse(polished=polished.text, model=polished.model, elapsed_ms=elapsed)
+        if asked.detailed:
+            answer.changes, answer.kept = wire.changes(polished.changes), wire.kept(polished.kept)
+        return answer
 
     async def models(self, _: Request) -> Response:
         """GET /api/models."""
         return JSONResponse([upstream.adapter.model.model_dump() for upstream in self.polisher.upstreams.values()])
+
+    async def modes(self, _: Request) -> Response:
+        """GET /api/modes."""
+        told = [
+            wire.Mode(id=mode, name=prompts.TITLES.get(mode, mode), default=mode == prompts.DEFAULT)
+            for mode in self.prompts
+        ]
+        return JSONResponse([one.model_dump() for one in told])
 
     async def health(self, _: Request) -> Response:
         """GET /api/health: asks every upstream now."""
@@ -137,11 +165,16 @@ class Api:
         return JSONResponse(document(self.settings))
 
 
-class _BadRequest(Exception):  # noqa: N818 - a refusal
+def _told(answer: wire.PolishResponse) -> dict[str, Any]:
+    return answer.model_dump(mode="json", exclude_none=True)
+
+
+class _BadRequestError(Exception):
     """The body is not what it should be."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
+    def __init__(self, error: wire.Error, status: int = 400) -> None:
+        super().__init__(error.error)
+        self.error = error
         self.status = status
 
 
@@ -150,7 +183,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > wire.MAX_BODY:
-            raise _BadRequest("request body too large", 413)
+            raise _BadRequestError(wire.Error(error="request body too large", code="body_too_large"), 413)
     return bytes(body)
 
 
@@ -160,20 +193,37 @@ def _parse(body: bytes, max_chars: int) -> wire.PolishRequest:
         asked = wire.PolishRequest.model_validate_json(body)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        absent = {problem["loc"] for problem in problems if _absent(problem)}
+        absent = {problem["loc"] for problem in problems if problem["loc"] in _REQUIRED and _absent(problem)}
         if len(absent) < len(problems):
-            raise _BadRequest("invalid JSON body") from None
+            raise _BadRequestError(wire.Error(error=_wrong(problems), code="invalid_body")) from None
         if ("text",) in absent:
-            raise _BadRequest("text is required") from None
+            raise _BadRequestError(wire.Error(error="text is required", code="text_missing")) from None
         _check_length(json.loads(body)["text"], max_chars)
-        raise _BadRequest("model_id is required") from None
+        raise _BadRequestError(wire.Error(error="model_id is required", code="model_missing")) from None
     _check_length(asked.text, max_chars)
     return asked
 
 
+def _wrong(problems: Sequence[ErrorDetails]) -> str:
+    """What is wrong with a body: where the original had no such field, with its name."""
+    for problem in problems:
+        place = problem["loc"]
+        if place and place[0] in ("mode", "keep", "changes"):
+            return f"invalid JSON body: {'.'.join(map(str, place))}: {problem['msg'].lower()}"
+    return "invalid JSON body"
+
+
 def _check_length(text: str, max_chars: int) -> None:
     if len(text) > max_chars:
-        raise _BadRequest(f"text too long: {len(text)} characters (max {max_chars})")
+        words = f"text too long: {len(text)} characters (max {max_chars})"
+        raise _BadRequestError(_too_long(words, len(text), max_chars, "characters"))
+
+
+def _too_long(words: str, size: int, most: int, unit: Literal["characters", "tokens"]) -> wire.Error:
+    return wire.Error(error=words, code="text_too_long", size=size, most=most, unit=unit)
+
+
+_REQUIRED = (("text",), ("model_id",))
 
 
 def _absent(error: Mapping[str, Any]) -> bool:
@@ -183,10 +233,15 @@ def _absent(error: Mapping[str, Any]) -> bool:
     )
 
 
+_PROBLEMS = {
+    404: wire.Error(error="not found", code="not_found"),
+    405: wire.Error(error="method not allowed", code="method_not_allowed"),
+}
+
+
 async def _problem(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    words = {404: "not found", 405: "method not allowed"}
-    response = refuse(status, words.get(status, "bad request"))
+    response = refuse(status, _PROBLEMS.get(status, wire.Error(error="bad request", code="bad_request")))
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
@@ -211,6 +266,7 @@ def create(settings: Settings) -> Starlette:
     return Starlette(
         routes=[*routes, *_page()],
         middleware=[
+            Middleware(CrossOrigin),
             Middleware(Observed, metrics=api.metrics, paths=known),
             Middleware(Guarded, settings=settings, metrics=api.metrics),
         ],

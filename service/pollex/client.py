@@ -148,7 +148,7 @@ class Client:
             case "done":
                 return _polished(data)
             case "error":
-                raise self._refusal(data["status"], data["error"], str(data.get("retry_after", "")))
+                raise self._refusal(data["status"], data, str(data.get("retry_after", "")))
         return None
 
     def _get(self, path: str) -> Any:
@@ -161,16 +161,18 @@ class Client:
             return
         response.read()
         try:
-            message = str(response.json()["error"])
+            told = response.json()
+            _ = told["error"]
         except (ValueError, TypeError, KeyError):
             raise PollexError(
                 Exit.FAILED,
                 f"{response.url} answered {response.status_code} {response.reason_phrase}, not as a polish service",
                 "is the address right? --url, POLLEX_URL",
             ) from None
-        raise self._refusal(response.status_code, message, response.headers.get("Retry-After", ""))
+        raise self._refusal(response.status_code, told, response.headers.get("Retry-After", ""))
 
-    def _refusal(self, status: int, message: str, retry_after: str) -> PollexError:
+    def _refusal(self, status: int, told: Mapping[str, Any], retry_after: str) -> PollexError:
+        message = str(told["error"])
         match status:
             case HTTPStatus.UNAUTHORIZED:
                 return PollexError(
@@ -181,7 +183,7 @@ class Client:
                 remedy = f"try again in {seconds:.0f} s" if seconds is not None else ""
                 return PollexError(Exit.BUSY, f"{self.url}: {message}", remedy, retry_after=seconds)
             case HTTPStatus.BAD_REQUEST | HTTPStatus.REQUEST_ENTITY_TOO_LARGE | HTTPStatus.UNPROCESSABLE_ENTITY:
-                unknown = message.startswith("unknown model")
+                unknown = told.get("code") == "model_unknown"
                 return PollexError(Exit.INPUT, message, "pollex models lists those there are" if unknown else "")
         return PollexError(Exit.FAILED, f"{self.url}: {message}")
 

@@ -1,4 +1,4 @@
-"""What surrounds every request: ids, CORS, counting, logging, and who may pass."""
+"""What surrounds every request: other origins, ids, counting, logging, and who may pass."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import secrets
 import time
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,22 +24,35 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OPEN = frozenset({"/api/health"})
 """Paths below /api that need no key, so that monitoring needs none."""
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Content-Type, X-API-Key, X-Request-ID",
-    "Access-Control-Expose-Headers": "X-Request-ID, Retry-After",
-}
 
 
-def refuse(status: int, message: str, retry_after: int | None = None) -> JSONResponse:
+def refuse(status: int, error: Error, retry_after: int | None = None) -> JSONResponse:
     """An error as every error looks."""
     headers = None if retry_after is None else {"Retry-After": str(retry_after)}
-    return JSONResponse(Error(error=message).model_dump(), status, headers)
+    return JSONResponse(error.model_dump(exclude_none=True), status, headers)
+
+
+class CrossOrigin:
+    """Lets pages and extensions of any origin use everything but the metrics. Outermost, so that they see errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._open = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "POST", "OPTIONS"],
+            allow_headers=["Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer a browser that asks whether it may send one."""
+        closed = scope["type"] == "http" and scope["path"] == "/metrics"
+        await (self._app if closed else self._open)(scope, receive, send)
 
 
 class Observed:
-    """Gives each request an id, allows other origins, counts and logs it. Outermost, so that it sees every answer."""
+    """Gives each request an id, counts and logs it. Around all that answers, so that it sees every answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
         self._app = app
@@ -60,19 +74,15 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.update(_CORS)
-                headers["X-Request-ID"] = id_
+                MutableHeaders(scope=message)["X-Request-ID"] = id_
             await send(message)
 
         try:
-            if scope["method"] == "OPTIONS":
-                await Response(status_code=204)(scope, receive, observed)
-            else:
-                await self._app(scope, receive, observed)
+            await self._app(scope, receive, observed)
         except Exception:
             if status == 499:  # noqa: PLR2004 - see above
-                await refuse(500, f"internal error; the log has it under {id_}")(scope, receive, observed)
+                error = Error(error=f"internal error; the log has it under {id_}", code="internal")
+                await refuse(500, error)(scope, receive, observed)
             log.exception("internal error")
         finally:
             self._note(scope, status, time.monotonic() - started)
@@ -120,7 +130,9 @@ class Guarded:
         client = client_address(peer, headers, self._trusted)
         if seconds := self._limiter.retry_after((client, scope["path"])):
             self._metrics.rate_limited.inc()
-            return refuse(429, "rate limit exceeded", seconds)
+            return refuse(429, Error(error="rate limit exceeded", code="rate_limited"), seconds)
         if not self._key or scope["path"] in _OPEN:
             return None
-        return refuse(401, "invalid API key" if given else "missing API key")
+        if given:
+            return refuse(401, Error(error="invalid API key", code="key_wrong"))
+        return refuse(401, Error(error="missing API key", code="key_missing"))

@@ -8,26 +8,37 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from pollex import __version__, wire
+from pollex import __version__, prompts, wire
 from pollex.settings import Settings
 
-_TYPES = (wire.PolishRequest, wire.PolishResponse, wire.Error, wire.StreamError, wire.Model, wire.Health, wire.Probe)
+_TYPES = (
+    wire.PolishRequest,
+    wire.PolishResponse,
+    wire.Settled,
+    wire.Error,
+    wire.StreamError,
+    wire.Model,
+    wire.Mode,
+    wire.Health,
+    wire.Probe,
+)
 _REASONS = {
-    "400": "The body is wrong, the text too long, or the model unknown.",
+    "400": "The body is wrong, the text too long, or the model or the mode unknown.",
     "401": "The key is missing or wrong.",
     "405": "Another method.",
     "413": "The body is larger than 64 KiB.",
     "429": "Too many requests of this client.",
     "502": "No upstream gave a whole answer.",
-    "503": "The queue is full, or the time is over.",
+    "503": "The queue is full, the model is still being loaded, or the time is over.",
 }
 _RETRY_AFTER = {
     "description": "Seconds after which it is worth trying again; absent where nobody knows.",
     "schema": {"type": "integer", "minimum": 1},
 }
 _EVENTS = (
-    "Events: any number of `queue` `{position}` (only of a request that waits; 0 is running) and `delta` `{text}` "
-    "(append), then one `done` (a PolishResponse; its text counts) or `error` (a StreamError). Comments keep the "
+    "Events: any number of `queue` `{position}` (only of a request that waits; 0 is running), `delta` `{text}` "
+    "(append; provisional) and, of a request that asks for changes, `settled` (a Settled: what became of the next part "
+    "of the text); then one `done` (a PolishResponse; its text counts) or `error` (a StreamError). Comments keep the "
     "connection alive. A refusal that is known before the first event is an ordinary answer with its own status."
 )
 
@@ -35,7 +46,7 @@ _EVENT = {
     "type": "object",
     "required": ["event", "data"],
     "properties": {
-        "event": {"enum": ["queue", "delta", "done", "error"]},
+        "event": {"enum": ["queue", "delta", "settled", "done", "error"]},
         "data": {"type": "string", "contentMediaType": "application/json"},
     },
 }
@@ -52,10 +63,13 @@ def document(settings: Settings) -> dict[str, Any]:
     properties = definitions["PolishRequest"]["properties"]
     properties["text"]["maxLength"] = settings.max_chars
     properties["model_id"]["enum"] = settings.model_ids()
+    properties["mode"]["anyOf"][0]["enum"] = [*prompts.of_modes(settings.prompt_path, settings.modes)]
     models = {"type": "array", "items": _ref(wire.Model)}
+    modes = {"type": "array", "items": _ref(wire.Mode)}
     paths: dict[str, Any] = {
         "/api/polish": {"post": _polish()},
         "/api/models": {"get": _operation("The models that can be asked for", models, ("401", "405", "429"))},
+        "/api/modes": {"get": _operation("What a text can become", modes, ("401", "405", "429"))},
         "/api/health": {"get": _operation("The service and its upstreams", _ref(wire.Health), ("405", "429"))},
         "/livez": {"get": _operation("The process answers", _ref(wire.Probe), ("405",))},
         "/readyz": {"get": _operation("An upstream can generate", _ref(wire.Probe), ("405",))},
@@ -70,7 +84,7 @@ def document(settings: Settings) -> dict[str, Any]:
     }
     if settings.api_key.get_secret_value():
         result["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-        for path in ("/api/polish", "/api/models"):
+        for path in ("/api/polish", "/api/models", "/api/modes"):
             for operation in paths[path].values():
                 operation["security"] = [{"key": []}]
     return result

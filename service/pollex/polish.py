@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +14,10 @@ from typing import Protocol
 from pollex import text as texts
 from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
-from pollex.prompts import Prompt
+from pollex.prompts import DEFAULT, Prompt
 from pollex.settings import Settings
-from pollex.upstream import Adapter, CutShortError, UnavailableError, UpstreamError
+from pollex.upstream import Adapter, CutShortError, LoadingError, UnavailableError, UpstreamError
+from pollex.words import Change, Judged, Kept, Options
 
 log = logging.getLogger("pollex")
 
@@ -25,6 +27,8 @@ class TextTooLongError(Exception):
 
     def __init__(self, tokens: int, most: int) -> None:
         super().__init__(f"text too long: {tokens} tokens (max {most})")
+        self.tokens = tokens
+        self.most = most
 
 
 class UnknownModelError(Exception):
@@ -38,7 +42,10 @@ class Listener(Protocol):
         """The place in the queue changed; 0 is running."""
 
     def wrote(self, text: str) -> None:
-        """More of the polished text is there."""
+        """More of the polished text is there; provisional until its part is settled."""
+
+    def settled(self, start: int, end: int, judged: Judged) -> None:
+        """What became of the author's text from `start` to `end`; its parts are settled in order, without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,10 @@ class Polished:
 
     text: str
     model: str
+    changes: tuple[Change, ...] = ()
+    """All that the model proposed, in order, with places in the author's text."""
+    kept: tuple[Kept, ...] = ()
+    """What stayed as it was because no good answer came."""
 
 
 class Upstream:
@@ -112,11 +123,15 @@ class Upstream:
 class Polisher:
     """All upstreams, and the way of a text through them."""
 
-    def __init__(self, adapters: list[Adapter], settings: Settings, prompt: Prompt, metrics: Metrics) -> None:
+    def __init__(
+        self, adapters: list[Adapter], settings: Settings, prompts: Mapping[str, Prompt], metrics: Metrics
+    ) -> None:
         self._settings = settings
-        self._prompt = prompt
+        self._prompts = prompts
         self._metrics = metrics
-        self.upstreams = {adapter.model.id: Upstream(adapter, settings, prompt, metrics) for adapter in adapters}
+        self.upstreams = {
+            adapter.model.id: Upstream(adapter, settings, prompts[DEFAULT], metrics) for adapter in adapters
+        }
         for upstream in self.upstreams.values():
             metrics.available.labels(upstream.id).set(0)
             metrics.waiting.labels(upstream.id).set_function(partial(getattr, upstream.gate, "waiting"))
@@ -145,7 +160,13 @@ class Polisher:
             others = [u.id for u in self.upstreams.values() if u.adapter.local]
         return [self.upstreams[id_] for id_ in dict.fromkeys([model, *others])]
 
-    async def polish(self, text: str, model: str, listener: Listener | None = None) -> Polished:
+    async def polish(
+        self,
+        text: str,
+        model: str,
+        listener: Listener | None = None,
+        options: Options = Options(),  # noqa: B008 - frozen
+    ) -> Polished:
         """The polished text, by the first of the model's candidates that can.
 
         Raises:
@@ -158,9 +179,12 @@ class Polisher:
         for upstream in self.candidates(model):
             if not upstream.breaker.allows():
                 continue
-            attempt = _Attempt(upstream, self._settings, self._prompt, self._metrics, listener)
+            attempt = _Attempt(upstream, self._settings, self._prompts[options.mode], self._metrics, listener)
             try:
                 polished = await attempt.run(text)
+            except LoadingError as error:
+                problem = error
+                continue
             except UnavailableError as error:
                 upstream.failed()
                 log.warning("upstream failed", extra={"model": upstream.id, "error": error.what})

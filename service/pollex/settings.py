@@ -9,7 +9,16 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AnyHttpUrl, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 
 from pollex import prompts
 
@@ -44,6 +53,14 @@ def _url(value: object) -> object:
     return None if value == "" else value
 
 
+def _sendable(value: SecretStr) -> SecretStr:
+    """A key that an HTTP header can carry, without the line end that files have."""
+    key = value.get_secret_value().strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("must be letters, digits and signs of ASCII")
+    return SecretStr(key)
+
+
 Url = Annotated[AnyHttpUrl | None, BeforeValidator(_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -72,17 +89,40 @@ class Settings(BaseModel):
     host: Annotated[str, Field(min_length=1, description="Address to listen on.")] = "0.0.0.0"  # noqa: S104 - as the original
     port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on.")] = 8090
 
-    llamacpp_url: Annotated[Url, Field(description="llama-server. Empty: not used.")] = None
+    llamacpp_url: Annotated[
+        Url,
+        Field(
+            description="llama-server, or another server that speaks the OpenAI form, with or without `/v1`. "
+            "Empty: not used."
+        ),
+    ] = None
     llamacpp_model: Annotated[
-        str, Field(description="Id under which clients ask for llama-server's model. Empty: `llama.cpp`.")
+        str,
+        Field(
+            description="Id under which clients ask for llama-server's model, and that it is asked for. "
+            "Empty: `llama.cpp`."
+        ),
     ] = ""
+    llamacpp_api_key: Annotated[
+        SecretStr,
+        AfterValidator(_sendable),
+        Field(description="Key that this server wants as `Authorization: Bearer`. Empty: none."),
+    ] = SecretStr("")
+    llamacpp_probabilities: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=20,
+            description="How many words of its own the model weighs against each that it writes. 0: it is not asked.",
+        ),
+    ] = 0
     llamacpp_timeout: Annotated[Seconds, Field(description="Seconds for one answer of llama-server.")] = 120
     ollama_url: Annotated[Url, Field(description="Ollama. Empty: not used.")] = None
     ollama_model: Annotated[str, Field(min_length=1, description="Ollama's name of the model.")] = "qwen2.5:1.5b"
     ollama_timeout: Annotated[Seconds, Field(description="Seconds for one answer of Ollama.")] = 60
-    claude_api_key: Annotated[SecretStr, Field(description="Key of the Anthropic API. Empty: not used.")] = SecretStr(
-        ""
-    )
+    claude_api_key: Annotated[
+        SecretStr, AfterValidator(_sendable), Field(description="Key of the Anthropic API. Empty: not used.")
+    ] = SecretStr("")
     claude_model: Annotated[str, Field(min_length=1, description="Model of the Anthropic API.")] = (
         "claude-sonnet-4-5-20250929"
     )
@@ -98,7 +138,7 @@ class Settings(BaseModel):
         BeforeValidator(_from_text),
         Field(
             description="Model id → ids to try in order when it is down. A model that is not named falls back to the "
-            "ones on your own machines (llama-server, Ollama), never to Claude."
+            "ones on your own machines (llama-server, Ollama), never to Claude nor to a llamacpp_url in the Internet."
         ),
     ] = {}
     decoding: Annotated[
@@ -110,10 +150,19 @@ class Settings(BaseModel):
         str,
         Field(
             min_length=1,
-            description="A text file with the prompt, or the name of a shipped one: "
-            f"{', '.join(f'`{name}`' for name in prompts.SHIPPED)}.",
+            description="What the model is told in the mode `polish`: a text file, or the name of a shipped prompt "
+            f"({', '.join(f'`{name}`' for name in prompts.SHIPPED)}). With one that ends in `-small` the other modes "
+            "use those for small models too.",
         ),
     ] = "polish"
+    modes: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")], str],
+        BeforeValidator(_from_text),
+        Field(
+            description="Modes of your own: name → text file with what the model is told. One with the name of a "
+            f"shipped mode ({', '.join(f'`{mode}`' for mode in prompts.TITLES)}) takes its place."
+        ),
+    ] = {}
 
     slots: Annotated[int, Field(ge=1, le=64, description="Requests that an upstream works on at once.")] = 1
     queue_length: Annotated[int, Field(ge=0, le=10_000, description="Requests that may wait for an upstream.")] = 16
@@ -292,8 +341,12 @@ def _joint(key: str, text: str) -> Problem:
 
 
 def _prompt(settings: Settings) -> list[Problem]:
-    try:
-        prompts.load(settings.prompt_path)
-    except prompts.PromptError as error:
-        return [_joint("prompt_path", f"{settings.prompt_path!r} {error}")]
-    return []
+    named = [("prompt_path", settings.prompt_path)]
+    named += [(f"modes.{mode}", name) for mode, name in settings.modes.items()]
+    wrong = []
+    for key, name in named:
+        try:
+            prompts.load(name)
+        except prompts.PromptError as error:
+            wrong.append(_joint(key, f"{name!r} {error}"))
+    return wrong

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pollex.wire import StreamError
+from pollex import wire
+from pollex.words import Judged
 
 T = TypeVar("T")
 
@@ -51,8 +52,9 @@ async def _left(receive: Receive) -> None:
 class Events:
     """The events of one answer; a listener of the polishing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, detailed: bool = False) -> None:
         self._queue: asyncio.Queue[str | Response | None] = asyncio.Queue()
+        self._detailed = detailed
         self._waited = False
 
     def queued(self, place: int) -> None:
@@ -64,6 +66,18 @@ class Events:
     def wrote(self, text: str) -> None:
         """More of the polished text."""
         self.put("delta", {"text": text})
+
+    def settled(self, start: int, end: int, judged: Judged) -> None:
+        """What became of a part, for clients that asked for it; others know only `delta` and `done`."""
+        if self._detailed:
+            settled = wire.Settled(
+                start=start,
+                end=end,
+                text=judged.text,
+                changes=wire.changes(judged.changes),
+                kept=wire.kept(judged.kept),
+            )
+            self.put("settled", settled.model_dump(mode="json"))
 
     def put(self, event: str, data: dict[str, Any]) -> None:
         """One event."""
@@ -93,7 +107,7 @@ def _event(name: str, data: dict[str, Any]) -> str:
 def _error(refusal: Response) -> str:
     """A refusal as an event, for a client that was already answered with 200."""
     also = {"status": refusal.status_code, "retry_after": refusal.headers.get("retry-after")}
-    error = StreamError.model_validate(json.loads(bytes(refusal.body)) | also)
+    error = wire.StreamError.model_validate(json.loads(bytes(refusal.body)) | also)
     return _event("error", error.model_dump(exclude_none=True))
 
 
@@ -105,8 +119,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, work: Callable[[Events], Awaitable[None]]) -> None:
+    def __init__(self, work: Callable[[Events], Awaitable[None]], *, detailed: bool = False) -> None:
         self._work = work
+        self._detailed = detailed
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
 
@@ -118,7 +133,7 @@ class EventStream(Response):
             scope["state"]["log"]["gone"] = True
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        events = Events()
+        events = Events(detailed=self._detailed)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._to_the_end(events))
             first = await events.next()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench import quality
-from infra.spec import HostStack, parse
+from infra.kinds.host.spec import HostStack
+from infra.kinds.table import parse
 from tests.infra.conftest import values_of
 
 

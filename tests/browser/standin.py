@@ -41,6 +41,12 @@ def refuse(status: int, error: str, **headers: str) -> Answer:
     return lambda _: JSONResponse({"error": error}, status, headers)
 
 
+def too_long(size: int, most: int, unit: str) -> Answer:
+    """The refusal of a text that is too long."""
+    told = {"code": "text_too_long", "size": size, "most": most, "unit": unit}
+    return lambda _: JSONResponse({"error": f"text too long: {size} {unit} (max {most})", **told}, 400)
+
+
 def polished(text: str, *, model: str = "small", pause: float = 0.0) -> Answer:
     """An answer that streams a text word by word."""
     words = [("delta", {"text": word}) for word in text.replace(" ", " \0").split("\0")]

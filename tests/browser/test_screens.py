@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.standin import Standin, polished, refuse
+from tests.browser.standin import Standin, polished, too_long
 from tests.browser.test_polish import polish, seen
 
 LETTER = (
@@ -52,7 +52,7 @@ def result(page: Page, standin: Standin) -> None:
 def trouble(page: Page, standin: Standin) -> None:
     changes(page, standin)
     standin.unavailable = {"small": "llama-server unreachable"}
-    standin.polish = refuse(400, "text too long: 3012 tokens (max 1536)")
+    standin.polish = too_long(3012, 1536, "tokens")
     page.click("#polish")
     expect(page.get_by_role("alert")).to_contain_text("3,012")
     expect(page.locator("#upstream")).to_contain_text("unreachable")

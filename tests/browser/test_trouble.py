@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from tests.browser.standin import Answer, Standin, polished, refuse, sse
+from tests.browser.standin import Answer, Standin, polished, refuse, sse, too_long
 from tests.browser.test_polish import seen
 
 TEXT = "Teh cat."
@@ -22,16 +22,13 @@ def sse_text(text: str) -> Response:
 PART = ("delta", {"text": "The"})
 
 TROUBLES: dict[str, tuple[Answer, str]] = {
-    "tokens": (
-        refuse(400, "text too long: 3012 tokens (max 1536)"),
-        "Too long: 3,012 tokens, at most 1,536 are possible",
-    ),
-    "characters": (refuse(400, "text too long: 12000 characters (max 10000)"), "Shorten it by about 17 %"),
+    "tokens": (too_long(3012, 1536, "tokens"), "Too long: 3,012 tokens, at most 1,536 are possible"),
+    "characters": (too_long(12000, 10000, "characters"), "Shorten it by about 17 %"),
     "body": (refuse(413, "request body too large"), "Too long to send"),
     "rate": (refuse(429, "rate limit exceeded", **{"Retry-After": "7"}), "Try again in 7 s"),
     "queue": (refuse(503, "queue full", **{"Retry-After": "30"}), "Queue full. Your text is unchanged. Try again in"),
     "upstream": (refuse(502, "polish failed: llama-server unreachable"), "Polish failed: llama-server unreachable."),
-    "time": (refuse(504, "request timeout"), "Request timeout."),
+    "time": (refuse(503, "request timeout"), "Request timeout."),
     "in the stream": (lambda _: sse(PART, ("error", {"error": "polish failed: gone", "status": 502})), "failed: gone."),
     "length limit": (
         lambda _: sse(

@@ -49,7 +49,7 @@ def whole_program(workshop: Workshop) -> None:
 
 
 def test_relative_sources(workshop: Workshop, variables: dict[str, str], tmp_path: Path) -> None:
-    """If this fails, `infra/host` is looked for in another folder than the program's."""
+    """If this fails, `infra/hosttools` is looked for in another folder than the program's."""
     whole_program(workshop)
     with workshop.running("up", "--yes", "--skip-preview", **variables | {"CONTRACT_COMMAND": "true"}) as up:
         output, _ = up.communicate(timeout=60)

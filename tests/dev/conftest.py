@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, review, spec
+from infra import ROOT, review
+from infra.kinds import table
+from infra.kinds.dev.spec import DevStack
 from sandbox.images import tools
 
 STACK = ROOT / "stacks" / "Pulumi.dev.yaml"
@@ -39,10 +41,10 @@ def whole(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, **copy.deepcopy(dict(OPTIONS))}
 
 
-def parsed(values: Mapping[str, Any]) -> spec.DevStack:
+def parsed(values: Mapping[str, Any]) -> DevStack:
     """The stack that the values declare."""
-    stack = spec.parse(values, file="stacks/Pulumi.test.yaml")
-    assert isinstance(stack, spec.DevStack)
+    stack = table.parse(values, file="stacks/Pulumi.test.yaml")
+    assert isinstance(stack, DevStack)
     return stack
 
 

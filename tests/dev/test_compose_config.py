@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import ROOT, native
-from infra import compose as rendered
+from infra import ROOT
+from infra.kinds.dev import compose as rendered
+from infra.kinds.dev import native
 from tests.dev.conftest import Compose, loaded, parsed
 
 MIMIR = Path(__file__).parent / "mimir.yaml"

@@ -21,9 +21,10 @@ import httpx
 import pytest
 import yaml
 
-from infra import compose as rendered
-from infra import native, review, spec
-from infra.spec.dev import Multiplexer
+from infra import review
+from infra.kinds.dev import compose as rendered
+from infra.kinds.dev import native
+from infra.kinds.dev.spec import DevStack, Multiplexer
 from sandbox import fetch
 from sandbox.images import polish, tools
 from sandbox.images.engine import Container, Docker
@@ -99,7 +100,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def declared(engine: Engine, **changes: Any) -> spec.DevStack:
+def declared(engine: Engine, **changes: Any) -> DevStack:
     """The committed stack with what can be had here: images, a small model, free ports."""
     values = review.values(STACK)
     embeddings, chat, service = free_ports(3)
@@ -118,13 +119,13 @@ def declared(engine: Engine, **changes: Any) -> spec.DevStack:
 
 
 @pytest.fixture(scope="module")
-def stack(engine: Engine) -> spec.DevStack:
+def stack(engine: Engine) -> DevStack:
     """The stack whose containers run."""
     return declared(engine)
 
 
 @pytest.fixture(scope="module")
-def running(engine: Engine, stack: spec.DevStack) -> Iterator[spec.DevStack]:
+def running(engine: Engine, stack: DevStack) -> Iterator[DevStack]:
     """Up, and healthy."""
     (engine.folder / "compose.yaml").write_text(rendered.compose(stack))
     try:
@@ -141,7 +142,7 @@ def posted(url: str, content: dict[str, Any]) -> Any:
     return answer.json()
 
 
-def test_embeddings_answer_where_ollama_would(running: spec.DevStack) -> None:
+def test_embeddings_answer_where_ollama_would(running: DevStack) -> None:
     """If this fails, Mimir gets no vectors, or vectors of another length than it was told."""
     url = rendered.url(running.embeddings)
     answer = posted(f"{url}/v1/embeddings", {"model": MODEL, "input": ["one text", "another"]})
@@ -150,7 +151,7 @@ def test_embeddings_answer_where_ollama_would(running: spec.DevStack) -> None:
     assert [model["id"] for model in offered["data"]] == [running.embeddings.name]
 
 
-def test_chat_answers(running: spec.DevStack) -> None:
+def test_chat_answers(running: DevStack) -> None:
     """If this fails, the polish service has nobody to ask."""
     assert running.chat is not None
     asked = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
@@ -158,7 +159,7 @@ def test_chat_answers(running: spec.DevStack) -> None:
     assert answer["choices"][0]["message"]["content"]
 
 
-def test_a_text_is_polished(running: spec.DevStack) -> None:
+def test_a_text_is_polished(running: DevStack) -> None:
     """If this fails, the service's container does not reach the chat server by its name in the network."""
     assert running.service is not None
     assert running.chat is not None
@@ -167,7 +168,7 @@ def test_a_text_is_polished(running: spec.DevStack) -> None:
     assert "library" in answer["polished"]
 
 
-def test_containers_are_confined(engine: Engine, running: spec.DevStack) -> None:
+def test_containers_are_confined(engine: Engine, running: DevStack) -> None:
     """If this fails, a container runs as root, may write its root file system, or may write the models."""
     for made in rendered.containers(running):
         name = engine.compose("ps", "--quiet", made.name).stdout.strip()
@@ -179,7 +180,7 @@ def test_containers_are_confined(engine: Engine, running: spec.DevStack) -> None
         assert all(mount["RW"] is False for mount in found["Mounts"])
 
 
-def test_a_second_up_changes_nothing(engine: Engine, running: spec.DevStack) -> None:
+def test_a_second_up_changes_nothing(engine: Engine, running: DevStack) -> None:
     """If this fails, every `docker compose up` starts the models anew."""
 
     def started() -> list[str]:
@@ -193,7 +194,7 @@ def test_a_second_up_changes_nothing(engine: Engine, running: spec.DevStack) -> 
     assert started() == before
 
 
-def test_a_port_that_is_taken_is_named(engine: Engine, running: spec.DevStack, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_named(engine: Engine, running: DevStack, tmp_path: Path) -> None:
     """If this fails, a user whose Ollama still runs does not learn which port is in the way."""
     taken = declared(engine, network="pollex-other", chat=None, service=None)
     file = tmp_path / "compose.yaml"
@@ -206,7 +207,7 @@ def test_a_port_that_is_taken_is_named(engine: Engine, running: spec.DevStack, t
     assert str(taken.embeddings.port) in done.stderr
 
 
-def test_mimir_is_switched_over(engine: Engine, running: spec.DevStack, tmp_path: Path) -> None:
+def test_mimir_is_switched_over(engine: Engine, running: DevStack, tmp_path: Path) -> None:
     """If this fails, the three lines of the runbook leave Mimir without embeddings."""
     (port,) = free_ports(1)
     base, overlay = tmp_path / "docker-compose.yml", tmp_path / rendered.MIMIR_COMPOSE
@@ -227,7 +228,7 @@ def test_mimir_is_switched_over(engine: Engine, running: spec.DevStack, tmp_path
         engine.compose(*named, "down", "--timeout", "20", check=False)
 
 
-def test_a_model_is_downloaded(engine: Engine, running: spec.DevStack, tmp_path: Path) -> None:
+def test_a_model_is_downloaded(engine: Engine, running: DevStack, tmp_path: Path) -> None:
     """If this fails, a stack whose model is named by URL and hash never serves it, or fetches it at every start."""
     network = json.loads(engine.docker.run("network", "inspect", running.network).stdout)[0]
     gateway = network["IPAM"]["Config"][0]["Gateway"]
@@ -253,7 +254,7 @@ def test_a_model_is_downloaded(engine: Engine, running: spec.DevStack, tmp_path:
             engine.compose(*named, "down", "--volumes", "--timeout", "20", check=False)
 
 
-def test_llama_swap_s_command_serves(engine: Engine, running: spec.DevStack) -> None:
+def test_llama_swap_s_command_serves(engine: Engine, running: DevStack) -> None:
     """If this fails, llama-swap starts a container that never answers on the port that it was given."""
     swap = Multiplexer(models=(MODEL,))
     read = yaml.safe_load(native.llama_swap(swap, engine.images["server"], VOLUME))["models"][MODEL]
@@ -280,7 +281,7 @@ def test_the_server_knows_every_argument_of_the_job(engine: Engine) -> None:
     assert engine.docker.run(*run, *words, "--no-such-thing", "--version", check=False).returncode != 0
 
 
-def test_everything_stops_in_time(engine: Engine, running: spec.DevStack) -> None:
+def test_everything_stops_in_time(engine: Engine, running: DevStack) -> None:
     """If this fails, `docker compose stop` kills the servers, and a request in flight is lost."""
     names = engine.compose("ps", "--quiet").stdout.split()
     engine.compose("stop")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra import ROOT
-from infra import compose as rendered
+from infra.kinds.dev import compose as rendered
 from tests.dev.conftest import parsed
 
 Graph = Callable[[dict[str, Any]], dict[str, Any]]

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, spec
-from infra.spec.dev import DIMENSIONS
+from infra import ROOT
+from infra.core.report import ConfigError, Problem
+from infra.kinds import table
+from infra.kinds.dev.spec import DIMENSIONS
 from tests.dev.conftest import parsed
 
 
-def problems(values: dict[str, Any]) -> dict[str, spec.Problem]:
-    with pytest.raises(spec.ConfigError) as caught:
-        spec.parse(values, file="stacks/Pulumi.test.yaml")
+def problems(values: dict[str, Any]) -> dict[str, Problem]:
+    with pytest.raises(ConfigError) as caught:
+        table.parse(values, file="stacks/Pulumi.test.yaml")
     return {problem.key: problem for problem in caught.value.problems}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra import compose as rendered
+from infra.kinds.dev import compose as rendered
 from pollex import stackconfig
 from tests.dev.conftest import Compose, parsed
 

@@ -10,24 +10,25 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra import compose as rendered
-from infra import native, spec
+from infra.kinds.dev import compose as rendered
+from infra.kinds.dev import native
+from infra.kinds.dev.spec import DevStack
 from tests.dev.conftest import parsed
 
 
 @pytest.fixture
-def stack(whole: dict[str, Any]) -> spec.DevStack:
+def stack(whole: dict[str, Any]) -> DevStack:
     """A stack with every option."""
     return parsed(whole)
 
 
-def job(stack: spec.DevStack) -> dict[str, Any]:
+def job(stack: DevStack) -> dict[str, Any]:
     """The launchd job as macOS reads it."""
     text = rendered.files(stack)[native.JOB_FILE]
     return dict(plistlib.loads(text.encode(), fmt=plistlib.FMT_XML))
 
 
-def test_launchd_reads_the_job(stack: spec.DevStack) -> None:
+def test_launchd_reads_the_job(stack: DevStack) -> None:
     """If this fails, launchd refuses the job, or starts it once and never again."""
     assert stack.metal is not None
     read = job(stack)
@@ -64,7 +65,7 @@ class Swap(BaseModel):
     models: dict[str, SwapModel]
 
 
-def test_llama_swap_reads_its_configuration(stack: spec.DevStack) -> None:
+def test_llama_swap_reads_its_configuration(stack: DevStack) -> None:
     """If this fails, llama-swap refuses the file, or starts a server on a port where it does not look for it."""
     read = Swap.model_validate(yaml.safe_load(rendered.files(stack)[rendered.LLAMA_SWAP]))
     assert stack.multiplexer is not None

@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from infra import ROOT, buildx, polishimage, review, spec
+from infra import ROOT, review
+from infra.kinds import table
+from infra.kinds.image import buildx, polishimage
+from infra.kinds.image.spec import ImageStack
 
 Golden = Callable[[str, str], None]
 
 
 @pytest.fixture
-def stack() -> spec.ImageStack:
+def stack() -> ImageStack:
     """The committed image stack."""
-    parsed = spec.parse(review.values(ROOT / "stacks" / "Pulumi.image.yaml"), file="x")
-    assert isinstance(parsed, spec.ImageStack)
+    parsed = table.parse(review.values(ROOT / "stacks" / "Pulumi.image.yaml"), file="x")
+    assert isinstance(parsed, ImageStack)
     return parsed
 
 
@@ -32,7 +35,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_request(stack: spec.ImageStack, golden: Golden) -> None:
+def test_request(stack: ImageStack, golden: Golden) -> None:
     """If this fails, buildx is asked for another image than the one that was reviewed."""
     made = polishimage.derivation(stack, {"fixed": "so that an edit of the service does not change this file"})
     request = polishimage.request(stack, made)
@@ -40,7 +43,7 @@ def test_request(stack: spec.ImageStack, golden: Golden) -> None:
 
 
 @pytest.mark.parametrize(("machine", "platform"), [("x86_64", "linux/amd64"), ("arm64", "linux/arm64")])
-def test_for_this_machine_alone(stack: spec.ImageStack, machine: str, platform: str) -> None:
+def test_for_this_machine_alone(stack: ImageStack, machine: str, platform: str) -> None:
     """If this fails, `--load` pushes, or gives the engine an image that it cannot run."""
     request = polishimage.local(polishimage.request(stack, polishimage.derivation(stack, {})), machine)
     words = buildx.argv(request, builder=None)
@@ -64,14 +67,14 @@ def test_another_kind_of_stack_is_refused() -> None:
         "service/pollex/web/static/page.js",
     ],
 )
-def test_what_makes_another_image(stack: spec.ImageStack, project: Path, file: str) -> None:
+def test_what_makes_another_image(stack: ImageStack, project: Path, file: str) -> None:
     """If this fails, a changed service is pushed as the version that is already there, or never."""
     before = polishimage.derivation(stack, polishimage.texts(project)).key
     (project / file).write_text((project / file).read_text() + "\n")
     assert polishimage.derivation(stack, polishimage.texts(project)).key != before
 
 
-def test_what_makes_no_other_image(stack: spec.ImageStack, project: Path) -> None:
+def test_what_makes_no_other_image(stack: ImageStack, project: Path) -> None:
     """If this fails, running the tests makes the image another one."""
     before = polishimage.derivation(stack, polishimage.texts(project)).key
     cached = project / "service" / "pollex" / "__pycache__"

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra import ROOT, compose, review
+from infra import ROOT, review
+from infra.kinds.dev import compose
 from tests.dev.conftest import STACK, parsed
 
 Golden = Callable[[str, str], None]

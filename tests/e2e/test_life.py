@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 
-from infra import render
+from infra.kinds.host import units
 from sandbox import mirror
 from sandbox.__main__ import keep_build
 from sandbox.deployment import Deployment, deploy
@@ -160,7 +160,7 @@ def test_outputs(life: Deployment) -> None:
 
 def test_the_binary_says_what_it_is(life: Deployment) -> None:
     """If this fails, nobody can tell from the board which source it runs."""
-    said = life.board.run(f"{render.LLAMA_SERVER} --version 2>&1").stdout
+    said = life.board.run(f"{units.LLAMA_SERVER} --version 2>&1").stdout
     assert re.search(r"4980 \(2099a9d5", said)
 
 

@@ -137,7 +137,7 @@ def test_a_board_that_is_gone_can_be_dropped(bare: Deployment) -> None:
     """If this fails, a stack whose board was sold can never be removed."""
     bare.board.stop()
     assert bare.pulumi.destroy(check=False).status != 0
-    # docs/runbooks/deploy-jetson.md, "A board that is gone"
+    # docs/how-to/deploy-jetson.md, "A board that is gone"
     bare.pulumi.run("stack", "rm", "--force", "--yes", "--preserve-config")
     listed = subprocess.run(
         bare.pulumi.command("stack", "ls"), env=bare.pulumi.env(), capture_output=True, text=True, check=False

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from infra.hosttools.pollex_host import manifest
-from infra.store import Derivation
+from infra.core.derivation import Derivation
 from sandbox.mirror import Mirror
 from tests.host.conftest import Host
 from tests.host.test_files import equipped

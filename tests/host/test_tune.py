@@ -31,7 +31,7 @@ from infra.hosttools.pollex_host.manifest import (
     Source,
     Unit,
 )
-from infra.store import Derivation
+from infra.core.derivation import Derivation
 from sandbox.board import Board
 from tests.host import stand_in
 from tests.host.conftest import KEY, Host

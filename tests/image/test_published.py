@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from infra import attest
-from infra.registry import Repository
+from infra.kinds.image import attest
+from infra.kinds.image.registry import Repository
 from sandbox.images.published import Published
 from tests.image.conftest import PLATFORMS
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from infra.buildx import KEY_LABEL
+from infra.kinds.image.buildx import KEY_LABEL
+from infra.kinds.image.registry import MANIFEST, RegistryError, Repository, describe
 from infra.provider.image import Attached, Pushable
 from infra.provider.problems import HostError
-from infra.registry import MANIFEST, RegistryError, Repository, describe
 from sandbox.images.published import Published
 from sandbox.images.registry import Registry
 

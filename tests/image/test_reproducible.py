@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import buildx, spec
-from infra.buildx import BuildRequest
-from infra.registry import Repository
-from infra.spec import ImageStack
+from infra.kinds import table
+from infra.kinds.image import buildx
+from infra.kinds.image.buildx import BuildRequest
+from infra.kinds.image.registry import Repository
+from infra.kinds.image.spec import ImageStack
 from sandbox.deployment import copy_project
 from sandbox.images import stack
 from sandbox.images.build import BuildError, Built
@@ -54,7 +55,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 def asked(registry: Registry, bundle: Path, url: str, name: str) -> BuildRequest:
     """The project's own request, for a small source without patches."""
-    stated = spec.parse(stack.reachable(registry.address, url, name=name), file="x")
+    stated = table.parse(stack.reachable(registry.address, url, name=name), file="x")
     assert isinstance(stated, ImageStack)
     request = buildx.load(stated).request
     head, tree = (

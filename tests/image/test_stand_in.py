@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra import buildx
-from infra.image import arguments
+from infra.kinds.image import buildx
+from infra.kinds.image.component import arguments
 from infra.provider.server import UNKNOWN
 from sandbox.docker_build.context import context_hash
 from sandbox.docker_build.image import Image, request

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from infra.registry import Repository
+from infra.kinds.image.registry import Repository
 from sandbox.deployment import copy_project
 from sandbox.engine import Pulumi
 from sandbox.images import stack
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.published import Published
 from sandbox.images.registry import Registry
-from sandbox.machine import cache, locked
 from sandbox.mirror import Mirror, directory
+from sandbox.toolchain.once import cache
 
 TOKEN = "dckr_pat_right"
 
@@ -58,7 +58,6 @@ def workshop(image: Published, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with (
         Mirror(directory()) as mirror,
         Registry(folder / "registry", login=("you", TOKEN)) as registry,
-        locked(cache() / "images"),
         BuildKit(cache() / "images" / "buildkit") as kit,
     ):
         yield Workshop(folder, registry, kit, mirror.url)

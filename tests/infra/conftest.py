@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, review, spec
+from infra import ROOT, review
+from infra.kinds import table
+from infra.kinds.host.spec import HostStack
 
 FILES = {review.stack_name(file): file for file in review.stack_files(ROOT)}
 HOSTS = [name for name, file in FILES.items() if review.values(file)["kind"] == "host"]
@@ -37,8 +39,8 @@ def host_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def host_stack(host_name: str) -> spec.HostStack:
+def host_stack(host_name: str) -> HostStack:
     """The spec of every committed stack of kind host in turn."""
-    stack = spec.parse(values_of(host_name), file=f"stacks/Pulumi.{host_name}.yaml")
-    assert isinstance(stack, spec.HostStack)
+    stack = table.parse(values_of(host_name), file=f"stacks/Pulumi.{host_name}.yaml")
+    assert isinstance(stack, HostStack)
     return stack

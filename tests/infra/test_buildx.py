@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, attest, buildx, patches, spec
-from infra.spec import ImageStack
+from infra import HOST_FOLDER
+from infra.core import patches
+from infra.core.report import ConfigError
+from infra.kinds import table
+from infra.kinds.image import attest, buildx
+from infra.kinds.image.spec import ImageStack
 from tests.infra.conftest import values_of
 
 Golden = Callable[[str, str], None]
@@ -25,7 +29,7 @@ DIGEST = "sha256:" + "d" * 64
 def image(**changes: Any) -> ImageStack:
     """The committed stack, with settings of `image` changed."""
     values = values_of("image")
-    stack = spec.parse({**values, "image": {**values["image"], **changes}}, file="x")
+    stack = table.parse({**values, "image": {**values["image"], **changes}}, file="x")
     assert isinstance(stack, ImageStack)
     return stack
 
@@ -99,7 +103,7 @@ def replace_mirror(stack: ImageStack, mirror: str) -> ImageStack:
 
 def test_every_file_of_the_build_is_read() -> None:
     """If this fails, a file that the Dockerfile uses can change without changing the key."""
-    used = buildx.texts(buildx.FOLDER, ROOT / "infra" / "host")
+    used = buildx.texts(buildx.FOLDER, HOST_FOLDER)
     dockerfile = used["Dockerfile"]
     sources = [word.removeprefix("source=") for word in dockerfile.replace(",", " ").split() if "source=" in word]
     for source in [one for one in sources if not one.startswith("/")]:
@@ -124,22 +128,22 @@ WRONG = {
 def test_a_wrong_setting_is_named(name: str) -> None:
     """If this fails, a wrong setting shows only after a long build, or as buildx words it."""
     value, key = WRONG[name]
-    with pytest.raises(spec.ConfigError, match=rf"{key}.*") as caught:
+    with pytest.raises(ConfigError, match=rf"{key}.*") as caught:
         image(**{name: value})
     assert len(caught.value.problems) == 1
 
 
 def test_a_platform_twice_is_named() -> None:
     """If this fails, buildx would build one platform twice, or say something about a manifest."""
-    with pytest.raises(spec.ConfigError, match=r"pollex:image\.platforms.*twice"):
+    with pytest.raises(ConfigError, match=r"pollex:image\.platforms.*twice"):
         image(platforms=["linux/arm64", "linux/arm64"])
 
 
 def test_the_token_is_not_shown() -> None:
     """If this fails, the registry's token stands in a log."""
     values = values_of("image")
-    stack = spec.parse({**values, "registryToken": "dckr_pat_secret"}, file="x")
+    stack = table.parse({**values, "registryToken": "dckr_pat_secret"}, file="x")
     assert "dckr_pat_secret" not in repr(stack)
-    with pytest.raises(spec.ConfigError) as caught:
-        spec.parse({**values, "registryToken": ["dckr_pat_secret"]}, file="x")
+    with pytest.raises(ConfigError) as caught:
+        table.parse({**values, "registryToken": ["dckr_pat_secret"]}, file="x")
     assert "dckr_pat_secret" not in str(caught.value)

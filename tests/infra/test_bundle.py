@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import ROOT, bundle, packing
-from infra.bundle import Recipe
+from infra import ROOT
+from infra.kinds.host import bundle, packing
+from infra.kinds.host.bundle import Recipe
 
 NANO = Recipe(architecture="aarch64", python="3.12", interpreter=None, urls=())
 HERE = Recipe(architecture="x86_64", python="3.11", interpreter=None, urls=())

@@ -10,28 +10,34 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, patches, plan, review, sheet, spec, store
-from infra.profiles import PROFILES
+from infra import ROOT, review
+from infra.core import patches, sheet
+from infra.core.derivation import Derivation
+from infra.core.profiles import PROFILES
+from infra.core.report import ConfigError
+from infra.kinds import table
+from infra.kinds.host import plan
+from infra.kinds.host.spec import HostStack
 
 Golden = Callable[[str, str], None]
 SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
 
-BUNDLE = store.Derivation("polish", {"fixed here": "so that edits of the service do not change these files"})
+BUNDLE = Derivation("polish", {"fixed here": "so that edits of the service do not change these files"})
 
 
-def made(stack: spec.HostStack) -> plan.Plan:
+def made(stack: HostStack) -> plan.Plan:
     series = PROFILES[stack.build.profile].series
     loaded = patches.load(series, tag=stack.source.tag)
     return plan.make(stack, loaded, SCRIPT, BUNDLE if stack.polish is not None else None)
 
 
-def host(values: dict[str, Any]) -> spec.HostStack:
-    stack = spec.parse(values, file="x")
-    assert isinstance(stack, spec.HostStack)
+def host(values: dict[str, Any]) -> HostStack:
+    stack = table.parse(values, file="x")
+    assert isinstance(stack, HostStack)
     return stack
 
 
-def host_stacks() -> dict[str, spec.HostStack]:
+def host_stacks() -> dict[str, HostStack]:
     files = {review.stack_name(file): review.values(file) for file in review.stack_files(ROOT)}
     return {name: host(values) for name, values in files.items() if values["kind"] == "host"}
 
@@ -40,13 +46,13 @@ def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def test_generated_files(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
+def test_generated_files(host_name: str, host_stack: HostStack, golden: Golden) -> None:
     """If this fails, the board gets other files than the ones that were reviewed."""
     for name, text in made(host_stack).files.items():
         golden(f"{host_name}/{name}", text)
 
 
-def test_sheets(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
+def test_sheets(host_name: str, host_stack: HostStack, golden: Golden) -> None:
     """If this fails, the host is asked for something else than what was reviewed."""
     all_made = made(host_stack)
     golden(f"{host_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
@@ -54,7 +60,7 @@ def test_sheets(host_name: str, host_stack: spec.HostStack, golden: Golden) -> N
     golden(f"{host_name}/generation.sheet", all_made.generation.sheet)
 
 
-def test_derivations(host_name: str, host_stack: spec.HostStack, golden: Golden) -> None:
+def test_derivations(host_name: str, host_stack: HostStack, golden: Golden) -> None:
     """If this fails, a change that costs a rebuild went unseen in review."""
     all_made = made(host_stack)
     derivations = {d.item: dict(d.inputs) for d in (all_made.build, all_made.model)}
@@ -62,7 +68,7 @@ def test_derivations(host_name: str, host_stack: spec.HostStack, golden: Golden)
     golden(f"{host_name}/live.json", pretty(all_made.generation.live))
 
 
-def test_series_travels_whole(host_stack: spec.HostStack) -> None:
+def test_series_travels_whole(host_stack: HostStack) -> None:
     """If this fails, the board builds without one of the patches."""
     sections = sheet.parse(made(host_stack).build_sheet)
     names = sections["series"].splitlines()
@@ -122,7 +128,7 @@ def test_a_server_setting_changes_the_generation_alone(values: dict[str, Any], p
     assert before.generation.id != after.generation.id
 
 
-def test_live_map_matches_the_sheet(host_stack: spec.HostStack) -> None:
+def test_live_map_matches_the_sheet(host_stack: HostStack) -> None:
     """If this fails, `refresh` reports drift on a board that is as declared."""
     all_made = made(host_stack)
     sections = sheet.parse(all_made.generation.sheet)
@@ -194,7 +200,7 @@ def test_what_the_service_refuses_is_said_before(
 ) -> None:
     """If this fails, a mistyped setting is found out only when the board has restarted the service with it."""
     values["polish"] |= change
-    with pytest.raises(spec.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         plan.load(host(values))
     assert all(word in str(caught.value) for word in words), str(caught.value)
 

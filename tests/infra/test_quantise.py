@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, patches, plan, sheet, spec
-from infra.profiles import PROFILES
+from infra import ROOT
+from infra.core import patches, sheet
+from infra.core.profiles import PROFILES
+from infra.core.report import ConfigError
+from infra.kinds import table
+from infra.kinds.host import plan
+from infra.kinds.host.spec import HostStack
 from tests.infra.conftest import values_of
 
 Golden = Callable[[str, str], None]
@@ -24,8 +29,8 @@ def made(values: dict[str, Any], **model: Any) -> plan.Plan:
     """The plan of a stack whose `pollex:model` has these values too."""
     changed = copy.deepcopy(values)
     changed["model"] |= model
-    stack = spec.parse(changed, file="x")
-    assert isinstance(stack, spec.HostStack)
+    stack = table.parse(changed, file="x")
+    assert isinstance(stack, HostStack)
     return plan.make(stack, patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag), SCRIPT)
 
 
@@ -113,7 +118,7 @@ def test_the_sheet_is_enough_to_make_it_again() -> None:
 def test_a_wrong_recipe_is_refused(quantise: dict[str, Any], words: str) -> None:
     """If this fails, a mistyped type is found out on the board, after its compile."""
     values = values_of("sandbox")
-    with pytest.raises(spec.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         made(values, quantise=quantise)
     assert words in str(caught.value)
 

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import HOST_FOLDER, render, spec
+from infra import HOST_FOLDER
+from infra.kinds import table
+from infra.kinds.host import units
+from infra.kinds.host.spec import HostStack
 
 KNOWN_TO_SYSTEMD_237 = {
     *("Wants", "Nice", "IOSchedulingClass", "TimeoutStopSec"),
@@ -34,24 +37,24 @@ CALLS_KNOWN_TO_SYSTEMD_237 = {
 """The groups of system calls in src/shared/seccomp-util.c of systemd 237; @system-service came in 239."""
 
 
-def host(values: dict[str, Any]) -> spec.HostStack:
-    stack = spec.parse(values, file="x")
-    assert isinstance(stack, spec.HostStack)
+def host(values: dict[str, Any]) -> HostStack:
+    stack = table.parse(values, file="x")
+    assert isinstance(stack, HostStack)
     return stack
 
 
-def units(stack: spec.HostStack) -> dict[str, str]:
+def unit_files(stack: HostStack) -> dict[str, str]:
     build = HOST_FOLDER / "pollex-build@.service"
     return {
-        render.LLAMA_SERVER_UNIT: render.llama_server_unit(stack.server, stack.model, stack.build),
+        units.LLAMA_SERVER_UNIT: units.llama_server_unit(stack.server, stack.model, stack.build),
         build.name: build.read_text(),
-        **({render.POLLEX_UNIT: render.pollex_unit(stack.polish)} if stack.polish is not None else {}),
+        **({units.POLLEX_UNIT: units.pollex_unit(stack.polish)} if stack.polish is not None else {}),
     }
 
 
-def test_directives_are_known_to_the_board(host_stack: spec.HostStack) -> None:
+def test_directives_are_known_to_the_board(host_stack: HostStack) -> None:
     """If this fails, JetPack's systemd ignores a line that was relied on."""
-    for text in units(host_stack).values():
+    for text in unit_files(host_stack).values():
         joined = text.replace("\\\n", "")
         names = {line.partition("=")[0] for line in joined.splitlines() if line and line[0] not in "[#"}
         assert names <= KNOWN_TO_SYSTEMD_237
@@ -59,9 +62,9 @@ def test_directives_are_known_to_the_board(host_stack: spec.HostStack) -> None:
         assert calls is None or set(calls[1].split()) <= CALLS_KNOWN_TO_SYSTEMD_237
 
 
-def test_systemd_accepts_the_units(host_stack: spec.HostStack, tmp_path: Any) -> None:
+def test_systemd_accepts_the_units(host_stack: HostStack, tmp_path: Any) -> None:
     """If this fails, the unit does not load on the board."""
-    for name, text in units(host_stack).items():
+    for name, text in unit_files(host_stack).items():
         # the programs and the account are the board's; here any that exist will do
         here = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
         here = here.replace(f"User={host_stack.server.user}", "User=root")
@@ -89,7 +92,7 @@ def test_systemd_accepts_the_units(host_stack: spec.HostStack, tmp_path: Any) ->
 )
 def test_systemd_word(word: str, written: str) -> None:
     """If this fails, an odd path or model name becomes another command line."""
-    assert render.systemd_word(word) == written
+    assert units.systemd_word(word) == written
 
 
 def systemd_reads(text: str) -> list[str]:
@@ -119,7 +122,7 @@ printable = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), 
 @given(st.lists(printable, min_size=1, max_size=4))
 def test_words_survive_systemd(words: list[str]) -> None:
     """If this fails, two arguments run together or one is cut in two."""
-    assert systemd_reads(" ".join(render.systemd_word(word) for word in words)) == words
+    assert systemd_reads(" ".join(units.systemd_word(word) for word in words)) == words
 
 
 @pytest.mark.parametrize(
@@ -134,16 +137,16 @@ def test_words_survive_systemd(words: list[str]) -> None:
 def test_local_url(values: dict[str, Any], listens: str, url: str) -> None:
     """If this fails, the gate and the service ask at an address where nobody listens."""
     values["server"]["host"] = listens
-    assert render.app_config(host(values))["llamacpp_url"] == url
+    assert units.app_config(host(values))["llamacpp_url"] == url
 
 
 def test_flags_of_the_command(values: dict[str, Any]) -> None:
     """If this fails, a setting does not reach llama-server."""
     values["server"] |= {"contextShift": True, "slots": 3, "slotsEndpoint": False, "extraArgs": ["-ub", "256", "-fa"]}
     stack = host(values)
-    command = render.llama_server_command(stack.server, stack.model)
+    command = units.llama_server_command(stack.server, stack.model)
     assert "--no-context-shift" not in command
-    assert "--slots" not in render.llama_server_command(stack.server.model_copy(update={"extra_args": ()}), stack.model)
+    assert "--slots" not in units.llama_server_command(stack.server.model_copy(update={"extra_args": ()}), stack.model)
     assert command[command.index("-np") + 1] == "3"
     assert command[-3:] == ("-ub", "256", "-fa")
 
@@ -153,7 +156,7 @@ def test_a_guess_at_a_secret_is_slow(values: dict[str, Any]) -> None:
     values["polish"]["apiKey"] = "hunter2"
     polish = host(values).polish
     assert polish is not None
-    text = render.secrets_env(polish)
+    text = units.secrets_env(polish)
     assert text is not None
     stretched, _, rest = text.partition("\n")
     assert rest == 'POLLEX_API_KEY="hunter2"\n'
@@ -167,7 +170,7 @@ def test_what_was_measured_is_adopted_only_when_asked(values: dict[str, Any]) ->
     plain = host(values)
     values["server"]["tune"] = "adopt"
     adopting = host(values)
-    before, after = (render.llama_server_unit(one.server, one.model, one.build) for one in (plain, adopting))
+    before, after = (units.llama_server_unit(one.server, one.model, one.build) for one in (plain, adopting))
     added = set(after.splitlines()) - set(before.splitlines())
     assert added >= {"    $POLLEX_TUNED", "EnvironmentFile=-/opt/pollex/facts/tune.env"}
     assert "TUNED" not in before

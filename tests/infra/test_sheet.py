@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import sheet
+from infra.core import sheet
 
 names = st.from_regex(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]{0,12}(/[A-Za-z0-9_@-][A-Za-z0-9._@-]{0,12})?", fullmatch=True)
 lines = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\0")).filter(

@@ -9,20 +9,24 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from infra import ROOT, review, spec
-from infra.spec import report
+from infra import ROOT, review
+from infra.core import report
+from infra.core.report import ConfigError, Problem, group_of
+from infra.core.settings import REFERENCE
+from infra.kinds import table
+from infra.kinds.host.spec import HostStack
 
 
-def problems(values: dict[str, Any]) -> dict[str, spec.Problem]:
-    with pytest.raises(spec.ConfigError) as caught:
-        spec.parse(values, file="stacks/Pulumi.test.yaml")
+def problems(values: dict[str, Any]) -> dict[str, Problem]:
+    with pytest.raises(ConfigError) as caught:
+        table.parse(values, file="stacks/Pulumi.test.yaml")
     return {problem.key: problem for problem in caught.value.problems}
 
 
 def test_committed_stacks_are_valid(stack_name: str) -> None:
     """If this fails, a fresh clone cannot even be previewed."""
     file = ROOT / "stacks" / f"Pulumi.{stack_name}.yaml"
-    assert spec.parse(review.values(file), file=file.name).kind in spec.KINDS
+    assert table.parse(review.values(file), file=file.name).kind in table.KINDS
 
 
 @pytest.mark.parametrize("kind", [None, "hots", ["host"]])
@@ -33,8 +37,8 @@ def test_a_stack_says_what_it_declares(values: dict[str, Any], kind: object) -> 
 
 def test_jetson_is_the_original_recipe(values: dict[str, Any]) -> None:
     """If this fails, the Nano silently gets other values than the recipe that was measured."""
-    stack = spec.parse(values, file="x")
-    assert isinstance(stack, spec.HostStack)
+    stack = table.parse(values, file="x")
+    assert isinstance(stack, HostStack)
     server, model = stack.server, stack.model
     assert stack.source.commit.startswith("23106f9")
     assert model.path == "/opt/llama-models/qwen2.5-1.5b-instruct-q4_k_m.gguf"
@@ -75,8 +79,8 @@ def test_report_reads_well(values: dict[str, Any]) -> None:
     """If this fails, the report no longer says where, what and what to do."""
     values["host"]["port"] = 70000
     del values["model"]["sha256"]
-    with pytest.raises(spec.ConfigError) as caught:
-        spec.parse(values, file="stacks/Pulumi.jetson.yaml")
+    with pytest.raises(ConfigError) as caught:
+        table.parse(values, file="stacks/Pulumi.jetson.yaml")
     assert str(caught.value) == (
         "stacks/Pulumi.jetson.yaml has 2 problems\n"
         "  pollex:host.port     70000    should be less than or equal to 65535: its SSH port\n"
@@ -128,14 +132,14 @@ def test_a_host_key_must_be_pinned(values: dict[str, Any]) -> None:
 def test_secrets_do_not_show(values: dict[str, Any]) -> None:
     """If this fails, a private key stands in a log."""
     values["privateKey"] = "-----BEGIN KEY-----"
-    assert "BEGIN" not in repr(spec.parse(values, file="x"))
+    assert "BEGIN" not in repr(table.parse(values, file="x"))
 
 
 def test_reference_is_current() -> None:
     """If this fails, docs/reference/config.md lacks or misstates a setting: run `make docs`."""
     from infra import reference  # noqa: PLC0415 - only this test needs it
 
-    page = Path(__file__).parents[2] / spec.REFERENCE
+    page = Path(__file__).parents[2] / REFERENCE
     assert page.read_text() == reference.page()
 
 
@@ -163,13 +167,13 @@ def test_names_of_secrets_are_known_as_such() -> None:
 
     def secrets(group: type[BaseModel]) -> Iterator[str]:
         for name, field in group.model_fields.items():
-            inner = spec.group_of(field.annotation)
+            inner = group_of(field.annotation)
             if inner is not None:
                 yield from secrets(inner)
             elif SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ())):
                 yield field.alias or name
 
-    named = {name for stack in spec.KINDS.values() for name in secrets(stack)}
+    named = {name for stack in table.KINDS.values() for name in secrets(stack)}
     assert {"privateKey", "apiKey"} <= named
     assert all(report.is_secret([name]) for name in named)
     assert not report.is_secret(["model", "sha256"])

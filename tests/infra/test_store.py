@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.store import Derivation, Json
+from infra.core.derivation import Derivation, Json
 
 scalars = st.none() | st.booleans() | st.integers() | st.text()
 values: st.SearchStrategy[Any] = st.recursive(

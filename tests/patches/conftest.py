@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.programs import built
-from infra import patches
+from infra.core import patches
 from sandbox.source import CARRIED, NANO, PINS, OutOfReachError, Tree, apply, obtain
 from tests.patches.nano import PROFILE
 

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.profiles import PROFILES
+from infra.core.profiles import PROFILES
 
 PROFILE = PROFILES["cuda10"]
 CUDA = "ggml/src/ggml-cuda"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import patches
-from infra.patches import Patch
+from infra.core import patches
+from infra.core.patches import Patch
 from sandbox.source import PINS, Tree, apply
 
 SERIES = [

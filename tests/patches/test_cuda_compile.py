@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from bench import nvidia
-from infra import patches
-from infra.store import sha256
-from sandbox.machine import cache, made
+from infra.core import patches
+from infra.core.derivation import sha256
 from sandbox.source import NANO
+from sandbox.toolchain.once import cache, made
 from tests.patches.nano import CUDA, PROFILE, arguments, select
 
 STUBS = Path(__file__).parent / "cuda"

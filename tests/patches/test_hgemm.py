@@ -10,7 +10,7 @@ from typing import TypedDict
 
 import pytest
 
-from infra import patches
+from infra.core import patches
 
 PATCH = patches.FOLDER / "0022-cuda-half-prompts.patch"
 HOST = Path(__file__).parent / "host"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra import ROOT, patches
-from infra.patches import PatchError
-from infra.profiles import PROFILES
+from infra import ROOT
+from infra.core import patches
+from infra.core.patches import PatchError
+from infra.core.profiles import PROFILES
 from sandbox.source import PINS
 
 SERIES = sorted({profile.series for profile in PROFILES.values()})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pulumi
 
-from infra.resources import Generation, Host
+from infra.provider.declarations import Generation, Host
 
 declared = json.loads((Path(__file__).parent / "declared.json").read_text())
 connection = declared["connection"] | {"privateKey": pulumi.Output.secret(declared["connection"]["privateKey"])}

@@ -94,7 +94,7 @@ import contextlib, runpy
 with contextlib.suppress(SystemExit):
     runpy.run_module("infra.provider", run_name="__main__")
 """
-PROGRAM = "from infra import config, program, jetson"
+PROGRAM = "from infra import config, program; import infra.kinds.host.component"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import sheet
+from infra.core import sheet
 from sandbox.engine import CHECKOUT, SHIM, Pulumi, Result
 from tests.provider.conftest import HERE, Machine, free_port
 
@@ -240,7 +240,7 @@ def test_destroy_of_a_board_that_is_gone_says_the_way(stack: Stack, board: Board
     destroyed = stack.engine.destroy(check=False)
     assert destroyed.status != 0
     assert "pollex:host.port" in said(destroyed)
-    assert "docs/runbooks/deploy-jetson.md#a-board-that-is-gone" in said(destroyed)
+    assert "docs/how-to/deploy-jetson.md#a-board-that-is-gone" in said(destroyed)
     urn = re.findall(r"pulumi state delete '(.*)'", said(destroyed))[0]
     stack.engine.run("state", "delete", "--yes", urn)
 

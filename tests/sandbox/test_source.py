@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.spec import Source
+from infra.core.source import Source
 from sandbox.machine import SandboxError
 from sandbox.source import MIRROR, OutOfReachError, apply, obtain
 

@@ -20,6 +20,7 @@ from starlette.testclient import TestClient
 from pollex import app, settings
 from sandbox import fetch
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
+from tests.service.scripted import GOOD, Scripted, stream, whole
 
 Start = Callable[..., "Service"]
 Client = Callable[..., TestClient]
@@ -155,3 +156,28 @@ def llama(binary: Path) -> Iterator[Llama]:  # noqa: F811 - the fixture of that 
         yield server
     finally:
         server.end()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """A llama-server that is healthy and says `She said` to everything."""
+    server = Scripted()
+    server.answers = {
+        "/health": whole(b"{}"),
+        "/props": whole(b'{"default_generation_settings": {"n_ctx": 100}}'),
+        "/apply-template": whole(b'{"prompt": "p"}'),
+        "/tokenize": whole(b'{"tokens": [1, 2, 3]}'),
+        "/v1/chat/completions": GOOD,
+    }
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def second() -> Iterator[Scripted]:
+    """An Ollama that says `He said` to everything."""
+    server = Scripted()
+    done = b'{"message": {"content": " said."}, "done": true, "done_reason": "stop"}\n'
+    server.answers = {"/api/tags": whole(b"{}"), "/api/chat": stream(b'{"message": {"content": "He"}}\n', done)}
+    yield server
+    server.close()

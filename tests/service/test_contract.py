@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -16,35 +15,45 @@ KEY = {"api_key": "s3cret"}
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "error"),
+    ("body", "status", "error", "code"),
     [
-        (b"{", 400, "invalid JSON body"),
-        (b"", 400, "invalid JSON body"),
-        (b"[]", 400, "invalid JSON body"),
-        (b'"text"', 400, "invalid JSON body"),
-        (b'{"text": 1, "model_id": "mock"}', 400, "invalid JSON body"),
-        (b'{"text": "x", "model_id": ["mock"]}', 400, "invalid JSON body"),
-        (b'{"text": "x", "model_id": "mock", "stream": "yes"}', 400, "invalid JSON body"),
-        (b'{"text": "\\ud800", "model_id": "mock"}', 400, "invalid JSON body"),
-        (b"\xff\xfe", 400, "invalid JSON body"),
-        (b"{}", 400, "text is required"),
-        (b"null", 400, "invalid JSON body"),
-        (b'{"model_id": "mock"}', 400, "text is required"),
-        (b'{"text": "", "model_id": "mock"}', 400, "text is required"),
-        (b'{"text": null, "model_id": "mock"}', 400, "text is required"),
-        (b'{"text": "x"}', 400, "model_id is required"),
-        (b'{"text": "x", "model_id": ""}', 400, "model_id is required"),
-        (b'{"text": "x", "model_id": null}', 400, "model_id is required"),
-        (b'{"text": "x", "model_id": "gpt"}', 400, "unknown model: gpt"),
-        (json.dumps(GOOD | {"text": "x" * 10_001}).encode(), 400, "text too long: 10001 characters (max 10000)"),
-        (json.dumps({"text": "x" * 10_001}).encode(), 400, "text too long: 10001 characters (max 10000)"),
-        (json.dumps(GOOD | {"text": "x" * 65_536}).encode(), 413, "request body too large"),
+        (b"{", 400, "invalid JSON body", "invalid_body"),
+        (b"", 400, "invalid JSON body", "invalid_body"),
+        (b"[]", 400, "invalid JSON body", "invalid_body"),
+        (b'"text"', 400, "invalid JSON body", "invalid_body"),
+        (b'{"text": 1, "model_id": "mock"}', 400, "invalid JSON body", "invalid_body"),
+        (b'{"text": "x", "model_id": ["mock"]}', 400, "invalid JSON body", "invalid_body"),
+        (b'{"text": "x", "model_id": "mock", "stream": "yes"}', 400, "invalid JSON body", "invalid_body"),
+        (b'{"text": "\\ud800", "model_id": "mock"}', 400, "invalid JSON body", "invalid_body"),
+        (b"\xff\xfe", 400, "invalid JSON body", "invalid_body"),
+        (b"{}", 400, "text is required", "text_missing"),
+        (b"null", 400, "invalid JSON body", "invalid_body"),
+        (b'{"model_id": "mock"}', 400, "text is required", "text_missing"),
+        (b'{"text": "", "model_id": "mock"}', 400, "text is required", "text_missing"),
+        (b'{"text": null, "model_id": "mock"}', 400, "text is required", "text_missing"),
+        (b'{"text": "x"}', 400, "model_id is required", "model_missing"),
+        (b'{"text": "x", "model_id": ""}', 400, "model_id is required", "model_missing"),
+        (b'{"text": "x", "model_id": null}', 400, "model_id is required", "model_missing"),
+        (b'{"text": "x", "model_id": "gpt"}', 400, "unknown model: gpt", "model_unknown"),
+        (
+            json.dumps(GOOD | {"text": "x" * 10_001}).encode(),
+            400,
+            "text too long: 10001 characters (max 10000)",
+            "text_too_long",
+        ),
+        (
+            json.dumps({"text": "x" * 10_001}).encode(),
+            400,
+            "text too long: 10001 characters (max 10000)",
+            "text_too_long",
+        ),
+        (json.dumps(GOOD | {"text": "x" * 65_536}).encode(), 413, "request body too large", "body_too_large"),
     ],
 )
-def test_refusals_of_polish(client: Client, body: bytes, status: int, error: str) -> None:
+def test_refusals_of_polish(client: Client, body: bytes, status: int, error: str, code: str) -> None:
     """If this fails, a client shows another message than the one it was written for."""
     response = client().post("/api/polish", content=body)
-    assert (response.status_code, response.json()) == (status, {"error": error})
+    assert (response.status_code, response.json()["error"], response.json()["code"]) == (status, error, code)
     assert response.headers["content-type"] == "application/json"
 
 
@@ -67,7 +76,7 @@ def test_longest_text(client: Client) -> None:
 def test_other_methods(client: Client, method: str) -> None:
     """If this fails, a wrong method is answered in a form that clients cannot show."""
     response = client().request(method, "/api/polish")
-    assert (response.status_code, response.json()) == (405, {"error": "method not allowed"})
+    assert (response.status_code, response.json()["error"]) == (405, "method not allowed")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,7 @@ def test_keys(client: Client, headers: dict[str, str], status: int, error: str |
         )
         assert response.status_code == status
         if error is not None:
-            assert response.json() == {"error": error}
+            assert response.json()["error"] == error
 
 
 @pytest.mark.parametrize("path", ["/api/health", "/metrics", "/livez", "/readyz", "/openapi.json", "/"])
@@ -136,7 +145,7 @@ def test_rate_limit(client: Client) -> None:
     statuses = [api.post("/api/polish", json=GOOD).status_code for _ in range(10)]
     refused = api.post("/api/polish", json=GOOD)
     assert statuses == [200] * 10
-    assert (refused.status_code, refused.json()) == (429, {"error": "rate limit exceeded"})
+    assert (refused.status_code, refused.json()["error"]) == (429, "rate limit exceeded")
     assert 0 < int(refused.headers["retry-after"]) <= 60
 
 
@@ -156,11 +165,9 @@ def test_rate_limit_with_a_key(client: Client) -> None:
 
 def test_request_timeout(client: Client) -> None:
     """If this fails, a request can hang for longer than clients wait."""
-    api = client(request_timeout=0.2, mock_delay_ms=5000)
-    started = time.monotonic()
+    api = client(request_timeout=0.2, mock_delay_ms=3_600_000)
     response = api.post("/api/polish", json=GOOD)
-    assert (response.status_code, response.json()) == (503, {"error": "request timeout"})
-    assert time.monotonic() - started < 2
+    assert (response.status_code, response.json()["error"]) == (503, "request timeout")
 
 
 def test_upstream_down(client: Client) -> None:
@@ -172,15 +179,27 @@ def test_upstream_down(client: Client) -> None:
     assert response.json()["error"].startswith("polish failed: llama.cpp: cannot be reached at http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("path", ["/api/polish", "/api/models", "/", "/nowhere"])
-def test_cors(client: Client, path: str) -> None:
-    """If this fails, a browser keeps the extension from reading any answer."""
-    response = client(**KEY).options(path, headers={"Origin": "chrome-extension://x"})
-    assert response.status_code == 204
-    assert response.headers["access-control-allow-origin"] == "*"
-    assert response.headers["access-control-allow-methods"] == "GET, POST, OPTIONS"
-    assert response.headers["access-control-allow-headers"].startswith("Content-Type, X-API-Key")
-    assert client().get("/api/models").headers["access-control-allow-origin"] == "*"
+ORIGIN = {"Origin": "chrome-extension://x"}
+
+
+@pytest.mark.parametrize(("path", "method"), [("/api/polish", "POST"), ("/api/models", "GET"), ("/nowhere", "GET")])
+def test_cors(client: Client, path: str, method: str) -> None:
+    """If this fails, a browser keeps the extension from asking, or from reading what it was answered."""
+    wishes = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "content-type, x-api-key"}
+    allowed = client(**KEY).options(path, headers=ORIGIN | wishes)
+    assert allowed.is_success
+    assert allowed.headers["access-control-allow-origin"] == "*"
+    assert method in allowed.headers["access-control-allow-methods"]
+    assert "X-API-Key" in allowed.headers["access-control-allow-headers"]
+    answered = client(**KEY).request(method, path, headers=ORIGIN)
+    assert not answered.is_success
+    assert answered.headers["access-control-allow-origin"] == "*"
+    assert "Retry-After" in answered.headers["access-control-expose-headers"]
+
+
+def test_metrics_are_not_for_pages(client: Client) -> None:
+    """If this fails, any page that somebody opens at home can read what the board is used for."""
+    assert "access-control-allow-origin" not in client().get("/metrics", headers=ORIGIN).headers
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-123", True), ("a b", False), ("x" * 200, False), (None, False)])
@@ -263,4 +282,4 @@ def test_stream_is_refused_before_it_begins(
 def test_unknown_path(client: Client) -> None:
     """If this fails, a wrong address is answered with something that is no JSON."""
     response = client().get("/api/nothing")
-    assert (response.status_code, response.json()) == (404, {"error": "not found"})
+    assert (response.status_code, response.json()["error"]) == (404, "not found")

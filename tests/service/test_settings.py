@@ -113,9 +113,34 @@ def test_shipped_prompts(name: str) -> None:
     assert prompt.user("teh").endswith("teh")
 
 
-@pytest.mark.parametrize(("content", "words"), [("", "is empty"), ("System.\n---\nno place", "exactly once")])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("System.\n---\nno place", "exactly once"),
+        ("System.\n--- text\nTeh\n", "take turns"),
+        ("System.\n--- answer\nThe\n--- text\nTeh", "take turns"),
+        ("System.\n--- text\nTeh\n--- answer\n", "an empty text or answer"),
+    ],
+)
 def test_prompts_that_are_none(tmp_path: Path, content: str, words: str) -> None:
     """If this fails, a model polishes without a prompt, or without the text."""
     (tmp_path / "p").write_text(content)
     with pytest.raises(prompts.PromptError, match=words):
         prompts.load(str(tmp_path / "p"))
+
+
+def test_examples_are_earlier_turns(tmp_path: Path) -> None:
+    """If this fails, a small model is told what to do and not shown it, or takes the example for the text."""
+    (tmp_path / "p").write_text(
+        "Mend it.\n---\nText:\n{text}\n--- text\nTeh cat.\n--- answer\nThe cat.\n--- text\nA dog.\n--- answer\nA dog.\n"
+    )
+    prompt = prompts.load(str(tmp_path / "p"))
+    assert prompt.system == "Mend it."
+    assert [(turn["role"], turn["content"]) for turn in prompt.turns("teh")] == [
+        ("user", "Text:\nTeh cat."),
+        ("assistant", "The cat."),
+        ("user", "Text:\nA dog."),
+        ("assistant", "A dog."),
+        ("user", "Text:\nteh"),
+    ]

@@ -12,6 +12,7 @@ from pollex.logs import JsonFormatter
 from pollex.middleware import refuse
 from pollex.polish import Polisher
 from pollex.stream import Events, EventStream
+from pollex.wire import Error
 from tests.service.conftest import Client
 
 BODY = {"text": "teh", "model_id": "mock"}
@@ -32,7 +33,7 @@ def test_a_refusal_after_the_first_event() -> None:
     async def work(events: Events) -> None:
         events.queued(1)
         events.queued(0)
-        events.refuse(refuse(503, "full \n now", 7))
+        events.refuse(refuse(503, Error(error="full \n now", code="queue_full"), 7))
 
     response = TestClient(EventStream(work)).get("/")
     assert response.status_code == 200
@@ -40,7 +41,7 @@ def test_a_refusal_after_the_first_event() -> None:
     assert [(name, json.loads(data)) for name, data in blocks] == [
         ("event: queue", {"position": 1}),
         ("event: queue", {"position": 0}),
-        ("event: error", {"error": "full \n now", "status": 503, "retry_after": 7}),
+        ("event: error", {"error": "full \n now", "code": "queue_full", "status": 503, "retry_after": 7}),
     ]
 
 
@@ -64,7 +65,7 @@ def test_an_internal_error(
     body = BODY | {"text": "a private text", "stream": streamed}
     response = client().post("/api/polish", json=body, headers=headers)
     assert response.status_code == 500
-    assert response.json() == {"error": "internal error; the log has it under trace-9"}
+    assert response.json() == {"error": "internal error; the log has it under trace-9", "code": "internal"}
     record = next(record for record in caplog.records if record.levelno == logging.ERROR)
     line = JsonFormatter().format(record)
     assert all(words in line for words in ("RuntimeError", "ValueError", "in fail"))

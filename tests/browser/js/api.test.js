@@ -29,10 +29,16 @@ test("an event that was cut off before its end is not taken for a whole one", as
 });
 
 test("a text that is too long is told with both counts and by how much to shorten it", () => {
-    const said = explain({ status: 400, message: "text too long: 3000 tokens (max 1500)" });
+    const told = { code: "text_too_long", size: 3000, most: 1500, unit: "tokens" };
+    const said = explain({ status: 400, message: "in words that may change", ...told });
     assert.equal(said.title, "Too long: 3,000 tokens, at most 1,500 are possible");
     assert.match(said.advice, /about 50 %/);
     assert.equal(said.field, "text");
+});
+
+test("a model that is being loaded is not taken for a broken one", () => {
+    const said = explain({ status: 503, message: "polish failed: x", code: "loading", retryAfter: 10 });
+    assert.deepEqual([said.title, said.wait], ["The model is being loaded", 10]);
 });
 
 test("what is told to wait says how long, as the service said it or else a guess", () => {

@@ -2,12 +2,21 @@
 
 /** What the service said is wrong; `status` 0 means that no answer came at all. */
 export class ApiError extends Error {
-    /** @param {number} status  @param {string} message  @param {number} [retryAfter] seconds */
-    constructor(status, message, retryAfter) {
+    /**
+     * @param {number} status
+     * @param {string} message  in words, for people
+     * @param {{code?: string, size?: number, most?: number, unit?: string, retry_after?: number}} [told]  what the
+     * service's error holds beside its words
+     */
+    constructor(status, message, told = {}) {
         super(message);
         this.name = "ApiError";
         this.status = status;
-        this.retryAfter = retryAfter;
+        this.code = told.code;
+        this.size = told.size;
+        this.most = told.most;
+        this.unit = told.unit;
+        this.retryAfter = told.retry_after;
     }
 }
 
@@ -45,7 +54,7 @@ export class Api {
         }
         for await (const { event, data } of events(chunks(response.body))) {
             const message = parse(data);
-            if (event === "error") throw new ApiError(message.status, message.error, message.retry_after);
+            if (event === "error") throw new ApiError(message.status, message.error, message);
             yield { event, ...message };
             if (event === "done") return;
         }
@@ -91,11 +100,10 @@ function broken(error) {
 async function refusal(response) {
     const body = await response.json().catch(() => ({}));
     const wait = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-    return new ApiError(
-        response.status,
-        body.error ?? `HTTP ${response.status}`,
-        Number.isNaN(wait) ? undefined : wait,
-    );
+    return new ApiError(response.status, body.error ?? `HTTP ${response.status}`, {
+        ...body,
+        retry_after: Number.isNaN(wait) ? undefined : wait,
+    });
 }
 
 /** The text of a body, piece by piece; a connection that breaks is an ApiError. */

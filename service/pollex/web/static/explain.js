@@ -9,19 +9,20 @@
 const DEFAULT_WAIT = 10;
 
 /**
- * @param {{status: number, message: string, retryAfter?: number}} error
+ * @param {import("./api.js").ApiError} error
  * @returns {Explanation}
  */
-export function explain({ status, message, retryAfter }) {
+export function explain({ status, message, code, size, most, unit, retryAfter }) {
     const wait = retryAfter ?? DEFAULT_WAIT;
-    const tooLong = /^text too long: (\d+) (tokens|characters) \(max (\d+)\)/.exec(message);
-    if (tooLong) {
-        const [count, unit, most] = [Number(tooLong[1]), tooLong[2], Number(tooLong[3])];
+    if (code === "text_too_long" && size && most !== undefined) {
         return {
-            title: `Too long: ${grouped(count)} ${unit}, at most ${grouped(most)} are possible`,
-            advice: `Shorten it by about ${Math.ceil((100 * (count - most)) / count)} %, or polish it in parts.`,
+            title: `Too long: ${grouped(size)} ${unit}, at most ${grouped(most)} are possible`,
+            advice: `Shorten it by about ${Math.ceil((100 * (size - most)) / size)} %, or polish it in parts.`,
             field: "text",
         };
+    }
+    if (code === "loading") {
+        return { title: "The model is being loaded", advice: "It was started a moment ago.", wait };
     }
     switch (status) {
         case 0:
@@ -47,7 +48,6 @@ export function explain({ status, message, retryAfter }) {
                 wait,
             };
         case 502:
-        case 504:
             return { title: "The model could not finish", advice: `${sentence(message)} Your text is unchanged.` };
         default:
             return { title: "That did not work", advice: sentence(message) };

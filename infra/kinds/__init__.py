@@ -1,0 +1,1 @@
+"""What stacks declare, kind by kind: the settings, what is planned from them, and the component; `table` lists them."""

@@ -1,0 +1,1 @@
+"""The containers of a developer's own machine: settings, one list of containers, its twins, component."""

@@ -1,0 +1,1 @@
+"""A host that serves one model: settings, plan, generated files, component."""

@@ -1,0 +1,91 @@
+"""The polish service as a derivation: what decides the bytes that run on the host, and the sheet that names them.
+
+Everything that runs is chosen by files of this project (the service's sources and its lock) and by the interpreter, so
+the key is known without packing anything; `infra.kinds.host.packing` packs, and only when no host or substituter has it
+yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from infra import ROOT
+from infra.core import sheet
+from infra.core.derivation import Derivation, sha256
+
+NAME = "polish"
+"""Names the store path, `<key>-polish`."""
+
+COMMAND = "pollex"
+"""The one program of the bundle, `bin/pollex`."""
+
+LOCK = "requirements/service.txt"
+"""What the service depends on: versions and hashes."""
+
+SOURCES = "service/pollex"
+LAUNCHER = "service/pollex.sh"
+"""Becomes `bin/pollex`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is packed for which host."""
+
+    architecture: str
+    """As `uname -m` says it."""
+    python: str
+    """Major and minor version, such as `3.12`: compiled packages fit one of them only."""
+    interpreter: str | None
+    """The SHA-256 of a standalone CPython (`install_only`) that is brought along, or None for the host's own."""
+    urls: tuple[str, ...]
+    """Where that one may be had, in order."""
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """The recipe from its plain values, the inverse of `plain`."""
+        return cls(**{field.name: values.get(field.name) for field in fields(cls)} | {"urls": tuple(values["urls"])})
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as JSON data."""
+        return {**asdict(self), "urls": list(self.urls)}
+
+    @property
+    def platform(self) -> str:
+        """The platform that wheels are chosen for: glibc 2.17 is the oldest that packages are still built for."""
+        return f"{self.architecture}-manylinux_2_17"
+
+
+def derivation(recipe: Recipe, root: Path = ROOT) -> Derivation:
+    """The bundle as a derivation; reads the service's files below `root`.
+
+    Raises:
+        OSError: a file of the project is missing.
+    """
+    return Derivation(
+        NAME,
+        {
+            "lock": sha256((root / LOCK).read_text()),
+            "launcher": sha256((root / LAUNCHER).read_text()),
+            "sources": {name: sha256((root / SOURCES / name).read_bytes()) for name in sources(root)},
+            "packing": sha256((Path(__file__).parent / "packing.py").read_text()),
+            "python": recipe.python,
+            "interpreter": recipe.interpreter or "the host's own",
+            "platform": recipe.platform,
+        },
+    )
+
+
+def sources(root: Path = ROOT) -> list[str]:
+    """The names of the service's files, sorted; what Python and editors leave behind is none."""
+    folder = root / SOURCES
+    names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return sorted(str(n) for n in names if "__pycache__" not in n.parts and not n.name.startswith("."))
+
+
+def bundle_sheet(made: Derivation, substituters: Sequence[str]) -> str:
+    """What `pollex-host ensure-bundle` reads."""
+    values = {"kind": "bundle", "name": made.name, "key": made.key, "target": COMMAND, "substituters": substituters}
+    return sheet.render({"env": sheet.env(values)})

@@ -1,0 +1,121 @@
+"""A host that serves one model with one build of llama-server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from infra import HOST_FOLDER, ROOT
+from infra.core import patches
+from infra.core.derivation import canonical, sha256
+from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
+from infra.core.report import ConfigError
+from infra.kinds.host import plan, units
+from infra.kinds.host.login import UPLOAD, HostCommands, login
+from infra.kinds.host.spec import HostStack
+from infra.provider.declarations import TOOLS, Bundle, Generation, Host
+
+
+class LlamaHost(pulumi.ComponentResource):
+    """One host: preflight, tools, the build and the model side by side, then the generation behind its gate."""
+
+    def __init__(
+        self, name: str, stack: HostStack, made: plan.Plan, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("pollex:host:LlamaHost", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        access = login(stack, ROOT)
+        host = Host("host", connection=access.own(), sudo=stack.host.sudo, needs=needs(stack), opts=child)
+        commands = HostCommands(access, host.identity, child)
+        copied = commands.copy("tools", HOST_FOLDER)
+        tools = commands.run(
+            "prepare",
+            f"sh {UPLOAD}/pollex-host prepare {' '.join(packages(stack))}",
+            tools_hash(HOST_FOLDER),
+            copied,
+        )
+        server = commands.run("llama-server", f"{TOOLS} ensure", made.build_sheet, tools)
+        # a quantiser is compiled too, and after the server most of it is in the compiler's cache
+        before_model = tools if stack.model.quantise is None else server
+        model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, before_model)
+        on_host: dict[str, Any] = {"connection": access.own(), "sudo": stack.host.sudo, "identity": host.identity}
+        programs: list[pulumi.Resource] = [server, model]
+        if made.bundle is not None and made.recipe is not None:
+            programs.append(
+                Bundle(
+                    "polish",
+                    **on_host,
+                    sheet=made.bundle_sheet,
+                    item=made.bundle.item,
+                    recipe=made.recipe.plain(),
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
+                )
+            )
+        self.generation = Generation(
+            "generation",
+            **on_host,
+            sheet=made.generation.sheet,
+            secrets=pulumi.Output.secret(made.generation.secrets) if made.generation.secrets else None,
+            live=made.generation.live,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=programs),
+        )
+        self.facts = host.facts
+        self.register_outputs({"facts": self.facts, "generation": made.generation.id})
+
+
+def own_python(stack: HostStack) -> tuple[str, ...]:
+    """The host's own interpreter that the polish service runs on, if it brings none; program and package are one."""
+    polish = stack.polish
+    return () if polish is None or polish.python.url is not None else (f"python{polish.python.version}",)
+
+
+def packages(stack: HostStack) -> tuple[str, ...]:
+    """What `prepare` installs; compilers only come when something is compiled."""
+    return (*HOST_PACKAGES, *RUNTIME_PACKAGES, *own_python(stack))
+
+
+def needs(stack: HostStack) -> dict[str, Any]:
+    """What the preflight checks before anything is done to the host."""
+    profile, polish = PROFILES[stack.build.profile], stack.polish
+    ports = [{"port": stack.server.port, "unit": units.LLAMA_SERVER_UNIT, "setting": "pollex:server.port"}]
+    users = {stack.server.user: "pollex:server.user"}
+    if polish is not None:
+        ports.append({"port": polish.port, "unit": units.POLLEX_UNIT, "setting": "pollex:polish.port"})
+        users |= {polish.user: "pollex:polish.user"} if polish.user is not None else {}
+    return {
+        "architecture": stack.host.architecture,
+        "diskMb": stack.host.min_disk_mb,
+        "memoryMb": stack.host.min_memory_mb,
+        "commands": [*HOST_COMMANDS, *profile.commands, *own_python(stack)],
+        "packages": [*packages(stack), *plan.packages(stack)],
+        "ports": ports,
+        "users": users,
+    }
+
+
+def tools_hash(folder: Path) -> str:
+    """The SHA-256 of the tools' names and texts: what `prepare` is run again for."""
+    return sha256(canonical({file.name: file.read_text() for file in sorted(folder.iterdir())}))
+
+
+def declare(stack: HostStack) -> Mapping[str, object]:
+    """Declare the host and return the stack's outputs; none of them is secret."""
+    try:
+        made = plan.load(stack)
+    except (patches.PatchError, ConfigError) as error:
+        raise pulumi.RunError(str(error)) from None
+    host = LlamaHost("llama", stack, made)
+    return {
+        "address": stack.host.address,
+        "url": made.app_config["llamacpp_url"],
+        "commit": stack.source.commit,
+        "key": made.build.key,
+        "model": stack.model.name,
+        # only known when the activation has passed its gate
+        "generation": host.generation.generation,
+        **({"page": units.page_url(stack, stack.polish)} if stack.polish is not None else {}),
+        "appConfig": {"pollex": made.app_config},
+    }

@@ -1,0 +1,311 @@
+"""From the spec to everything that will exist: derivations, sheets, the generation and its live map. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infra import HOST_FOLDER, proof
+from infra.core import patches, sheet
+from infra.core.derivation import Derivation, sha256
+from infra.core.patches import Patch
+from infra.core.profiles import PROFILES, SPARSE
+from infra.kinds.host import bundle, polish, units
+from infra.kinds.host.bundle import Recipe
+from infra.kinds.host.generation import File, Generation, Unit, generation
+from infra.kinds.host.spec import HostStack, Polish
+
+SERVER = "llama-server"
+QUANTISER = "llama-quantize"
+"""llama.cpp's program that stores a model's tensors in other types; made from the same source as the server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that a host stack makes exist, as text; nothing here was contacted."""
+
+    build: Derivation
+    build_sheet: str
+    model: Derivation
+    model_sheet: str
+    bundle: Derivation | None
+    """The polish service, if there is one."""
+    bundle_sheet: str
+    recipe: Recipe | None
+    """How the bundle is packed."""
+    generation: Generation
+    files: dict[str, str]
+    """Every generated file by its name on the host; secret ones are left out."""
+    app_config: dict[str, str | int]
+
+
+def build_derivation(stack: HostStack, series: Sequence[Patch], script: str, target: str = SERVER) -> Derivation:
+    """A program of llama.cpp as a derivation.
+
+    Args:
+        stack: what is declared.
+        series: the patches of the profile, in order.
+        script: the text of the build scripts, which decides bytes too.
+        target: the program; the tools beside the server never touch a GPU.
+    """
+    return Derivation(
+        target,
+        {
+            "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
+            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
+            # an interrupted build goes on with the folders that it has
+            "folders": list(SPARSE),
+            "script": sha256(script),
+            "flags": list(flags(stack, target)),
+            "target": target,
+            "architecture": stack.host.architecture,
+            "toolchain": PROFILES[stack.build.profile].toolchain,
+            # what is in the store has passed it
+            **({"proof": proof.identity()} if target == SERVER else {}),
+        },
+    )
+
+
+def model_derivation(stack: HostStack, quantiser: Derivation | None) -> Derivation:
+    """The file that is served, as a derivation.
+
+    One that is served as it was published has its bytes as its identity. One that is made on the host is named by what
+    it is made from, by which program, and how.
+
+    Args:
+        stack: what is declared.
+        quantiser: llama-quantize, where the stack has the host make the file.
+    """
+    if quantiser is None or stack.model.quantise is None:
+        return _published(stack)
+    return Derivation(
+        "model",
+        {
+            "source": stack.model.origin.sha256,
+            "with": quantiser.key,
+            "arguments": list(quantise_arguments(stack)),
+            "type": stack.model.quantise.type,
+            "file": stack.model.file,
+        },
+    )
+
+
+def _published(stack: HostStack) -> Derivation:
+    """The file that is downloaded."""
+    return Derivation("model", {"sha256": stack.model.origin.sha256, "file": stack.model.origin_file})
+
+
+def quantise_arguments(stack: HostStack) -> tuple[str, ...]:
+    """llama-quantize's options; the two files and the type of the whole follow them."""
+    made = stack.model.quantise
+    if made is None:
+        return ()
+    return (
+        *("--output-tensor-type", made.output.lower()),
+        *("--token-embedding-type", made.embedding.lower()),
+        *(("--allow-requantize",) if made.requantise else ()),
+    )
+
+
+BUILD_SCRIPTS = ("source.sh", "build.sh", "same-paths.cmake", "store.sh")
+"""What of infra/hosttools decides the bytes of a build."""
+
+
+def load(stack: HostStack) -> Plan:
+    """The plan with the project's own patches, build scripts, service and prompt.
+
+    Raises:
+        patches.PatchError: the series of the profile is wrong.
+        ConfigError: the prompt cannot be read, or the service refuses its settings.
+    """
+    series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    script = "".join((HOST_FOLDER / name).read_text() for name in BUILD_SCRIPTS)
+    if stack.polish is None:
+        return make(stack, series, script)
+    polish.check(stack, stack.polish)
+    return make(stack, series, script, bundle.derivation(recipe(stack, stack.polish)), polish.own_prompt(stack.polish))
+
+
+def recipe(stack: HostStack, polish: Polish) -> Recipe:
+    """What is packed of the polish service, and for which host."""
+    python = polish.python
+    return Recipe(
+        architecture=stack.host.architecture,
+        python=python.version,
+        interpreter=python.sha256,
+        urls=(python.url, *python.mirrors) if python.url is not None else (),
+    )
+
+
+def files(stack: HostStack) -> dict[str, str]:
+    """Every text that the stack generates by name, its keys among them; arguments and errors as for `load`."""
+    made = load(stack)
+    keys = {
+        "llama-server": made.build.key,
+        "model": made.model.key,
+        **({"polish": made.bundle.key} if made.bundle is not None else {}),
+        "generation": made.generation.id,
+    }
+    return {
+        **made.files,
+        "build.sheet": made.build_sheet,
+        "model.sheet": made.model_sheet,
+        "generation.sheet": made.generation.sheet,
+        "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
+        "keys.json": json.dumps(keys, indent=2) + "\n",
+    }
+
+
+def make(
+    stack: HostStack,
+    series: Sequence[Patch],
+    script: str,
+    packed: Derivation | None = None,
+    prompt: str | None = None,
+) -> Plan:
+    """The whole plan of a host stack.
+
+    Args:
+        stack: what is declared.
+        series: the patches of the profile, in order.
+        script: the text of the build scripts.
+        packed: the bundle of the polish service; None leaves the service out.
+        prompt: the text of the stack's own prompt, or None where a shipped one is named.
+    """
+    build = build_derivation(stack, series, script)
+    quantiser = build_derivation(stack, series, script, QUANTISER) if stack.model.quantise is not None else None
+    model = model_derivation(stack, quantiser)
+    together = [_llama_server(stack, build, model)]
+    if stack.polish is not None and packed is not None:
+        together.append(_pollex(stack, stack.polish, packed, prompt))
+    live = generation(together)
+    return Plan(
+        build=build,
+        build_sheet=sheet.render(_build_sections(stack, build, series)),
+        model=model,
+        model_sheet=sheet.render(_model_sections(stack, model, quantiser, series)),
+        bundle=packed,
+        bundle_sheet=bundle.bundle_sheet(packed, stack.substituters) if packed is not None else "",
+        recipe=recipe(stack, stack.polish) if stack.polish is not None else None,
+        generation=live,
+        files={
+            **{unit.name: unit.text for unit in together},
+            **{file.name: file.text for unit in together for file in unit.files if not file.secret},
+        },
+        app_config=units.app_config(stack),
+    )
+
+
+def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Unit:
+    url = units.local_url(stack.server.host, stack.server.port)
+    return Unit(
+        name=units.LLAMA_SERVER_UNIT,
+        text=units.llama_server_unit(stack.server, stack.model, stack.build),
+        links={
+            units.LLAMA_SERVER: f"{build.path}/bin/llama-server",
+            stack.model.served: f"{model.path}/{stack.model.file}",
+        },
+        needs=(build, model),
+        health=f"{url}/health",
+        completion=f"{url}/v1/chat/completions",
+        ready_seconds=stack.server.ready_seconds,
+    )
+
+
+def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | None) -> Unit:
+    settings = units.pollex_settings(stack, polish, prompt=polish.prompt if prompt is None else units.PROMPT)
+    secrets = units.secrets_env(polish)
+    return Unit(
+        name=units.POLLEX_UNIT,
+        text=units.pollex_unit(polish),
+        links={units.POLLEX: f"{packed.path}/bin/{bundle.COMMAND}"},
+        needs=(packed,),
+        # ready means that an upstream has generated something
+        health=f"{units.local_url(polish.host, polish.port)}/readyz",
+        completion=None,
+        ready_seconds=polish.ready_seconds,
+        files=(
+            File(path=units.SETTINGS, text=units.pollex_yaml(settings)),
+            *((File(path=units.PROMPT, text=prompt),) if prompt is not None else ()),
+            *((File(path=units.SECRETS, text=secrets, secret=True),) if secrets is not None else ()),
+        ),
+    )
+
+
+def _build_sections(stack: HostStack, build: Derivation, series: Sequence[Patch]) -> dict[str, str]:
+    return {
+        "env": sheet.env(
+            {
+                "kind": "build",
+                "name": build.name,
+                "key": build.key,
+                "commit": stack.source.commit,
+                "tree": stack.source.tree,
+                "number": stack.source.number,
+                "mirrors": stack.source.mirrors,
+                "target": build.name,
+                "flags": flags(stack, build.name),
+                "packages": packages(stack),
+                "jobs": stack.build.jobs,
+                "sparse": SPARSE,
+                "substituters": stack.substituters,
+            }
+        ),
+        "series": "".join(f"{patch.name}\n" for patch in series),
+        **{f"patches/{patch.name}": patch.text for patch in series},
+        **(proof.sections() if build.name == SERVER else {}),
+    }
+
+
+def _model_sections(
+    stack: HostStack, model: Derivation, quantiser: Derivation | None, series: Sequence[Patch]
+) -> dict[str, str]:
+    if quantiser is None or stack.model.quantise is None:
+        return _published_sections(stack)
+    made_of = {"source": _published_sections(stack), "tool": _build_sections(stack, quantiser, series)}
+    return {
+        "env": sheet.env(
+            {
+                "kind": "quantised",
+                "name": model.name,
+                "key": model.key,
+                "file": stack.model.file,
+                "arguments": quantise_arguments(stack),
+                "type": stack.model.quantise.type,
+                "substituters": stack.substituters,
+            }
+        ),
+        # whole sheets, so that the host can make the file again when all else is gone
+        **{f"{part}/{name}": text for part, inner in made_of.items() for name, text in inner.items()},
+    }
+
+
+def _published_sections(stack: HostStack) -> dict[str, str]:
+    published, origin = _published(stack), stack.model.origin
+    return {
+        "env": sheet.env(
+            {
+                "kind": "model",
+                "name": published.name,
+                "key": published.key,
+                "file": stack.model.origin_file,
+                "size": origin.size,
+                "sha256": origin.sha256,
+                "mirrors": [origin.url, *origin.mirrors],
+                "adopt": stack.model.path if origin is stack.model else "",
+            }
+        )
+    }
+
+
+def flags(stack: HostStack, target: str = SERVER) -> tuple[str, ...]:
+    """The CMake arguments of a build: the profile's, then the stack's own; a tool is compiled for the CPU alone."""
+    every = (*PROFILES[stack.build.profile].flags, *stack.build.flags)
+    return every if target == SERVER else tuple(flag for flag in every if "CUDA" not in flag)
+
+
+def packages(stack: HostStack) -> tuple[str, ...]:
+    """The apt packages of the build: the stack's own list, or the profile's."""
+    own = stack.build.packages
+    return own if own is not None else PROFILES[stack.build.profile].packages

@@ -1,0 +1,246 @@
+"""Pure functions from the spec to the text of generated files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from infra.core.profiles import PROFILES
+from infra.kinds.host.spec import Build, HostStack, LlamaServer, Model, Polish
+
+LLAMA_SERVER = "/usr/local/bin/llama-server"
+"""The visible path of the binary, a link into the store."""
+
+LLAMA_SERVER_UNIT = "llama-server.service"
+
+TUNED = "/opt/pollex/facts/tune.env"
+"""Options that `pollex-host tune` found on the host; systemd splits the variable in it into words."""
+
+HARDENING: Mapping[str, str] = {
+    "NoNewPrivileges": "yes",
+    "PrivateTmp": "yes",
+    "ProtectSystem": "full",
+    "ProtectHome": "read-only",
+    "LockPersonality": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+    "UMask": "0077",
+}
+"""What llama-server can do without. Every directive is known to systemd 237; devices stay visible for the GPU."""
+
+
+POLLEX = "/usr/local/bin/pollex"
+"""The visible path of the service's one program, a link into the store."""
+
+POLLEX_UNIT = "pollex.service"
+SETTINGS = "/etc/pollex/pollex.yaml"
+PROMPT = "/etc/pollex/prompt.txt"
+SECRETS = "/etc/pollex/secrets.env"
+
+POLLEX_HARDENING: Mapping[str, str] = {
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectControlGroups": "yes",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+    "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "SystemCallArchitectures": "native",
+    # groups that 237 knows; its manual names no @system-service yet, which would be the shorter list
+    "SystemCallFilter": "~@clock @cpu-emulation @debug @keyring @module @mount @obsolete @raw-io @reboot @swap",
+    "SystemCallErrorNumber": "EPERM",
+    "UMask": "0077",
+}
+"""What the polish service can do without. Every directive is known to systemd 237."""
+
+
+def systemd_word(word: str) -> str:
+    r"""One word of a command line in a unit file: quoted where needed, `%`, `$`, `\` and quotes kept literal."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    plain = bool(word) and not any(character in word for character in " '\"\\;")
+    return escaped if plain else f'"{escaped}"'
+
+
+def ini(sections: Mapping[str, Mapping[str, str | int | Sequence[str]]]) -> str:
+    """A unit file; a list becomes one line an item, every line ends."""
+    blocks = []
+    for section, entries in sections.items():
+        lines = [f"[{section}]"]
+        for name, value in entries.items():
+            values = [str(value)] if isinstance(value, str | int) else value
+            lines += [f"{name}={item}" for item in values]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def llama_server_command(server: LlamaServer, model: Model) -> tuple[str, ...]:
+    """The command line of llama-server, one word an item."""
+    return (
+        LLAMA_SERVER,
+        *("-m", model.served),
+        *("--alias", model.name),
+        *("--host", server.host),
+        *("--port", str(server.port)),
+        *("-ngl", str(server.gpu_layers)),
+        *("-c", str(server.context)),
+        *("-t", str(server.threads)),
+        *("-np", str(server.slots)),
+        *(() if server.context_shift else ("--no-context-shift",)),
+        *(("--slots",) if server.slots_endpoint else ()),
+        *server.extra_args,
+    )
+
+
+def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
+    """llama-server.service, valid for systemd 237 (JetPack 4.6)."""
+    gpu = PROFILES[build.profile].gpu
+    first, *rest = llama_server_command(server, model)
+    pairs = _lines(rest)
+    tuned = ("$POLLEX_TUNED",) if server.tune is not None else ()
+    return ini(
+        {
+            "Unit": {
+                "Description": f"llama.cpp inference server ({'GPU' if gpu else 'CPU'})",
+                "After": "network.target",
+            },
+            "Service": {
+                "Type": "simple",
+                "User": server.user,
+                # the driver's devices belong to this group on JetPack
+                **({"SupplementaryGroups": "video"} if gpu else {}),
+                "ExecStart": " \\\n    ".join([systemd_word(first), *pairs, *tuned]),
+                "Restart": server.restart,
+                "RestartSec": server.restart_sec,
+                # where the CUDA driver keeps what it compiles; the home directory is read-only
+                "CacheDirectory": "llama-server",
+                "Environment": "CUDA_CACHE_PATH=/var/cache/llama-server",
+                # the last option wins; where nothing was measured yet there is no file and nothing is added
+                **({"EnvironmentFile": f"-{TUNED}"} if server.tune is not None else {}),
+                **HARDENING,
+            },
+            "Install": {"WantedBy": "multi-user.target"},
+        }
+    )
+
+
+def pollex_unit(polish: Polish) -> str:
+    """pollex.service, valid for systemd 237 (JetPack 4.6)."""
+    has_secrets = polish.api_key is not None or polish.claude_api_key is not None
+    return ini(
+        {
+            "Unit": {
+                "Description": "private text polisher",
+                "After": f"network.target {LLAMA_SERVER_UNIT}",
+                "Wants": LLAMA_SERVER_UNIT,
+            },
+            "Service": {
+                "Type": "simple",
+                **({"DynamicUser": "yes"} if polish.user is None else {"User": polish.user}),
+                "ExecStart": f"{POLLEX} serve --config {SETTINGS}",
+                # read by systemd itself, so that the file can stay root's own
+                **({"EnvironmentFile": SECRETS} if has_secrets else {}),
+                # where Python keeps what it compiles; the bundle itself never changes
+                "CacheDirectory": "pollex",
+                "Environment": "PYTHONPYCACHEPREFIX=/var/cache/pollex",
+                "Restart": "on-failure",
+                "RestartSec": 2,
+                # the service ends what runs first, for which it takes a minute at most
+                "TimeoutStopSec": 70,
+                "MemoryMax": f"{polish.memory_mb}M",
+                "TasksMax": polish.tasks,
+                **POLLEX_HARDENING,
+            },
+            "Install": {"WantedBy": "multi-user.target"},
+        }
+    )
+
+
+def pollex_settings(stack: HostStack, polish: Polish, *, prompt: str) -> dict[str, object]:
+    """The settings of the service, from the same spec that configures llama-server.
+
+    Args:
+        stack: what llama-server is given.
+        polish: what the service is given.
+        prompt: what `prompt_path` is to be, on the host.
+    """
+    return {
+        "host": polish.host,
+        "port": polish.port,
+        "llamacpp_url": local_url(stack.server.host, stack.server.port),
+        "llamacpp_model": stack.model.name,
+        "prompt_path": prompt,
+        "slots": stack.server.slots,
+        **polish.settings,
+    }
+
+
+def pollex_yaml(settings: Mapping[str, object]) -> str:
+    """/etc/pollex/pollex.yaml."""
+    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+
+
+def secrets_env(polish: Polish) -> str | None:
+    """/etc/pollex/secrets.env, or None when nothing is secret.
+
+    The hash of this text is shown (live map, generation), so its first line makes every guess at it cost a scrypt.
+    """
+    secrets = {"POLLEX_API_KEY": polish.api_key, "POLLEX_CLAUDE_API_KEY": polish.claude_api_key}
+    lines = [f"{name}={_quoted(secret.get_secret_value())}\n" for name, secret in secrets.items() if secret is not None]
+    if not lines:
+        return None
+    text = "".join(lines)
+    stretched = hashlib.scrypt(text.encode(), salt=b"pollex secrets.env", n=2**14, r=8, p=1, dklen=16)
+    return f"# {stretched.hex()}\n{text}"
+
+
+def _quoted(value: str) -> str:
+    """A value of systemd's EnvironmentFile= in double quotes."""
+    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'
+
+
+def _lines(words: Sequence[str]) -> list[str]:
+    """Words joined so that an option and its value share a line."""
+    lines: list[str] = []
+    for word in words:
+        quoted = systemd_word(word)
+        if lines and not word.startswith("-") and lines[-1].startswith("-") and " " not in lines[-1]:
+            lines[-1] += f" {quoted}"
+        else:
+            lines.append(quoted)
+    return lines
+
+
+def local_url(host: str, port: int) -> str:
+    """Where programs on the host itself reach what listens at `host`."""
+    wildcard = {"0.0.0.0", "::", "127.0.0.1", "localhost"}  # noqa: S104 - compared, not bound
+    return web_url("localhost" if host in wildcard else host, port)
+
+
+def web_url(name: str, port: int) -> str:
+    """A web address; an IPv6 address in brackets."""
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def page_url(stack: HostStack, polish: Polish) -> str:
+    """Where people reach the page."""
+    everywhere = polish.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    return web_url(stack.host.address if everywhere else polish.host, polish.port)
+
+
+def app_config(stack: HostStack) -> dict[str, str | int]:
+    """What the polish service and the original Go program read, as keys of their YAML file."""
+    return {
+        "port": stack.polish.port if stack.polish is not None else 8090,
+        "llamacpp_url": local_url(stack.server.host, stack.server.port),
+        "llamacpp_model": stack.model.name,
+    }

@@ -1,0 +1,123 @@
+"""The polish service's image: one request for its build, as for llama-server's.
+
+It is named beside llama-server's, with the same version, and dev stacks run it.
+
+    python -m infra.kinds.image.polishimage FILE [--load] [--certificates FILE]
+
+builds it as an image stack's file says, and pushes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from infra import ROOT, review
+from infra.core.derivation import Derivation, sha256
+from infra.core.report import ConfigError
+from infra.kinds import table
+from infra.kinds.image import buildx
+from infra.kinds.image.buildx import FORM, KEY_LABEL, BuildRequest
+from infra.kinds.image.spec import ImageStack
+
+NAME = "polish"
+"""The image's name, beside llama-server's."""
+
+
+def texts(root: Path = ROOT) -> dict[str, str]:
+    """Every file that decides the image's bytes, by its path."""
+    found = [*(root / "image" / "polish").iterdir(), root / "requirements" / "service.txt"]
+    found += [file for file in (root / "service" / "pollex").rglob("*") if "__pycache__" not in file.parts]
+    return {file.relative_to(root).as_posix(): file.read_text() for file in sorted(found) if file.is_file()}
+
+
+def derivation(stack: ImageStack, files: Mapping[str, str]) -> Derivation:
+    """The image as a derivation.
+
+    Debian's Python is not pinned to a package version: a fixed one of it comes with the next build.
+    """
+    return Derivation(
+        "polish-image",
+        {
+            "files": {name: sha256(text) for name, text in files.items()},
+            "base": stack.image.base.rpartition("@")[2],
+            "platforms": list(stack.image.platforms),
+            "version": stack.image.version,
+            "epoch": stack.image.epoch,
+        },
+    )
+
+
+def repository(stack: ImageStack) -> str:
+    """Registry, namespace and name, as they stand before a tag."""
+    return f"{stack.image.registry}/{stack.image.namespace}/{NAME}"
+
+
+def request(stack: ImageStack, made: Derivation) -> BuildRequest:
+    """The build, pushed under the version and as `latest`."""
+    image = stack.image
+    kept = f"type=registry,ref={image.cache}-{NAME}" if image.cache is not None else None
+    return BuildRequest(
+        context="image/polish",
+        dockerfile="image/polish/Dockerfile",
+        contexts={"debian": image.base, "requirements": "requirements", "service": "service"},
+        args={"SOURCE_DATE_EPOCH": str(image.epoch)},
+        platforms=image.platforms,
+        tags=tuple(f"{repository(stack)}:{tag}" for tag in (image.version, "latest")),
+        labels={
+            "org.opencontainers.image.title": NAME,
+            "org.opencontainers.image.description": "A private text polisher in front of llama-server",
+            "org.opencontainers.image.version": image.version,
+            "org.opencontainers.image.licenses": "MIT",
+            KEY_LABEL: made.key,
+        },
+        exports=(f"type=registry,{FORM}",),
+        cache_from=(kept,) if kept is not None else (),
+        cache_to=(f"{kept},mode=max",) if kept is not None else (),
+    )
+
+
+def local(request: BuildRequest, machine: str) -> BuildRequest:
+    """The same for this machine's own engine instead of a registry.
+
+    Args:
+        request: what would be pushed.
+        machine: as `uname -m` says it; macOS says arm64.
+    """
+    own = {"x86_64": "linux/amd64", "aarch64": "linux/arm64", "arm64": "linux/arm64"}[machine]
+    return replace(request, platforms=(own,), exports=("type=docker,rewrite-timestamp=true",), cache_to=())
+
+
+def secrets(certificates: str | None) -> list[str]:
+    """Arguments of buildx that let the build trust a proxy's certificates."""
+    return [] if certificates is None else [f"--secret=id=certificates,src={certificates}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `docker buildx` with the request; its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.kinds.image.polishimage", description="Build the polish service's image"
+    )
+    parser.add_argument("file", type=Path, help="the image stack's file, such as stacks/Pulumi.image.yaml")
+    parser.add_argument("--load", action="store_true", help="give it to this machine's engine instead of pushing it")
+    parser.add_argument("--certificates", metavar="FILE", help="certificates that a proxy here is trusted by")
+    given = parser.parse_args(arguments)
+    try:
+        stack = table.parse(review.values(given.file), file=str(given.file))
+    except ConfigError as error:
+        sys.exit(str(error))
+    if not isinstance(stack, ImageStack):
+        sys.exit(f"{given.file} declares {stack.kind}, not image")
+    asked = request(stack, derivation(stack, texts()))
+    words = buildx.argv(local(asked, platform.machine()) if given.load else asked, builder=stack.image.builder)
+    command = ["docker", "buildx", words[0], *secrets(given.certificates), *words[1:]]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

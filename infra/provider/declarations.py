@@ -1,0 +1,178 @@
+"""The resources of our own provider (infra/provider), as a Pulumi program declares them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NotRequired, TypedDict
+
+import pulumi
+
+TOOLS: Final = "/opt/pollex/bin/pollex-host"
+"""The host side's one command, once its `prepare` has run."""
+
+
+class ConnectionArgs(TypedDict):
+    """How to log in to a host, spelt as the provider reads it."""
+
+    address: pulumi.Input[str]
+    port: NotRequired[pulumi.Input[int]]
+    """22 unless given."""
+    user: NotRequired[pulumi.Input[str]]
+    """root unless given."""
+    hostKey: NotRequired[pulumi.Input[str]]
+    """One public key line, `ssh-ed25519 AAAA…`; without it the login is refused with the key that the host offers."""
+    privateKey: NotRequired[pulumi.Input[str]]
+    """The key's text (secret); without it every key of the agent is tried."""
+    privateKeyPassword: NotRequired[pulumi.Input[str]]
+    agentSocketPath: NotRequired[pulumi.Input[str]]
+    """The agent's socket; SSH_AUTH_SOCK of the engine unless given."""
+    proxy: NotRequired[pulumi.Input[ConnectionArgs]]
+    """The machine in between."""
+
+
+class PortArgs(TypedDict):
+    """A TCP port that must be free."""
+
+    port: pulumi.Input[int]
+    unit: pulumi.Input[str]
+    """The one unit that may hold it."""
+    setting: pulumi.Input[str]
+    """The setting that chooses it, for the error."""
+
+
+class NeedsArgs(TypedDict, total=False):
+    """What the preflight asks of a host; what is left out is not checked."""
+
+    architecture: pulumi.Input[str]
+    """As `uname -m` says it."""
+    diskMb: pulumi.Input[int]
+    """MB free on the file system of /opt; what /opt/pollex already holds counts as free."""
+    memoryMb: pulumi.Input[int]
+    commands: pulumi.Input[Sequence[str]]
+    """Commands that must be there; one that is not named by its path may come with `packages`."""
+    packages: pulumi.Input[Sequence[str]]
+    """apt packages that will be installed."""
+    ports: pulumi.Input[Sequence[PortArgs]]
+    """TCP ports that must be free."""
+    users: pulumi.Input[Mapping[str, str]]
+    """Accounts that must exist, each with the setting that names it."""
+
+
+class Host(pulumi.CustomResource):
+    """A host that passed the preflight; everything that is done to it depends on this.
+
+    Creating and updating check everything that `needs` says and report all problems at once, each with the setting to
+    change; only when there is none is the host marked. Deleting takes the mark away and leaves the host as it is.
+    """
+
+    identity: pulumi.Output[str]
+    """32 hex digits, written at the first success; another one means another host, or one that was set up anew."""
+    facts: pulumi.Output[dict[str, Any]]
+    """`architecture`, `os`, `kernel`, `cores`, `memoryMb`, `machine`, as at the last preflight."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
+        sudo: pulumi.Input[bool],
+        needs: pulumi.Input[NeedsArgs] | Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare a host.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether root's work runs through `sudo -n`; false when the login is root.
+            needs: what the preflight asks.
+            opts: the engine's options.
+        """
+        inputs = {"connection": connection, "sudo": sudo, "needs": needs}
+        super().__init__("pollex:index:Host", name, {**inputs, "identity": None, "facts": None}, opts)
+
+
+class Bundle(pulumi.CustomResource):
+    """Programs in the host's store that are packed where pulumi runs, and sent once."""
+
+    path: pulumi.Output[str]
+    """The store path."""
+    how: pulumi.Output[str]
+    """How it came there: `present`, `substituted`, `restored` or `received`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
+        sudo: pulumi.Input[bool],
+        sheet: pulumi.Input[str],
+        item: pulumi.Input[str],
+        recipe: pulumi.Input[Mapping[str, Any]],
+        identity: pulumi.Input[str],
+        tools: pulumi.Input[str] = TOOLS,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare a bundle.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether the tools run through `sudo -n`.
+            sheet: the bundle, as `pollex-host ensure-bundle` reads it.
+            item: the store path's name, `<key>-<name>`.
+            recipe: what is packed, as `infra.kinds.host.bundle.Recipe.plain` gives it.
+            identity: the `identity` of the Host; another one is asked again.
+            tools: the path of pollex-host.
+            opts: the engine's options.
+        """
+        inputs = {"connection": connection, "sudo": sudo, "sheet": sheet, "item": item, "recipe": recipe}
+        inputs |= {"identity": identity, "tools": tools}
+        super().__init__("pollex:index:Bundle", name, {**inputs, "path": None, "how": None}, opts)
+
+
+class Generation(pulumi.CustomResource):
+    """What is live on a host: activated behind the gate, watched item by item, deactivated at the end.
+
+    A generation that fails its gate fails the update, and the host itself returns to the former one.
+    """
+
+    generation: pulumi.Output[str]
+    """The id of the generation that is live; known once it has passed its gate."""
+    live: pulumi.Output[dict[str, str]]
+    """What is live, item by item (docs/design.md, live map)."""
+    facts: pulumi.Output[dict[str, Any]]
+    """What `pollex-host status` says of the host."""
+    changed: pulumi.Output[list[str]]
+    """The items that the last activation changed."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
+        sudo: pulumi.Input[bool],
+        sheet: pulumi.Input[str],
+        live: pulumi.Input[Mapping[str, str]],
+        identity: pulumi.Input[str],
+        secrets: pulumi.Input[Mapping[str, str]] | None = None,
+        tools: pulumi.Input[str] = TOOLS,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare what is live.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether the tools run through `sudo -n`.
+            sheet: the generation, as `pollex-host activate` reads it.
+            live: item by item, what the host looks like when the generation is in force.
+            identity: the `identity` of the Host; another one is activated again.
+            secrets: sections of the sheet that only the host may see, by name.
+            tools: the path of pollex-host.
+            opts: the engine's options.
+        """
+        inputs = {"connection": connection, "sudo": sudo, "sheet": sheet, "live": live}
+        inputs |= {"identity": identity, "tools": tools} | ({} if secrets is None else {"secrets": secrets})
+        outputs = {"generation": None, "facts": None, "changed": None}
+        super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)
