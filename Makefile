@@ -130,6 +130,7 @@ screenshots: $(V)/.ready ## take the README's picture of the page anew, with the
 .PHONY: docs
 docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m infra.reference
+	@$(V)/python -m infra.kinds.host.reference
 	@$(V)/python -m pollex.clidoc > docs/reference/cli.md
 	@$(V)/python -m pollex.reference > docs/reference/service.md
 
