@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from infra import proof
+from infra.core.derivation import Derivation
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.manifest import (
     Build,
@@ -31,7 +32,6 @@ from infra.hosttools.pollex_host.manifest import (
     Source,
     Unit,
 )
-from infra.core.derivation import Derivation
 from sandbox.board import Board
 from tests.host import stand_in
 from tests.host.conftest import KEY, Host
@@ -198,7 +198,7 @@ def test_a_path_that_writes_something_else_never_wins(live: Host) -> None:
 
 def test_what_computes_wrongly_never_wins(live: Host) -> None:
     """If this fails, a program that garbles texts goes on serving, and a table says how fast."""
-    known = {name.removeprefix("proof/"): text for name, text in proof.sections().items()}
+    known = proof.texts()
     judged = program(KEY, "llama-server", Proof(**known))
     write({live.root / f"drv/{PROGRAM}/manifest.json": manifest.text(judged)})
     done = live.run("tune")
@@ -288,6 +288,23 @@ def test_nothing_live(host: Host) -> None:
     assert done.returncode == 1
     assert "nothing is live" in done.stderr
     assert not Path(host.root / "facts").exists()
+
+
+def test_a_generation_of_an_earlier_release_is_not_guessed_at(live: Host) -> None:
+    """If this fails, a board that was just upgraded is measured with options that its unit does not have."""
+    folder = live.root / "generations/former"
+    write(
+        {
+            folder / "env": "kind=generation\nid=former\n",
+            folder / "units/llama-server.service": "[Service]\nExecStart=/usr/local/bin/llama-server -t 3\n",
+            folder / "needs": f"llama-server.service\t/opt/pollex/store/{PROGRAM}\n",
+        }
+    )
+    (live.root / "current").unlink()
+    (live.root / "current").symlink_to("generations/former")
+    done = live.run("tune")
+    assert done.returncode == 1
+    assert "made live by an earlier release; in that case run the deployment once more" in done.stderr
 
 
 # On a board: what the pause does to the service.
