@@ -14,6 +14,10 @@ NEW = ".pollex-new"
 """What a file is called while it is written; beside its place, so that a rename puts it there."""
 
 
+_BUFFER = memoryview(bytearray(1 << 18))
+"""One for all files that are hashed: a bundle has hundreds of small ones, and a new buffer costs more than a hash."""
+
+
 def read(path: str) -> str | None:
     """The text of a file, or None where there is none that can be read."""
     try:
@@ -78,9 +82,8 @@ def sha256(path: str) -> str:
 
     digest = new()
     with open(path, "rb", buffering=0) as file:
-        buffer = memoryview(bytearray(1 << 20))
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
+        while count := file.readinto(_BUFFER):
+            digest.update(_BUFFER[:count])
     return digest.hexdigest()
 
 
