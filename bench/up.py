@@ -30,7 +30,6 @@ from typing import Any
 from bench import record
 from bench.packets import Watch
 from infra import ROOT, review
-from infra.core import sheet
 from infra.core.derivation import sha256
 from infra.kinds import table
 from infra.kinds.host import plan
@@ -77,9 +76,8 @@ class Steps:
         made = plan.load(stack)
         if made.bundle is None:
             raise SystemExit("error: the sandbox's stack declares no polish service")
-        sections = sheet.parse(made.generation.sheet)
+        units = made.generation.manifest.units
         url = deployed.values["pollex:model"]["url"].rpartition("/")[0]
-        rows = [line.split("\t") for line in sections["files"].splitlines()]
         programs = {made.build.item: "bin/llama-server", made.bundle.item: "bin/pollex"}
         values = {
             "packages": list(packages(stack)),
@@ -90,11 +88,11 @@ class Steps:
                 "sha256": stack.model.sha256,
                 "path": f"{STORE}/{made.model.item}/{Path(stack.model.path).name}",
             },
-            "links": dict(line.split("\t") for line in sections["links"].splitlines()),
+            "links": {link.path: link.target for unit in units for link in unit.links},
             "files": [
-                {"path": path, "mode": mode, "text": sections[f"content/{name}"]} for _, path, mode, name, _ in rows
+                {"path": file.path, "mode": file.mode, "text": file.text} for unit in units for file in unit.files
             ],
-            "units": {name.removeprefix("units/"): sections[name] for name in sections if name.startswith("units/")},
+            "units": {unit.name: unit.text for unit in units},
         }
         return cls(values=values, items=tuple(programs))
 

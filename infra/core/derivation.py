@@ -23,6 +23,12 @@ def sha256(text: str | bytes) -> str:
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
 
 
+def significant(script: str) -> str:
+    """A script, Dockerfile or list without its comments and blank lines, which decide nothing that is made by it."""
+    lines = (line for line in script.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+    return "".join(f"{line}\n" for line in lines)
+
+
 @dataclass(frozen=True, slots=True)
 class Derivation:
     """A frozen record of everything that decides an artefact's bytes."""

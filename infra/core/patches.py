@@ -45,6 +45,12 @@ class Patch:
     applies_to: tuple[str, ...]
     """Tags of the source that it was made for, e.g. `b5050`."""
 
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of the diff alone: the header is for people, and decides no byte of what is built."""
+        _, end, diff = self.text.partition(f"\n{_END_OF_HEADER}\n")
+        return sha256(diff if end else self.text)
+
 
 def load(series: str, root: Path = FOLDER, *, tag: str | None = None) -> tuple[Patch, ...]:
     """The patches that `root/<series>.series` lists, in order.

@@ -69,16 +69,11 @@ PROFILES = {
     ),
 }
 
-HOST_COMMANDS = (
-    *("awk", "cmp", "curl", "find", "flock", "git", "gzip", "iconv", "journalctl"),
-    *("patch", "sed", "sha256sum", "sort", "systemctl", "tar"),
-)
-"""What pollex-host itself calls beyond POSIX."""
+HOST_COMMANDS = ("curl", "git", "gzip", "journalctl", "patch", "sed", "systemctl", "tar")
+"""What pollex-host itself calls beyond coreutils."""
 
 RUNTIME_PACKAGES = ("libgomp1", "libstdc++6")
 """apt packages that a built llama-server needs; a build that came from a substituter brings no compiler with them."""
 
-HOST_PACKAGES = (
-    *("ca-certificates", "curl", "diffutils", "findutils", "git", "gzip", "libc-bin", "patch", "tar", "util-linux"),
-)
+HOST_PACKAGES = ("ca-certificates", "curl", "git", "gzip", "patch", "sed", "tar")
 """apt packages that bring those commands."""

@@ -2,7 +2,7 @@
 
 `model.txt` (GGUF, gzip, Base64) is a Llama of one layer with random weights, stored in each type that the models of
 the boards use. `logprobs.txt` has its answers, computed here in double precision and by nothing of llama.cpp, so that
-an error that every build makes shows too. Both travel in the sheet of a build; `infra/hosttools/proof.sh` compares.
+an error that every build makes shows too. Both travel in the manifest of a build, and the host compares.
 
     python -m infra.proof     writes the files anew
 """
@@ -37,14 +37,14 @@ FILES = ("model", "logprobs", "request")
 
 
 @cache
-def sections() -> dict[str, str]:
-    """The sections of a build sheet that prove a build, by name."""
-    return {f"proof/{name}": (FOLDER / f"{name}.txt").read_text() for name in FILES}
+def texts() -> dict[str, str]:
+    """What proves a build, by the names of `manifest.Proof`'s fields."""
+    return {name: (FOLDER / f"{name}.txt").read_text() for name in FILES}
 
 
 def identity() -> str:
     """The SHA-256 of what is proved; part of the key, since a path in the store has passed it."""
-    return sha256(canonical(dict(sections())))
+    return sha256(canonical({f"proof/{name}": text for name, text in texts().items()}))
 
 
 def write(folder: Path = FOLDER) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from infra.core.derivation import ROOT
+from infra.hosttools.pollex_host.errors import Exit
 from infra.kinds.host.bundle import Recipe
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
@@ -17,8 +18,6 @@ from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import command, report
 from infra.provider.values import changed
 
-_NOWHERE: Final = 10
-"""Exit status of `ensure-bundle` when neither the host nor a substituter has it (docs/design.md)."""
 _MISSING: Final = "missing"
 _DECIDES: Final = ("item", "identity", "tools")
 
@@ -26,8 +25,8 @@ _DECIDES: Final = ("item", "identity", "tools")
 class Bundle:
     """A bundle in the host's store.
 
-    Inputs `connection`, `sudo`, `sheet`, `item`, `recipe`, `tools`, `identity`; outputs `path` and `how`. `item` as an
-    input is the store path's name; reading replaces it when the host can no longer make that path again.
+    Inputs `connection`, `sudo`, `manifest`, `item`, `recipe`, `tools`, `identity`; outputs `path` and `how`. `item` as
+    an input is the store path's name; reading replaces it when the host can no longer make that path again.
     """
 
     def __init__(self, hosts: Hosts) -> None:
@@ -46,8 +45,8 @@ class Bundle:
         """Ask the host, then pack and send; the archive stays there, to mend a damaged store path from."""
         to = Connection.parse(inputs["connection"])
         async with self._hosts.connect(to) as host:
-            ended = await host.run(command(inputs, "ensure-bundle"), stdin=inputs["sheet"])
-            if ended.status == _NOWHERE:
+            ended = await host.run(command(inputs, "ensure-bundle"), stdin=inputs["manifest"])
+            if ended.status == Exit.NOWHERE:
                 loop = asyncio.get_running_loop()
                 archive = await asyncio.to_thread(_pack, inputs, lambda line: loop.call_soon_threadsafe(log, line))
                 log(f"sending {len(archive) / 1e6:.1f} MB to {to}")

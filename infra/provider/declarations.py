@@ -52,6 +52,8 @@ class NeedsArgs(TypedDict, total=False):
     """Commands that must be there; one that is not named by its path may come with `packages`."""
     packages: pulumi.Input[Sequence[str]]
     """apt packages that will be installed."""
+    bringsPython: pulumi.Input[bool]
+    """Whether an interpreter for the tools is brought along where the host's own does not do; true unless given."""
     ports: pulumi.Input[Sequence[PortArgs]]
     """TCP ports that must be free."""
     users: pulumi.Input[Mapping[str, str]]
@@ -92,6 +94,40 @@ class Host(pulumi.CustomResource):
         super().__init__("pollex:index:Host", name, {**inputs, "identity": None, "facts": None}, opts)
 
 
+class Tools(pulumi.CustomResource):
+    """The host's tools: delivered where they are others, or missing; with the Debian packages that they need."""
+
+    hash: pulumi.Output[str]
+    """Names the tools that are in force."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
+        sudo: pulumi.Input[bool],
+        hash: pulumi.Input[str],  # noqa: A002 - the input's name
+        packages: pulumi.Input[Sequence[str]],
+        identity: pulumi.Input[str],
+        python: pulumi.Input[Mapping[str, Any]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the tools.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether they are installed through `sudo -n`.
+            hash: what `infra.hosttools.pollex_host.tools.tools_hash` says of infra/hosttools.
+            packages: Debian packages that must be there.
+            identity: the `identity` of the Host; another one gets them again.
+            python: `sha256` and `urls` of a standalone CPython, for a host whose own is missing or too old.
+            opts: the engine's options.
+        """
+        inputs = {"connection": connection, "sudo": sudo, "hash": hash, "packages": packages, "identity": identity}
+        super().__init__("pollex:index:Tools", name, inputs | ({} if python is None else {"python": python}), opts)
+
+
 class Bundle(pulumi.CustomResource):
     """Programs in the host's store that are packed where pulumi runs, and sent once."""
 
@@ -106,7 +142,7 @@ class Bundle(pulumi.CustomResource):
         *,
         connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
         sudo: pulumi.Input[bool],
-        sheet: pulumi.Input[str],
+        manifest: pulumi.Input[str],
         item: pulumi.Input[str],
         recipe: pulumi.Input[Mapping[str, Any]],
         identity: pulumi.Input[str],
@@ -119,14 +155,14 @@ class Bundle(pulumi.CustomResource):
             name: the resource's name.
             connection: how to log in.
             sudo: whether the tools run through `sudo -n`.
-            sheet: the bundle, as `pollex-host ensure-bundle` reads it.
+            manifest: the bundle, as `pollex-host ensure-bundle` reads it.
             item: the store path's name, `<key>-<name>`.
             recipe: what is packed, as `infra.kinds.host.bundle.Recipe.plain` gives it.
             identity: the `identity` of the Host; another one is asked again.
             tools: the path of pollex-host.
             opts: the engine's options.
         """
-        inputs = {"connection": connection, "sudo": sudo, "sheet": sheet, "item": item, "recipe": recipe}
+        inputs = {"connection": connection, "sudo": sudo, "manifest": manifest, "item": item, "recipe": recipe}
         inputs |= {"identity": identity, "tools": tools}
         super().__init__("pollex:index:Bundle", name, {**inputs, "path": None, "how": None}, opts)
 
@@ -152,7 +188,7 @@ class Generation(pulumi.CustomResource):
         *,
         connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
         sudo: pulumi.Input[bool],
-        sheet: pulumi.Input[str],
+        manifest: pulumi.Input[str],
         live: pulumi.Input[Mapping[str, str]],
         identity: pulumi.Input[str],
         secrets: pulumi.Input[Mapping[str, str]] | None = None,
@@ -165,14 +201,14 @@ class Generation(pulumi.CustomResource):
             name: the resource's name.
             connection: how to log in.
             sudo: whether the tools run through `sudo -n`.
-            sheet: the generation, as `pollex-host activate` reads it.
+            manifest: the generation, as `pollex-host activate` reads it.
             live: item by item, what the host looks like when the generation is in force.
             identity: the `identity` of the Host; another one is activated again.
-            secrets: sections of the sheet that only the host may see, by name.
+            secrets: texts of files that only the host may see, by their paths.
             tools: the path of pollex-host.
             opts: the engine's options.
         """
-        inputs = {"connection": connection, "sudo": sudo, "sheet": sheet, "live": live}
+        inputs = {"connection": connection, "sudo": sudo, "manifest": manifest, "live": live}
         inputs |= {"identity": identity, "tools": tools} | ({} if secrets is None else {"secrets": secrets})
         outputs = {"generation": None, "facts": None, "changed": None}
         super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from infra.core import sheet
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
@@ -21,7 +21,7 @@ _ABSENT: Final = "absent"
 class Generation:
     """Units, links and store paths that are live together.
 
-    Inputs `connection`, `sudo`, `sheet`, `secrets`, `live`, `tools`, `identity`; outputs `generation`, `live`,
+    Inputs `connection`, `sudo`, `manifest`, `secrets`, `live`, `tools`, `identity`; outputs `generation`, `live`,
     `facts` and `changed`. `live` as an input is what should be live; reading replaces it with what is, so that the
     engine shows the difference by name and the next update mends it.
     """
@@ -79,9 +79,10 @@ class Generation:
 
 
 def _whole(inputs: Properties) -> str:
-    """The sheet with what only the host may see."""
-    text: str = inputs["sheet"]
-    return text + "".join(sheet.section(name, text) for name, text in inputs.get("secrets", {}).items())
+    """The manifest with what only the host may see."""
+    given: str = inputs["manifest"]
+    secrets = inputs.get("secrets", {})
+    return json.dumps({**json.loads(given), "secrets": secrets}) if secrets else given
 
 
 def _observed(items: Mapping[str, str], answer: Mapping[str, Any]) -> dict[str, str]:

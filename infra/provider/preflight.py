@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from infra.core import sheet
 from infra.provider.problems import HostError, Problem
 
 _SCRIPT: Final = Path(__file__).with_name("preflight.sh")
@@ -36,6 +36,8 @@ class Needs:
     packages: tuple[str, ...] = ()
     """apt packages that will be installed; while some are not, a command may be missing where there is apt-get."""
     ports: tuple[Port, ...] = ()
+    brings_python: bool = True
+    """Whether an interpreter for the tools is brought along where the host's own is missing or too old."""
     users: Mapping[str, str] = field(default_factory=dict)
     """Accounts that must exist, each with the setting that names it."""
     sudo: bool = True
@@ -51,6 +53,7 @@ class Needs:
             commands=tuple(inputs.get("commands", ())),
             packages=tuple(inputs.get("packages", ())),
             ports=tuple(Port(int(port["port"]), port["unit"], port["setting"]) for port in inputs.get("ports", ())),
+            brings_python=inputs.get("bringsPython", True),
             users=inputs.get("users", {}),
             sudo=sudo,
         )
@@ -62,16 +65,15 @@ Facts = Mapping[str, Sequence[str]]
 
 def script(needs: Needs) -> str:
     """What `sh -s` on the host is fed: the questions, then preflight.sh."""
-    questions = sheet.env(
-        {
-            "sudo": "yes" if needs.sudo else "",
-            "commands": needs.commands,
-            "packages": needs.packages,
-            "ports": [str(port.number) for port in needs.ports],
-            "users": list(needs.users),
-        }
-    )
-    return questions + _SCRIPT.read_text()
+    questions = {
+        "sudo": "yes" if needs.sudo else "",
+        "commands": "\n".join(needs.commands),
+        "packages": "\n".join(needs.packages),
+        "ports": "\n".join(str(port.number) for port in needs.ports),
+        "users": "\n".join(needs.users),
+    }
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in questions.items()]
+    return "".join(lines) + _SCRIPT.read_text()
 
 
 def parse(output: str) -> Facts:
@@ -107,6 +109,7 @@ def judge(facts: Facts, needs: Needs) -> list[Problem]:
         *_machine(facts, needs),
         *_rights(facts, needs),
         *_software(facts, needs),
+        *_python(facts, needs),
         *_ports(facts, needs),
     ]
 
@@ -163,6 +166,23 @@ def _software(facts: Facts, needs: Needs) -> Iterator[Problem]:
             remedy = "the host has no apt-get, so install them by hand"
         yield Problem(
             "pollex:build.packages", f"the host lacks commands that the build needs: {', '.join(missing)}; {remedy}"
+        )
+
+
+OLDEST_PYTHON: Final = (3, 9)
+"""What pollex-host runs on."""
+
+
+def _python(facts: Facts, needs: Needs) -> Iterator[Problem]:
+    version = first(facts, "python")
+    new_enough = version and tuple(int(part) for part in version.split(".")) >= OLDEST_PYTHON
+    comes = needs.brings_python or (not version and first(facts, "apt"))
+    if not new_enough and not comes:
+        has = f"its python3 is {version}" if version else "it has none"
+        yield Problem(
+            "pollex:polish.python.url",
+            f"the tools on the host need Python 3.9 or newer, and {has}: declare one to be brought along "
+            "(url and sha256), or install one",
         )
 
 

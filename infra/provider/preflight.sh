@@ -70,6 +70,7 @@ else
     fact sudo missing
 fi
 command -v apt-get >/dev/null && fact apt yes
+fact python "$(python3 -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
 
 for name in $commands; do
     command -v "$name" >/dev/null || fact missing "$name"

@@ -6,25 +6,15 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
+from infra.hosttools.pollex_host.errors import Exit
 from infra.provider.problems import HostError
 from infra.provider.server import Properties
 
 if TYPE_CHECKING:
     from infra.provider.ssh import Completed
 
-_MEANING: Final = {
-    1: "failed",
-    2: "the tools on the host do not know this command",
-    3: "the source or the model has other bytes than its identity says",
-    4: "a patch does not apply",
-    5: "the build failed",
-    6: "no space left",
-    7: "unhealthy, so the host returned to what was live before",
-    8: "no mirror could be reached",
-    9: "another activation is running on the host",
-    10: "a bundle is neither on the host nor at a substituter",
-}
-"""Exit statuses of pollex-host (docs/design.md)."""
+MEANING: Final[dict[int, str]] = {int(status): status.meaning for status in Exit}
+"""Exit statuses of pollex-host, in words."""
 NO_TOOLS: Final = 127
 """Exit status of `command` where the tools are not on the host."""
 
@@ -45,7 +35,7 @@ def report(what: str, ended: Completed) -> dict[str, Any]:
     if ended.status == NO_TOOLS:
         raise HostError(f"{what}: the tools are not there; `pulumi up --refresh` installs them again")
     if ended.status:
-        meaning = _MEANING.get(ended.status, "failed")
+        meaning = MEANING.get(ended.status, Exit.FAILED.meaning)
         raise HostError("\n  ".join([f"{what}: {meaning} (exit status {ended.status})", *ended.tail]))
     line = ended.stdout.rpartition("\n")[2]
     try:

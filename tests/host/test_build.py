@@ -142,7 +142,12 @@ def test_a_stopped_build_goes_on_where_it_was(host: Host, project: Project) -> N
         ("== phase compile\n[0/121]\n", 121, 3, " 0% (0/121)"),
         ("[120/121] a\n== phase compile\n[0/40]\n", 121, 3, " 66% (81/121)"),
         ("[9/9] old\n== phase compile\n[51/121] Building x\n", 121, 2520, " 42% (51/121), about 58 min left"),
-        ("== phase compile\n[120/121] a\n== phase compile\n[1/40] b\n[10/40] c\n", 121, 60, " 75% (91/121), about 3 min left"),
+        (
+            "== phase compile\n[120/121] a\n== phase compile\n[1/40] b\n[10/40] c\n",
+            121,
+            60,
+            " 75% (91/121), about 3 min left",
+        ),
         ("== phase compile\n[ 40%] a\n[ 60%] b\n", 0, 100, " 60%, about 3 min left"),
     ],
 )

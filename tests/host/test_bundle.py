@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.hosttools.pollex_host import manifest
 from infra.core.derivation import Derivation
+from infra.hosttools.pollex_host import manifest
 from sandbox.mirror import Mirror
 from tests.host.conftest import Host
 from tests.host.test_files import equipped

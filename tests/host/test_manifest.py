@@ -65,7 +65,12 @@ def test_what_is_written_is_read(made: Build, model_name: str, text: str) -> Non
         links=(Link("/usr/local/bin/it's", "/opt/pollex/$x"),),
         gate=Gate("http://127.0.0.1/health", None, 5),
     )
-    whole = [made, model, Quantised("2" * 32, "model", "q", ("--x",), "Q4_0", model, made), Generation("g", (unit,))]
+    whole: list[manifest.Manifest] = [
+        made,
+        model,
+        Quantised("2" * 32, "model", "q", ("--x",), "Q4_0", model, made),
+        Generation("g", (unit,)),
+    ]
     for each in whole:
         assert manifest.parse(manifest.text(each)) == each
         assert manifest.parse(manifest.text(each, indent=2), each.kind) == each

@@ -99,7 +99,7 @@ def test_a_host_without_a_python_says_what_to_declare(copied: Host, tmp_path: Pa
     """A Nano, whose own Python is 3.6, would fail with a trace of syntax errors."""
     without_python(copied, tmp_path, version=version)
     done = copied.run("prepare")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (11, "")
     assert "these tools need Python 3.9 or newer, and this host has none: declare one" in done.stderr
     assert "pollex:polish.python.url" in done.stderr
 

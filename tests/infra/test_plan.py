@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +15,17 @@ from typing import Any
 import pytest
 
 from infra import ROOT, review
-from infra.core import patches, sheet
-from infra.core.derivation import Derivation
+from infra.core import patches
+from infra.core.derivation import Derivation, sha256
 from infra.core.profiles import PROFILES
 from infra.core.report import ConfigError
+from infra.hosttools.pollex_host import manifest
 from infra.kinds import table
 from infra.kinds.host import plan
 from infra.kinds.host.spec import HostStack
 
 Golden = Callable[[str, str], None]
-SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
+SCRIPT = "the text of the build recipe; fixed here, so that its edits do not change these files\n"
 
 BUNDLE = Derivation("polish", {"fixed here": "so that edits of the service do not change these files"})
 
@@ -52,12 +57,14 @@ def test_generated_files(host_name: str, host_stack: HostStack, golden: Golden) 
         golden(f"{host_name}/{name}", text)
 
 
-def test_sheets(host_name: str, host_stack: HostStack, golden: Golden) -> None:
+def test_manifests(host_name: str, host_stack: HostStack, golden: Golden) -> None:
     """If this fails, the host is asked for something else than what was reviewed."""
     all_made = made(host_stack)
-    golden(f"{host_name}/build.env", sheet.parse(all_made.build_sheet)["env"])
-    golden(f"{host_name}/model.sheet", all_made.model_sheet)
-    golden(f"{host_name}/generation.sheet", all_made.generation.sheet)
+    # texts that have files of their own
+    build = {**manifest.plain(all_made.build_manifest), "patches": "…", "proof": "…"}
+    golden(f"{host_name}/build.json", pretty(build))
+    golden(f"{host_name}/model.json", manifest.text(all_made.model_manifest, indent=2))
+    golden(f"{host_name}/generation.json", manifest.text(all_made.generation.manifest, indent=2))
 
 
 def test_derivations(host_name: str, host_stack: HostStack, golden: Golden) -> None:
@@ -70,10 +77,10 @@ def test_derivations(host_name: str, host_stack: HostStack, golden: Golden) -> N
 
 def test_series_travels_whole(host_stack: HostStack) -> None:
     """If this fails, the board builds without one of the patches."""
-    sections = sheet.parse(made(host_stack).build_sheet)
-    names = sections["series"].splitlines()
     loaded = patches.load(PROFILES[host_stack.build.profile].series, tag=host_stack.source.tag)
-    assert [sections[f"patches/{name}"] for name in names] == [patch.text for patch in loaded]
+    assert [(patch.name, patch.text) for patch in made(host_stack).build_manifest.patches] == [
+        (patch.name, patch.text) for patch in loaded
+    ]
 
 
 def set_at(values: dict[str, Any], path: str, value: object) -> dict[str, Any]:
@@ -92,7 +99,7 @@ REBUILDS = {
 KEEPS = {
     "source.mirrors": ["git https://example.org/llama.cpp"],
     "build.jobs": 1,
-    "build.packages": ["gcc-8"],
+    "build.packages": ["gcc-8", "g++-8", "cmake"],
     "server.port": 8081,
     "host.address": "192.168.1.7",
     "model.sha256": "2" * 64,
@@ -103,18 +110,97 @@ KEEPS = {
 def test_what_costs_a_rebuild(values: dict[str, Any], path: str) -> None:
     """If this fails, a harmless change costs an hour of compiling, or a real one is served by an old binary."""
     changed = set_at(values, path, (REBUILDS | KEEPS)[path])
-    patch = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
+    patch = a_patch("x")
     keys = [plan.build_derivation(host(one), [patch], SCRIPT).key for one in (values, changed)]
     assert (keys[0] != keys[1]) == (path in REBUILDS)
 
 
-def test_patches_and_script_cost_a_rebuild(values: dict[str, Any]) -> None:
-    """If this fails, a changed patch or build script is served by an old binary."""
+def test_another_compiler_costs_a_rebuild(values: dict[str, Any]) -> None:
+    """If this fails, a program that another compiler made goes on serving under the name of the one that was asked."""
+    other = set_at(values, "build.packages", ["gcc-9", "g++-9", "make"])
+    assert plan.build_derivation(host(other), [], SCRIPT).key != plan.build_derivation(host(values), [], SCRIPT).key
+
+
+def a_patch(diff: str, *, name: str = "0001-x.patch", header: str = "Description: x") -> patches.Patch:
+    """A patch with that diff."""
+    text = f"{header}\n---\n{diff}\n"
+    return patches.Patch(name=name, sha256=sha256(text), text=text, description="", applies_to=("b5050",))
+
+
+def test_patches_and_recipe_cost_a_rebuild(values: dict[str, Any]) -> None:
+    """If this fails, a changed patch or recipe is served by an old binary."""
     stack = host(values)
-    first = patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))
-    second = patches.Patch(name="0002-y.patch", sha256="4" * 64, text="", description="", applies_to=("b5050",))
+    first, second = a_patch("1"), a_patch("2", name="0002-y.patch")
     variants = [([first, second], SCRIPT), ([second, first], SCRIPT), ([first], SCRIPT), ([first, second], "other")]
-    assert len({plan.build_derivation(stack, series, script).key for series, script in variants}) == len(variants)
+    assert len({plan.build_derivation(stack, series, recipe).key for series, recipe in variants}) == len(variants)
+
+
+def test_what_is_said_about_a_build_costs_none(values: dict[str, Any]) -> None:
+    """If this fails, a comment in the recipe, or a word in a patch's header, costs an hour of compiling."""
+    stack = host(values)
+    recipe = "# why\nconfigure() {\n    cmake .\n}\n"
+    key = plan.build_derivation(stack, [a_patch("1")], recipe).key
+    commented = "# why, in other words\n\nconfigure() {\n    # and how\n    cmake .\n}\n"
+    described = a_patch("1", name="0007-z.patch", header="Description: other words\nForwarded: yes")
+    assert plan.build_derivation(stack, [described], commented).key == key
+
+
+DECIDES_NOTHING = {
+    "infra/hosttools/recipe.sh": "\n# a comment\n",
+    "infra/hosttools/same-paths.cmake": "\n# a comment\n",
+    "infra/hosttools/pollex_host/build.py": "\n# a comment\n",
+    "infra/hosttools/pollex-host": "\n# a comment\n",
+    "infra/kinds/host/units.py": "\n# a comment\n",
+    "docs/design.md": "\nA line.\n",
+    "patches/README.md": "\nA line.\n",
+    "service/pollex/reference.py": "\n# a comment\n",
+}
+
+
+def test_what_decides_no_byte_of_a_build_is_not_in_its_key(tmp_path: Path) -> None:
+    """If this fails, an edit of a document, or of the tools' own words, compiles for an hour on every board."""
+    tree = tmp_path / "tree"
+    ignored = shutil.ignore_patterns("__pycache__", ".*")
+    for folder in ("infra", "service", "stacks", "patches", "docs", "requirements"):
+        shutil.copytree(ROOT / folder, tree / folder, ignore=ignored)
+    before = rendered_keys(tree)
+    for name, text in DECIDES_NOTHING.items():
+        with (tree / name).open("a") as file:
+            file.write(text)
+    after = rendered_keys(tree)
+    assert {name: after[name] for name in ("llama-server", "model")} == {
+        name: before[name] for name in ("llama-server", "model")
+    }
+    with (tree / "infra/hosttools/recipe.sh").open("a") as file:
+        file.write("true\n")
+    assert rendered_keys(tree)["llama-server"] != before["llama-server"]
+
+
+def rendered_keys(tree: Path) -> dict[str, str]:
+    """The keys of the sandbox's stack, by that tree's own code."""
+    script = "import json, sys; from infra import review; from pathlib import Path; "
+    script += "print(review.render(Path('stacks/Pulumi.sandbox.yaml'))['keys.json'])"
+    environment = {**os.environ, "PYTHONPATH": f"{tree}:{tree}/service", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tree, env=environment, capture_output=True, text=True, check=True
+    )
+    keys: dict[str, str] = json.loads(done.stdout)
+    return keys
+
+
+FORMER = {"jetson": "0776c269ad609d1a0e1e4f76a79a29a3", "sandbox": "39e99a41a8352cf9d7358c603b12cd5f"}
+"""Keys of llama-server as the last revision whose tools were shell gave them."""
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_a_former_key_is_known(name: str) -> None:
+    """If this fails, every board that was set up by the former tools compiles for an hour to get what it has."""
+    stack = host_stacks()[name]
+    fixed = [patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))]
+    assert plan.former_key(stack, fixed, plan.SERVER) == FORMER[name]
+    assert made(stack).build_manifest.former_keys == (
+        plan.former_key(stack, patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag), plan.SERVER),
+    )
 
 
 SERVER_ONLY = {"server.context": 4096, "server.extraArgs": ["-fa"], "server.readySeconds": 60}
@@ -128,17 +214,17 @@ def test_a_server_setting_changes_the_generation_alone(values: dict[str, Any], p
     assert before.generation.id != after.generation.id
 
 
-def test_live_map_matches_the_sheet(host_stack: HostStack) -> None:
-    """If this fails, `refresh` reports drift on a board that is as declared."""
+def test_the_live_map_names_everything(host_stack: HostStack) -> None:
+    """If this fails, `refresh` overlooks a part of what is live."""
     all_made = made(host_stack)
-    sections = sheet.parse(all_made.generation.sheet)
-    links = dict(line.split("\t") for line in sections["links"].splitlines())
-    assert {f"link {path}": target for path, target in links.items()}.items() <= all_made.generation.live.items()
-    stores = {line.split("\t")[1].rpartition("/")[2] for line in sections["needs"].splitlines()}
-    assert {f"store {item}" for item in stores} == {
-        name for name in all_made.generation.live if name.startswith("store ")
-    }
-    assert re.fullmatch("[0-9a-f]{32}", all_made.generation.live["generation"])
+    live = all_made.generation.live
+    units = all_made.generation.manifest.units
+    named = {f"unit {unit.name}" for unit in units} | {f"service {unit.name}" for unit in units}
+    named |= {f"link {link.path}" for unit in units for link in unit.links}
+    named |= {f"file {file.path}" for unit in units for file in unit.files}
+    named |= {f"store {made.item}" for made in (all_made.build, all_made.model, all_made.bundle) if made is not None}
+    assert set(live) == {"generation", *named}
+    assert re.fullmatch("[0-9a-f]{32}", live["generation"])
 
 
 POLISH_ONLY = {"polish.settings": {"rate_limit": 60}, "polish.memoryMb": 300, "polish.port": 8091, "polish.apiKey": "k"}
@@ -159,14 +245,16 @@ def test_without_the_service_nothing_of_it_is_left(values: dict[str, Any]) -> No
     del values["polish"]
     all_made = made(host(values))
     assert list(all_made.files) == ["llama-server.service"]
-    assert "pollex.service" not in all_made.generation.sheet
+    assert [unit.name for unit in all_made.generation.manifest.units] == ["llama-server.service"]
 
 
 def test_secrets_travel_apart(values: dict[str, Any]) -> None:
-    """If this fails, an API key stands in a sheet that reviews and states show."""
+    """If this fails, an API key stands in a manifest that reviews and states show."""
     values["polish"] |= {"apiKey": "correct horse", "claudeApiKey": "battery staple"}
     all_made = made(host(values))
-    shown = json.dumps([all_made.generation.sheet, all_made.generation.live, all_made.files, all_made.app_config])
+    shown = json.dumps(
+        [manifest.text(all_made.generation.manifest), all_made.generation.live, all_made.files, all_made.app_config]
+    )
     assert "horse" not in shown
     assert "staple" not in shown
     (text,) = all_made.generation.secrets.values()

@@ -34,4 +34,4 @@ def test_every_type_that_a_board_computes_with_is_in_it() -> None:
 
 def test_it_is_small() -> None:
     """If this fails, every state and every plan carries a model of some size around."""
-    assert sum(len(text) for text in proof.sections().values()) < 50_000
+    assert sum(len(text) for text in proof.texts().values()) < 50_000

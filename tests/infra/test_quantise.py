@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from infra import ROOT
-from infra.core import patches, sheet
+from infra.core import patches
 from infra.core.profiles import PROFILES
 from infra.core.report import ConfigError
+from infra.hosttools.pollex_host import manifest
+from infra.hosttools.pollex_host.manifest import Quantised
 from infra.kinds import table
 from infra.kinds.host import plan
 from infra.kinds.host.spec import HostStack
@@ -22,7 +25,7 @@ FOLDER = ROOT / "stacks"
 ONE_LINE = {"type": "Q4_0", "requantise": True}
 """As it stands, commented, in the stack files."""
 
-SCRIPT = "the text of infra/host/build.sh; fixed here, so that its edits do not change these files\n"
+SCRIPT = "the text of the build recipe; fixed here, so that its edits do not change these files\n"
 
 
 def made(values: dict[str, Any], **model: Any) -> plan.Plan:
@@ -38,10 +41,9 @@ def made(values: dict[str, Any], **model: Any) -> plan.Plan:
 def test_what_the_host_is_told(stack: str, golden: Golden) -> None:
     """If this fails, a board quantises something else, or otherwise, than what was reviewed."""
     with_it = made(values_of(stack), quantise=ONE_LINE)
-    sections = sheet.parse(with_it.model_sheet)
-    golden(f"{stack}/env", sections["env"])
-    golden(f"{stack}/source/env", sections["source/env"])
-    golden(f"{stack}/tool/env", sections["tool/env"])
+    told = manifest.plain(with_it.model_manifest)
+    told["tool"] |= {"patches": "…"}
+    golden(f"{stack}/model.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
     golden(f"{stack}/llama-server.service", with_it.files["llama-server.service"])
 
 
@@ -53,9 +55,9 @@ def test_one_line_switches(stack: str) -> None:
         f"# quantise: {{ type: {ONE_LINE['type']}, requantise: true }}" in (FOLDER / f"Pulumi.{stack}.yaml").read_text()
     )
     assert before.build == after.build
-    assert before.build_sheet == after.build_sheet
+    assert before.build_manifest == after.build_manifest
     assert before.model.key != after.model.key
-    links = dict(line.split("\t") for line in sheet.parse(after.generation.sheet)["links"].splitlines())
+    links = {link.path: link.target for unit in after.generation.manifest.units for link in unit.links}
     (visible,) = [path for path, target in links.items() if target.startswith(f"{after.model.path}/")]
     assert f"-m {visible}" in after.files["llama-server.service"]
     assert visible.endswith(".to-Q4_0-Q8_0-Q8_0.gguf")
@@ -90,21 +92,20 @@ def test_another_commit_makes_another_file() -> None:
 
 def test_the_quantiser_needs_no_gpu() -> None:
     """If this fails, an hour of CUDA is compiled for a program that runs on the CPU."""
-    tool = sheet.parse(made(values_of("jetson"), quantise={"type": "Q4_0"}).model_sheet)["tool/env"]
-    assert "CUDA" not in tool
-    assert "-DCMAKE_CXX_COMPILER=g++-8" in tool
+    made_by = made(values_of("jetson"), quantise={"type": "Q4_0"}).model_manifest
+    assert isinstance(made_by, Quantised)
+    assert not [flag for flag in made_by.tool.flags if "CUDA" in flag]
+    assert "-DCMAKE_CXX_COMPILER=g++-8" in made_by.tool.flags
 
 
-def test_the_sheet_is_enough_to_make_it_again() -> None:
+def test_the_manifest_is_enough_to_make_it_again() -> None:
     """If this fails, a damaged file can only be mended by the machine that runs pulumi."""
     values = values_of("sandbox")
-    plain, with_it = made(values), made(values, quantise={"type": "Q4_0"})
-    inner = sheet.parse(with_it.model_sheet)
-    assert inner["source/env"] == sheet.parse(plain.model_sheet)["env"]
-    server = sheet.parse(plain.build_sheet)
-    assert {name: inner[f"tool/{name}"] for name in server if name.startswith(("patches/", "series"))} == {
-        name: text for name, text in server.items() if name.startswith(("patches/", "series"))
-    }
+    plain, with_it = made(values), made(values, quantise={"type": "Q4_0"}).model_manifest
+    assert isinstance(with_it, Quantised)
+    assert with_it.source == plain.model_manifest
+    assert with_it.tool.patches == plain.build_manifest.patches
+    assert with_it.tool.source == plain.build_manifest.source
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ declared = json.loads((Path(__file__).parent / "declared.json").read_text())
 connection = declared["connection"] | {"privateKey": pulumi.Output.secret(declared["connection"]["privateKey"])}
 host = Host("host", connection=connection, sudo=False, needs=declared["needs"])
 pulumi.export("identity", host.identity)
-if "sheet" in declared:
+if "manifest" in declared:
     generation = Generation(
         "generation",
         connection=connection,
         sudo=False,
-        sheet=declared["sheet"],
+        manifest=declared["manifest"],
         live=declared["live"],
         identity=host.identity,
         tools=declared["tools"],

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.core import sheet
+from infra.hosttools.pollex_host import manifest
 from sandbox.engine import CHECKOUT, SHIM, Pulumi, Result
 from tests.provider.conftest import HERE, Machine, free_port
 
@@ -25,12 +25,10 @@ SERVICE = "service llama-server.service"
 
 
 def generation(text: str) -> dict[str, Any]:
-    """The `sheet` and `live` inputs of a generation with one unit."""
+    """The `manifest` and `live` inputs of a generation with one unit."""
     identity = hashlib.sha256(text.encode()).hexdigest()[:32]
-    sections = {"env": sheet.env({"kind": "generation", "id": identity}), "units/llama-server.service": text}
-    unit = hashlib.sha256(text.encode()).hexdigest()
-    live = {"generation": identity, "unit llama-server.service": unit, SERVICE: "active"}
-    return {"sheet": sheet.render(sections), "live": live}
+    made = manifest.Generation(id=identity, units=(manifest.Unit(name="llama-server.service", text=text),))
+    return {"manifest": manifest.text(made), "live": made.live()}
 
 
 FIRST, SECOND = generation("[Unit]\nDescription=first\n"), generation("[Unit]\nDescription=second\n")

@@ -38,7 +38,7 @@ def refusal(connection: dict[str, Any]) -> tuple[str, str]:
 
 
 def test_a_command_gets_stdin_and_gives_lines(machine: Machine) -> None:
-    """If this fails, sheets do not arrive, or progress and results get mixed up."""
+    """If this fails, manifests do not arrive, or progress and results get mixed up."""
     ended, lines = run(machine.connection(), "cat; echo one >&2; printf 'two\\rthree\\n' >&2; exit 7", stdin="ü\n")
     assert ended == ssh.Completed(7, "ü", ("one", "two", "three"))
     assert lines == ["one", "two", "three"]

@@ -17,7 +17,7 @@ from .errors import Ended, Exit, HostToolError
 from .generations import Holder
 from .manifest import Build, Bundle, Generation, Link, Unit
 from .say import say as tell
-from .status import Map, desired, observed, report
+from .status import Map, observed, report
 
 
 def activate(arguments: list[str]) -> None:
@@ -203,7 +203,7 @@ class _Activation:
 
     def _find_differences(self, generation: Generation) -> None:
         self._seen = observed(generation, self._stores)
-        self._wrong = [item for item, right in desired(generation).items() if self._seen.get(item) != right]
+        self._wrong = [item for item, right in generation.live().items() if self._seen.get(item) != right]
 
     def _differs(self, item: str) -> bool:
         return item in self._wrong

@@ -548,6 +548,20 @@ class Generation:
         """Names of the store paths that it needs, each once, sorted."""
         return sorted({item for unit in self.units for item in unit.needs})
 
+    def live(self) -> dict[str, str]:
+        """What the host looks like while it is in force, item by item: the live map as it should be."""
+        from hashlib import sha256  # noqa: PLC0415 - as in `_same`
+
+        units = self.units
+        return {
+            "generation": self.id,
+            **{f"unit {unit.name}": sha256(unit.text.encode()).hexdigest() for unit in units},
+            **{f"service {unit.name}": "active" for unit in units},
+            **{f"link {link.path}": link.target for unit in units for link in unit.links},
+            **{f"file {file.path}": file.sha256 for unit in units for file in unit.files},
+            **{f"store {item}": "intact" for item in self.stores()},
+        }
+
     def without_secrets(self) -> Generation:
         """What may be kept where everybody can read it."""
         return replace(self, secrets={})

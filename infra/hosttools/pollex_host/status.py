@@ -33,20 +33,6 @@ def status(arguments: list[str]) -> None:
         print(f"{item}: {value}")
 
 
-def desired(generation: Generation) -> Map:
-    """The map of a generation as it should be."""
-    right = {"generation": generation.id}
-    for unit in generation.units:
-        right[f"unit {unit.name}"] = files.sha256_of(unit.text)
-        right[f"service {unit.name}"] = "active"
-    for unit in generation.units:
-        right.update({f"link {link.path}": link.target for link in unit.links})
-    for unit in generation.units:
-        right.update({f"file {file.path}": file.sha256 for file in unit.files})
-    right.update({f"store {item}": "intact" for item in generation.stores()})
-    return right
-
-
 def observed(generation: Generation | None, known: Map | None = None) -> Map:
     """The map of a generation's items as they are now.
 

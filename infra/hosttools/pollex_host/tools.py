@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-HASH_DIGITS = 16
+HASH_DIGITS = 32
 PYTHON = "python"
 """The link beside the tools to the interpreter that runs them; `prepare` makes it, so it is none of them."""
 _SUFFIXES = (".py", ".sh", ".cmake", ".service")
@@ -24,7 +24,7 @@ def names(folder: str) -> list[str]:
 
 
 def tools_hash(folder: str) -> str:
-    """16 hex digits over names and contents; empty where there are none."""
+    """32 hex digits over names and contents; empty where there are none."""
     digest = hashlib.sha256()
     found = names(folder)
     for name in found:

@@ -1,4 +1,4 @@
-"""The polish service as a derivation: what decides the bytes that run on the host, and the sheet that names them.
+"""The polish service as a derivation: what decides the bytes that run on the host, and the manifest that names them.
 
 Everything that runs is chosen by files of this project (the service's sources and its lock) and by the interpreter, so
 the key is known without packing anything; `infra.kinds.host.packing` packs, and only when no host or substituter has it
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from infra import ROOT
-from infra.core import sheet
 from infra.core.derivation import Derivation, sha256
+from infra.hosttools.pollex_host import manifest
 
 NAME = "polish"
 """Names the store path, `<key>-polish`."""
@@ -85,7 +85,6 @@ def sources(root: Path = ROOT) -> list[str]:
     return sorted(str(n) for n in names if "__pycache__" not in n.parts and not n.name.startswith("."))
 
 
-def bundle_sheet(made: Derivation, substituters: Sequence[str]) -> str:
+def said(made: Derivation, substituters: Sequence[str]) -> manifest.Bundle:
     """What `pollex-host ensure-bundle` reads."""
-    values = {"kind": "bundle", "name": made.name, "key": made.key, "target": COMMAND, "substituters": substituters}
-    return sheet.render({"env": sheet.env(values)})
+    return manifest.Bundle(key=made.key, name=made.name, target=COMMAND, substituters=tuple(substituters))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pulumi
 
 from infra import HOST_FOLDER, ROOT
 from infra.core import patches
-from infra.core.derivation import canonical, sha256
 from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
 from infra.core.report import ConfigError
+from infra.hosttools.pollex_host import manifest
+from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.host import plan, units
-from infra.kinds.host.login import UPLOAD, HostCommands, login
+from infra.kinds.host.login import HostCommands, login
 from infra.kinds.host.spec import HostStack
-from infra.provider.declarations import TOOLS, Bundle, Generation, Host
+from infra.provider.declarations import TOOLS, Bundle, Generation, Host, Tools
 
 
 class LlamaHost(pulumi.ComponentResource):
@@ -30,25 +30,28 @@ class LlamaHost(pulumi.ComponentResource):
         access = login(stack, ROOT)
         host = Host("host", connection=access.own(), sudo=stack.host.sudo, needs=needs(stack), opts=child)
         commands = HostCommands(access, host.identity, child)
-        copied = commands.copy("tools", HOST_FOLDER)
-        tools = commands.run(
-            "prepare",
-            f"sh {UPLOAD}/pollex-host prepare {' '.join(packages(stack))}",
-            tools_hash(HOST_FOLDER),
-            copied,
+        on_host: dict[str, Any] = {"connection": access.own(), "sudo": stack.host.sudo, "identity": host.identity}
+        tools = Tools(
+            "tools",
+            **on_host,
+            hash=tools_hash(str(HOST_FOLDER)),
+            packages=packages(stack),
+            python=brought_python(stack),
+            opts=child,
         )
-        server = commands.run("llama-server", f"{TOOLS} ensure", made.build_sheet, tools)
+        server = commands.run("llama-server", f"{TOOLS} ensure", manifest.text(made.build_manifest, indent=2), tools)
         # a quantiser is compiled too, and after the server most of it is in the compiler's cache
         before_model = tools if stack.model.quantise is None else server
-        model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, before_model)
-        on_host: dict[str, Any] = {"connection": access.own(), "sudo": stack.host.sudo, "identity": host.identity}
+        model = commands.run(
+            "model", f"{TOOLS} ensure-model", manifest.text(made.model_manifest, indent=2), before_model
+        )
         programs: list[pulumi.Resource] = [server, model]
-        if made.bundle is not None and made.recipe is not None:
+        if made.bundle is not None and made.bundle_manifest is not None and made.recipe is not None:
             programs.append(
                 Bundle(
                     "polish",
                     **on_host,
-                    sheet=made.bundle_sheet,
+                    manifest=manifest.text(made.bundle_manifest, indent=2),
                     item=made.bundle.item,
                     recipe=made.recipe.plain(),
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
@@ -57,7 +60,7 @@ class LlamaHost(pulumi.ComponentResource):
         self.generation = Generation(
             "generation",
             **on_host,
-            sheet=made.generation.sheet,
+            manifest=manifest.text(made.generation.manifest, indent=2),
             secrets=pulumi.Output.secret(made.generation.secrets) if made.generation.secrets else None,
             live=made.generation.live,
             opts=pulumi.ResourceOptions(parent=self, depends_on=programs),
@@ -91,14 +94,18 @@ def needs(stack: HostStack) -> dict[str, Any]:
         "memoryMb": stack.host.min_memory_mb,
         "commands": [*HOST_COMMANDS, *profile.commands, *own_python(stack)],
         "packages": [*packages(stack), *plan.packages(stack)],
+        "bringsPython": brought_python(stack) is not None,
         "ports": ports,
         "users": users,
     }
 
 
-def tools_hash(folder: Path) -> str:
-    """The SHA-256 of the tools' names and texts: what `prepare` is run again for."""
-    return sha256(canonical({file.name: file.read_text() for file in sorted(folder.iterdir())}))
+def brought_python(stack: HostStack) -> dict[str, Any] | None:
+    """The standalone CPython that the service is packed with, for the tools of a host whose own is too old."""
+    python = stack.polish.python if stack.polish is not None else None
+    if python is None or python.url is None:
+        return None
+    return {"sha256": python.sha256, "urls": [python.url, *python.mirrors]}
 
 
 def declare(stack: HostStack) -> Mapping[str, object]:

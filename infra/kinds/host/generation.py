@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from infra.core import sheet
 from infra.core.derivation import Derivation, sha256
+from infra.hosttools.pollex_host import manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +20,18 @@ class File:
 
     @property
     def name(self) -> str:
-        """Its name in the sheet; a unit's files have different ones."""
+        """Its last part; a unit's files have different ones."""
         return self.path.rpartition("/")[2]
 
     @property
     def mode(self) -> str:
         """Its mode, octal."""
         return "600" if self.secret else "644"
+
+    def said(self) -> manifest.File:
+        """As the manifest has it, which everybody may read."""
+        text = None if self.secret else self.text
+        return manifest.File(path=self.path, mode=self.mode, sha256=sha256(self.text), text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,47 +49,46 @@ class Unit:
     """A URL that must complete a sentence, unless `health` says as much."""
     ready_seconds: int
     files: tuple[File, ...] = ()
+    serves: manifest.Serves | None = None
+    """How it serves a model, where it does."""
+
+    def said(self) -> manifest.Unit:
+        """As the manifest has it."""
+        return manifest.Unit(
+            name=self.name,
+            text=self.text,
+            needs=tuple(need.item for need in self.needs),
+            links=tuple(manifest.Link(path, target) for path, target in self.links.items()),
+            files=tuple(file.said() for file in self.files),
+            gate=manifest.Gate(health=self.health, completion=self.completion, seconds=self.ready_seconds),
+            serves=self.serves,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """What is live together, as the host is told."""
 
-    id: str
-    """32 hex digits."""
-    sheet: str
+    manifest: manifest.Generation
     secrets: dict[str, str]
-    """Sections of the sheet that only the host may see."""
-    live: dict[str, str]
-    """What the host looks like when the generation is in force, item by item (docs/design.md, live map)."""
+    """Texts of files that only the host may see, by path."""
+
+    @property
+    def id(self) -> str:
+        """32 hex digits."""
+        return self.manifest.id
+
+    @property
+    def live(self) -> dict[str, str]:
+        """What the host looks like when the generation is in force, item by item."""
+        return self.manifest.live()
 
 
 def generation(units: Sequence[Unit]) -> Generation:
     """The generation of these units, which are started and judged in this order."""
-    files = [(unit, file) for unit in units for file in unit.files]
-    content = {
-        **{f"units/{unit.name}": unit.text for unit in units},
-        "links": _lines((path, target) for unit in units for path, target in unit.links.items()),
-        "needs": _lines((unit.name, need.path) for unit in units for need in unit.needs),
-        "gates": _lines((u.name, u.health, u.completion or "-", str(u.ready_seconds)) for u in units),
-        **({"files": _lines((u.name, f.path, f.mode, f.name, sha256(f.text)) for u, f in files)} if files else {}),
-        **{f"content/{file.name}": file.text for _, file in files if not file.secret},
-    }
-    made = Derivation("generation", dict(content)).key
+    said = manifest.Generation(id="", units=tuple(unit.said() for unit in units))
+    made = Derivation("generation", {"units": manifest.plain(said)["units"]}).key
     return Generation(
-        id=made,
-        sheet=sheet.render({"env": sheet.env({"kind": "generation", "id": made}), **content}),
-        secrets={f"content/{file.name}": file.text for _, file in files if file.secret},
-        live={
-            "generation": made,
-            **{f"unit {unit.name}": sha256(unit.text) for unit in units},
-            **{f"service {unit.name}": "active" for unit in units},
-            **{f"link {path}": target for unit in units for path, target in unit.links.items()},
-            **{f"file {file.path}": sha256(file.text) for _, file in files},
-            **{f"store {need.item}": "intact" for unit in units for need in unit.needs},
-        },
+        manifest=replace(said, id=made),
+        secrets={file.path: file.text for unit in units for file in unit.files if file.secret},
     )
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> str:
-    return "".join("\t".join(row) + "\n" for row in rows)

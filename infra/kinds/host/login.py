@@ -12,9 +12,6 @@ from pulumi_command import remote
 from infra.core.report import ConfigError, Problem
 from infra.kinds.host.spec import HostStack
 
-UPLOAD = ".pollex/host"
-"""Where the tools are copied to, below the login's home; `prepare` installs them from there."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
@@ -123,17 +120,6 @@ class HostCommands:
         self._sudo = "sudo -n " if login.stack.host.sudo else ""
         self._identity = identity
         self._opts = opts
-
-    def copy(self, name: str, folder: Path) -> pulumi.Resource:
-        """Copy the tools; again when the host is another or was set up anew."""
-        return remote.CopyToRemote(
-            name,
-            connection=self._connection,
-            source=pulumi.FileArchive(f"{folder}/"),
-            remote_path=UPLOAD,
-            triggers=[self._identity],
-            opts=self._opts,
-        )
 
     def run(self, name: str, command: str, stdin: str, *after: pulumi.Resource) -> remote.Command:
         """Run `sudo -n COMMAND` with `stdin`, again whenever `stdin` or the host's identity changes."""

@@ -67,7 +67,7 @@ def pack(recipe: Recipe, item: str, log: Log, root: Path = ROOT) -> bytes:
         (tree / "bin" / bundle.COMMAND).chmod(0o755)
         program = f"python{recipe.python}"
         if recipe.interpreter is not None:
-            _interpreter(_download(recipe.urls, recipe.interpreter, log), tree / "python")
+            _interpreter(download(recipe.urls, recipe.interpreter, log), tree / "python")
             program = f"./python/bin/{program}"
         (tree / "interpreter").write_text(f"{program}\n")
         _seal(tree)
@@ -91,8 +91,12 @@ def _dependencies(recipe: Recipe, root: Path, target: Path) -> None:
             record.unlink()
 
 
-def _download(urls: Iterable[str], sha256: str, log: Log) -> bytes:
-    """The file with this hash from the first place that has it."""
+def download(urls: Iterable[str], sha256: str, log: Log) -> bytes:
+    """The file with this hash from the first place that has it.
+
+    Raises:
+        PackError: none has.
+    """
     failures = []
     for url in urls:
         log(f"fetching {url}")

@@ -1,4 +1,4 @@
-"""From the spec to everything that will exist: derivations, sheets, the generation and its live map. Pure."""
+"""From the spec to everything that will exist: derivations, manifests, the generation and its live map. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra import HOST_FOLDER, proof
-from infra.core import patches, sheet
-from infra.core.derivation import Derivation, sha256
+from infra.core import patches
+from infra.core.derivation import Derivation, Json, sha256, significant
 from infra.core.patches import Patch
 from infra.core.profiles import PROFILES, SPARSE
+from infra.hosttools.pollex_host import manifest
 from infra.kinds.host import bundle, polish, units
 from infra.kinds.host.bundle import Recipe
 from infra.kinds.host.generation import File, Generation, Unit, generation
@@ -26,12 +27,12 @@ class Plan:
     """Everything that a host stack makes exist, as text; nothing here was contacted."""
 
     build: Derivation
-    build_sheet: str
+    build_manifest: manifest.Build
     model: Derivation
-    model_sheet: str
+    model_manifest: manifest.Model | manifest.Quantised
     bundle: Derivation | None
     """The polish service, if there is one."""
-    bundle_sheet: str
+    bundle_manifest: manifest.Bundle | None
     recipe: Recipe | None
     """How the bundle is packed."""
     generation: Generation
@@ -40,31 +41,63 @@ class Plan:
     app_config: dict[str, str | int]
 
 
-def build_derivation(stack: HostStack, series: Sequence[Patch], script: str, target: str = SERVER) -> Derivation:
-    """A program of llama.cpp as a derivation.
+def build_derivation(stack: HostStack, series: Sequence[Patch], recipe: str, target: str = SERVER) -> Derivation:
+    """A program of llama.cpp as a derivation: what decides its bytes, and nothing else.
 
     Args:
         stack: what is declared.
-        series: the patches of the profile, in order.
-        script: the text of the build scripts, which decides bytes too.
+        series: the patches of the profile, in order; their headers and names decide nothing.
+        recipe: the text of the build recipe; its comments decide nothing.
         target: the program; the tools beside the server never touch a GPU.
     """
     return Derivation(
         target,
         {
             "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
-            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
+            "patches": [patch.identity for patch in series],
             # an interrupted build goes on with the folders that it has
             "folders": list(SPARSE),
-            "script": sha256(script),
+            "recipe": sha256(significant(recipe)),
             "flags": list(flags(stack, target)),
             "target": target,
             "architecture": stack.host.architecture,
-            "toolchain": PROFILES[stack.build.profile].toolchain,
+            "toolchain": toolchain(stack),
             # what is in the store has passed it
             **({"proof": proof.identity()} if target == SERVER else {}),
         },
     )
+
+
+def toolchain(stack: HostStack) -> str | list[Json]:
+    """What compiles: the profile's words for it, or the stack's own packages where they bring other compilers."""
+    profile = PROFILES[stack.build.profile]
+    own, usual = (set(names) - NO_COMPILERS for names in (packages(stack), profile.packages))
+    return profile.toolchain if own == usual else [*sorted(own)]
+
+
+NO_COMPILERS = {"ccache", "cmake", "git", "make", "ninja-build", "patch"}
+"""Packages of a build that decide no byte of what it makes."""
+
+FORMER_SCRIPT = "698ae2c1270912a26c89d39f6228845a1e9a08f649a8b8f2059766bbfaef4786"
+"""The SHA-256 of the four build scripts as they were last, when a key held the whole of them."""
+
+
+def former_key(stack: HostStack, series: Sequence[Patch], target: str) -> str:
+    """The key by the former formula, which named the same bytes: it held headers, names and comments too."""
+    return Derivation(
+        target,
+        {
+            "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
+            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
+            "folders": list(SPARSE),
+            "script": FORMER_SCRIPT,
+            "flags": list(flags(stack, target)),
+            "target": target,
+            "architecture": stack.host.architecture,
+            "toolchain": PROFILES[stack.build.profile].toolchain,
+            **({"proof": proof.identity()} if target == SERVER else {}),
+        },
+    ).key
 
 
 def model_derivation(stack: HostStack, quantiser: Derivation | None) -> Derivation:
@@ -77,13 +110,18 @@ def model_derivation(stack: HostStack, quantiser: Derivation | None) -> Derivati
         stack: what is declared.
         quantiser: llama-quantize, where the stack has the host make the file.
     """
-    if quantiser is None or stack.model.quantise is None:
+    return _published(stack) if quantiser is None else _quantised(stack, quantiser.key)
+
+
+def _quantised(stack: HostStack, quantiser: str) -> Derivation:
+    """The file that is made on the host by the quantiser of that key."""
+    if stack.model.quantise is None:
         return _published(stack)
     return Derivation(
         "model",
         {
             "source": stack.model.origin.sha256,
-            "with": quantiser.key,
+            "with": quantiser,
             "arguments": list(quantise_arguments(stack)),
             "type": stack.model.quantise.type,
             "file": stack.model.file,
@@ -108,7 +146,7 @@ def quantise_arguments(stack: HostStack) -> tuple[str, ...]:
     )
 
 
-BUILD_SCRIPTS = ("source.sh", "build.sh", "same-paths.cmake", "store.sh")
+RECIPE = ("recipe.sh", "same-paths.cmake")
 """What of infra/hosttools decides the bytes of a build."""
 
 
@@ -120,11 +158,13 @@ def load(stack: HostStack) -> Plan:
         ConfigError: the prompt cannot be read, or the service refuses its settings.
     """
     series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
-    script = "".join((HOST_FOLDER / name).read_text() for name in BUILD_SCRIPTS)
+    build_recipe = "".join((HOST_FOLDER / name).read_text() for name in RECIPE)
     if stack.polish is None:
-        return make(stack, series, script)
+        return make(stack, series, build_recipe)
     polish.check(stack, stack.polish)
-    return make(stack, series, script, bundle.derivation(recipe(stack, stack.polish)), polish.own_prompt(stack.polish))
+    return make(
+        stack, series, build_recipe, bundle.derivation(recipe(stack, stack.polish)), polish.own_prompt(stack.polish)
+    )
 
 
 def recipe(stack: HostStack, polish: Polish) -> Recipe:
@@ -149,9 +189,9 @@ def files(stack: HostStack) -> dict[str, str]:
     }
     return {
         **made.files,
-        "build.sheet": made.build_sheet,
-        "model.sheet": made.model_sheet,
-        "generation.sheet": made.generation.sheet,
+        "build.json": manifest.text(made.build_manifest, indent=2),
+        "model.json": manifest.text(made.model_manifest, indent=2),
+        "generation.json": manifest.text(made.generation.manifest, indent=2),
         "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
         "keys.json": json.dumps(keys, indent=2) + "\n",
     }
@@ -160,7 +200,7 @@ def files(stack: HostStack) -> dict[str, str]:
 def make(
     stack: HostStack,
     series: Sequence[Patch],
-    script: str,
+    build_recipe: str,
     packed: Derivation | None = None,
     prompt: str | None = None,
 ) -> Plan:
@@ -169,12 +209,12 @@ def make(
     Args:
         stack: what is declared.
         series: the patches of the profile, in order.
-        script: the text of the build scripts.
+        build_recipe: the text of the build recipe.
         packed: the bundle of the polish service; None leaves the service out.
         prompt: the text of the stack's own prompt, or None where a shipped one is named.
     """
-    build = build_derivation(stack, series, script)
-    quantiser = build_derivation(stack, series, script, QUANTISER) if stack.model.quantise is not None else None
+    build = build_derivation(stack, series, build_recipe)
+    quantiser = build_derivation(stack, series, build_recipe, QUANTISER) if stack.model.quantise is not None else None
     model = model_derivation(stack, quantiser)
     together = [_llama_server(stack, build, model)]
     if stack.polish is not None and packed is not None:
@@ -182,11 +222,11 @@ def make(
     live = generation(together)
     return Plan(
         build=build,
-        build_sheet=sheet.render(_build_sections(stack, build, series)),
+        build_manifest=_build(stack, build, series),
         model=model,
-        model_sheet=sheet.render(_model_sections(stack, model, quantiser, series)),
+        model_manifest=_model(stack, model, quantiser, series),
         bundle=packed,
-        bundle_sheet=bundle.bundle_sheet(packed, stack.substituters) if packed is not None else "",
+        bundle_manifest=bundle.said(packed, stack.substituters) if packed is not None else None,
         recipe=recipe(stack, stack.polish) if stack.polish is not None else None,
         generation=live,
         files={
@@ -210,6 +250,14 @@ def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Uni
         health=f"{url}/health",
         completion=f"{url}/v1/chat/completions",
         ready_seconds=stack.server.ready_seconds,
+        serves=manifest.Serves(
+            program=build.item,
+            model=model.item,
+            file=stack.model.file,
+            alias=stack.model.name,
+            options=units.llama_server_command(stack.server, stack.model)[1:],
+            adopts=stack.server.tune is not None,
+        ),
     )
 
 
@@ -233,70 +281,57 @@ def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | 
     )
 
 
-def _build_sections(stack: HostStack, build: Derivation, series: Sequence[Patch]) -> dict[str, str]:
-    return {
-        "env": sheet.env(
-            {
-                "kind": "build",
-                "name": build.name,
-                "key": build.key,
-                "commit": stack.source.commit,
-                "tree": stack.source.tree,
-                "number": stack.source.number,
-                "mirrors": stack.source.mirrors,
-                "target": build.name,
-                "flags": flags(stack, build.name),
-                "packages": packages(stack),
-                "jobs": stack.build.jobs,
-                "sparse": SPARSE,
-                "substituters": stack.substituters,
-            }
+def _build(stack: HostStack, build: Derivation, series: Sequence[Patch]) -> manifest.Build:
+    return manifest.Build(
+        key=build.key,
+        name=build.name,
+        target=build.name,
+        source=manifest.Source(
+            commit=stack.source.commit,
+            tree=stack.source.tree,
+            number=stack.source.number,
+            mirrors=tuple(stack.source.mirrors),
+            folders=SPARSE,
         ),
-        "series": "".join(f"{patch.name}\n" for patch in series),
-        **{f"patches/{patch.name}": patch.text for patch in series},
-        **(proof.sections() if build.name == SERVER else {}),
-    }
+        patches=tuple(manifest.Patch(patch.name, patch.text) for patch in series),
+        flags=flags(stack, build.name),
+        packages=packages(stack),
+        jobs=stack.build.jobs if isinstance(stack.build.jobs, int) else None,
+        proof=manifest.Proof(**proof.texts()) if build.name == SERVER else None,
+        substituters=tuple(stack.substituters),
+        former_keys=(former_key(stack, series, build.name),),
+    )
 
 
-def _model_sections(
+def _model(
     stack: HostStack, model: Derivation, quantiser: Derivation | None, series: Sequence[Patch]
-) -> dict[str, str]:
+) -> manifest.Model | manifest.Quantised:
     if quantiser is None or stack.model.quantise is None:
-        return _published_sections(stack)
-    made_of = {"source": _published_sections(stack), "tool": _build_sections(stack, quantiser, series)}
-    return {
-        "env": sheet.env(
-            {
-                "kind": "quantised",
-                "name": model.name,
-                "key": model.key,
-                "file": stack.model.file,
-                "arguments": quantise_arguments(stack),
-                "type": stack.model.quantise.type,
-                "substituters": stack.substituters,
-            }
-        ),
-        # whole sheets, so that the host can make the file again when all else is gone
-        **{f"{part}/{name}": text for part, inner in made_of.items() for name, text in inner.items()},
-    }
+        return _download(stack)
+    return manifest.Quantised(
+        key=model.key,
+        name=model.name,
+        file=stack.model.file,
+        arguments=quantise_arguments(stack),
+        type=stack.model.quantise.type,
+        source=_download(stack),
+        tool=_build(stack, quantiser, series),
+        substituters=tuple(stack.substituters),
+        former_keys=(_quantised(stack, former_key(stack, series, QUANTISER)).key,),
+    )
 
 
-def _published_sections(stack: HostStack) -> dict[str, str]:
+def _download(stack: HostStack) -> manifest.Model:
     published, origin = _published(stack), stack.model.origin
-    return {
-        "env": sheet.env(
-            {
-                "kind": "model",
-                "name": published.name,
-                "key": published.key,
-                "file": stack.model.origin_file,
-                "size": origin.size,
-                "sha256": origin.sha256,
-                "mirrors": [origin.url, *origin.mirrors],
-                "adopt": stack.model.path if origin is stack.model else "",
-            }
-        )
-    }
+    return manifest.Model(
+        key=published.key,
+        name=published.name,
+        file=stack.model.origin_file,
+        size=origin.size,
+        sha256=origin.sha256,
+        mirrors=(origin.url, *origin.mirrors),
+        adopt=stack.model.path if origin is stack.model else None,
+    )
 
 
 def flags(stack: HostStack, target: str = SERVER) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from infra import HOST_FOLDER, ROOT
 from infra.core import patches
-from infra.core.derivation import Derivation, sha256
+from infra.core.derivation import Derivation, sha256, significant
 from infra.core.patches import Patch
 from infra.core.profiles import COMMON_FLAGS, PROFILES, SPARSE
 from infra.kinds.image.spec import ImageStack
@@ -24,8 +24,8 @@ KEY_LABEL = "org.pollex.key"
 SOURCE_URL = "https://github.com/ggml-org/llama.cpp"
 LICENSES = "MIT"
 
-HOST_FILES = ("lib.sh", "source.sh")
-"""What of infra/hosttools fetches, verifies and patches the source, here as on a board."""
+HOST_FILES = ("recipe.sh",)
+"""What of infra/hosttools decides bytes: a tree is known by its hash, whatever fetches, verifies and patches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def texts(folder: Path, host: Path) -> dict[str, str]:
     """Every file that decides the image's bytes, by its path in its context; tests of the entry point do not."""
     go = [*folder.glob("entrypoint/**/*.go"), *folder.glob("entrypoint/go.*")]
     used = [file for file in go if not file.name.endswith("_test.go") and "testdata" not in file.parts]
-    used += [*folder.glob("*.sh"), folder / "Dockerfile", folder / "packages"]
+    used += [*folder.glob("*.sh"), folder / "source.py", folder / "Dockerfile", folder / "packages"]
     found = {file.relative_to(folder).as_posix(): file.read_text() for file in used}
     return dict(sorted({**found, **{f"host/{name}": (host / name).read_text() for name in HOST_FILES}}.items()))
 
@@ -139,9 +139,10 @@ def derivation(stack: ImageStack, series: Sequence[Patch], files: Mapping[str, s
         {
             "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
             "epoch": stack.image.epoch,
-            "patches": [{"name": patch.name, "sha256": patch.sha256} for patch in series],
+            "patches": [patch.identity for patch in series],
             "folders": list(SPARSE),
-            "files": {name: sha256(text) for name, text in files.items()},
+            # a comment in Go moves the lines that a stack trace names, so its files count as they are
+            "files": {name: sha256(t if name.endswith(".go") else significant(t)) for name, t in files.items()},
             "flags": list(COMMON_FLAGS),
             "servers": [[s.architecture, s.file, *s.flags] for s in servers(stack)],
             "platforms": list(stack.image.platforms),
