@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 READS = int(os.environ.get("POLLEX_TUNE_PROMPT", "300"))
 WRITES = int(os.environ.get("POLLEX_TUNE_ANSWER", "32"))
@@ -38,21 +38,19 @@ class Candidate:
             flash_attention="-fa" in command or "--flash-attn" in command,
         )
 
-    def but(self, **changes: int | tuple[str, ...]) -> Candidate:
-        """With something changed."""
-        return replace(self, **changes)  # type: ignore[arg-type] # replace() checks the names, callers the types
-
     @property
     def options(self) -> tuple[str, ...]:
         """As llama-server takes them."""
-        words = ("-t", str(self.threads), "-b", str(self.batch), "-ub", str(self.micro_batch))
-        return (*words, "-fa") if self.flash_attention else words
+        return (*self._sizes, "-fa") if self.flash_attention else self._sizes
 
     @property
     def bench_options(self) -> tuple[str, ...]:
         """As llama-bench takes them."""
-        words = ("-t", str(self.threads), "-b", str(self.batch), "-ub", str(self.micro_batch))
-        return (*words, "-fa", "1" if self.flash_attention else "0")
+        return (*self._sizes, "-fa", "1" if self.flash_attention else "0")
+
+    @property
+    def _sizes(self) -> tuple[str, ...]:
+        return ("-t", str(self.threads), "-b", str(self.batch), "-ub", str(self.micro_batch))
 
     @property
     def variables(self) -> dict[str, str]:

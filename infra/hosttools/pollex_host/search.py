@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO, Callable
+from dataclasses import dataclass, replace
+from typing import IO, Any, Callable
 
 from . import alike, files, places, proof, run, say, store, variants
 from .candidate import KERNELS, READS, WRITES, Candidate, Measurement, Speed, option, speed_of
@@ -20,9 +20,13 @@ from .trial import Trial, TrialError
 WAIT = float(os.environ.get("POLLEX_TUNE_WAIT", "1200"))
 """Seconds of one measurement: nobody is served meanwhile, so what hangs must end."""
 LOG = f"{places.LOGS}/tune.log"
-MICRO_BATCHES = (512, 256, 128)
-BATCHES = (256, 128)
-"""One that holds the whole prompt is as good as any larger one, so the unit's own stands for those."""
+VARIED: tuple[dict[str, Any], ...] = (
+    *({"micro_batch": tokens} for tokens in (512, 256, 128)),
+    # One that holds the whole prompt is as good as any larger one, so the unit's own stands for those.
+    *({"batch": tokens} for tokens in (256, 128)),
+    {"flash_attention": True},
+)
+"""What is changed in the best so far, in this order, after the threads."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,9 @@ class Outcome:
     measured: Sequence[Measurement]
     fastest: str
     """The name of the fastest file."""
-    faster: float
+    faster: float = 1
     """How many times as fast as the live one."""
-    advice: str
+    advice: str = ""
     """What to declare, so that the fastest is served; empty where it is."""
 
     @property
@@ -109,8 +113,8 @@ class Search:
         # Each path by itself, since either may be a loss, and both together; there are none without a GPU.
         each: tuple[tuple[str, ...], ...] = (*((kernel,) for kernel in KERNELS), KERNELS)
         self._kernels = each if self._layers != "0" else ()
+        self._others = {variants.path(model): model for model in variants.others(live)}
         self._measured: list[Measurement] = []
-        self._own = Candidate.of_command(live.options, run.cores())
         self._text: list[Token] = []
 
     def run(self) -> Outcome:
@@ -119,55 +123,34 @@ class Search:
         Raises:
             HostToolError: nothing can be measured, or the program computes wrongly as it is.
         """
-        first = self._measure(self._model, self._own)
+        own = Candidate.of_command(self._live.options, run.cores())
+        first = self._measure(self._model, own)
         if first is None:
             raise HostToolError(Exit.FAILED, "nothing could be measured", f"whole log: {host_name()}:{LOG}")
+        self._own = self._best = Best(own, first, "these are the unit's own options")
         try:
-            self._prove(self._own)
+            self._prove(own)
         except TrialError as error:
             self._note(error)
             raise HostToolError(Exit.BUILD, f"it computes wrongly as it is: {error}") from error
-        best = Best(self._own, first, "these are the unit's own options")
-        best = self._vary(best)
-        best, wrong = self._vary_kernels(best)
-        self._measure_variants(best, wrong)
-        return self._conclude(first, best)
-
-    def _vary(self, best: Best) -> Best:
         cores = run.cores()
-        for threads in (cores, cores // 2):
-            if threads:
-                best = self._better(best, best.candidate.but(threads=threads))
-        for micro_batch in MICRO_BATCHES:
-            best = self._better(best, best.candidate.but(micro_batch=micro_batch))
-        for batch in BATCHES:
-            best = self._better(best, best.candidate.but(batch=batch))
-        return self._better(best, best.candidate.but(flash_attention=True))
+        for change in (*({"threads": threads} for threads in (cores, cores // 2) if threads), *VARIED):
+            self._try(replace(self._best.candidate, **change))
+        plain = self._best.candidate
+        right = [kernels for kernels in self._kernels if self._try(replace(plain, kernels=kernels))]
+        # With the options that are best for the live model, and the kernels anew.
+        for path in self._others:
+            for kernels in ((), *right):
+                self._measure(path, replace(self._best.candidate, kernels=kernels))
+        return self._conclude()
 
-    def _vary_kernels(self, best: Best) -> tuple[Best, set[tuple[str, ...]]]:
-        """The best, and the paths that compute wrongly."""
-        plain = best.candidate
-        wrong: set[tuple[str, ...]] = set()
-        for kernels in self._kernels:
-            best = self._better(best, plain.but(kernels=kernels))
-            if self._measured[-1].fault and self._measured[-1].speed is not None:
-                wrong.add(kernels)
-        return best, wrong
-
-    def _measure_variants(self, best: Best, wrong: set[tuple[str, ...]]) -> None:
-        """With the options that are best for the live model, and the kernels anew."""
-        for model in variants.others(self._live):
-            for kernels in ((), *self._kernels):
-                if kernels not in wrong:
-                    self._measure(variants.path(model), best.candidate.but(kernels=kernels))
-
-    def _better(self, best: Best, candidate: Candidate) -> Best:
-        """The candidate, if it is faster and computes rightly; otherwise the best so far."""
+    def _try(self, candidate: Candidate) -> bool:
+        """Let it become the best if it is faster; whether it computes rightly, as far as that was asked."""
         if any(each.candidate == candidate for each in self._measured):
-            return best
+            return True
         speed = self._measure(self._model, candidate)
-        if speed is None or not speed.faster_than(best.speed):
-            return best
+        if speed is None or not speed.faster_than(self._best.speed):
+            return True
         try:
             self._prove(candidate)
             verdict = self._reads_alike(candidate)
@@ -175,9 +158,10 @@ class Search:
             self._note(error)
             say.say(f"  wrong, so it cannot win: {error}")
             self._measured[-1] = Measurement(self._model, candidate, speed, f"wrong: {error}")
-            return best
+            return False
         say.say(f"  right: {verdict}")
-        return Best(candidate, speed, verdict)
+        self._best = Best(candidate, speed, verdict)
+        return True
 
     def _measure(self, file: str, candidate: Candidate) -> Speed | None:
         """How fast it is; None where it cannot be used here."""
@@ -224,7 +208,7 @@ class Search:
         """
         if not self._text:
             try:
-                self._text = self._ask(self._own, alike.written)
+                self._text = self._ask(self._own.candidate, alike.written)
             except TrialError as error:
                 self._note(error)
                 raise HostToolError(Exit.BUILD, f"the live model cannot be asked: {error}") from error
@@ -241,18 +225,18 @@ class Search:
         """What the program said last, for the log."""
         self._log.write("".join(f"{line}\n" for line in (str(error), *error.log)).encode())
 
-    def _conclude(self, first: Speed, best: Best) -> Outcome:
-        counts = [each for each in self._measured if not each.fault and each.speed is not None]
-        fastest = min(counts, key=lambda each: each.speed.milliseconds if each.speed is not None else 0)
-        if fastest.speed is None or not fastest.speed.faster_than(best.speed):
-            return Outcome(self._live, first, best, self._measured, self._live.file, 1, "")
-        found = {variants.path(model): model for model in variants.others(self._live)}[fastest.file]
-        return Outcome(
-            self._live,
-            first,
-            best,
-            self._measured,
-            found.file,
-            round(best.speed.milliseconds / fastest.speed.milliseconds, 2),
-            variants.how_to_serve(found, variants.live(self._live)),
+    def _conclude(self) -> Outcome:
+        """What follows, once all is measured."""
+        fastest, speed = self._model, self._best.speed
+        for each in self._measured:
+            if each.speed is not None and not each.fault and each.speed.milliseconds < speed.milliseconds:
+                fastest, speed = each.file, each.speed
+        outcome = Outcome(self._live, self._own.speed, self._best, self._measured, self._live.file)
+        if fastest == self._model or not speed.faster_than(self._best.speed):
+            return outcome
+        return replace(
+            outcome,
+            fastest=self._others[fastest].file,
+            faster=round(self._best.speed.milliseconds / speed.milliseconds, 2),
+            advice=variants.how_to_serve(self._others[fastest], variants.live(self._live)),
         )
