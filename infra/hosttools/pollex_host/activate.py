@@ -87,7 +87,7 @@ def _holder(verb: str, arguments: list[str]) -> Holder | None:
 
 def _refuse_another_stack(by: Holder | None) -> None:
     owner = generations.owner()
-    if by is not None and owner and owner != by.owner:
+    if by is not None and owner and not _same(owner, by.owner):
         raise HostToolError(
             Exit.FAILED,
             f"this host belongs to the stack {owner}, and not to {by.owner or 'the one that asks'}",
@@ -106,12 +106,17 @@ def _not_ours(by: Holder | None) -> str:
         whose = holder.owner
     else:
         # made live by tools that did not ask by whom, or by hand
-        if owner in {"", by.owner}:
+        if not owner or _same(owner, by.owner):
             return ""
         whose = owner
-    if whose and whose != by.owner:
+    if whose and not _same(whose, by.owner):
         return f"this host belongs to the stack {whose}, and not to {by.owner or 'the one that is destroyed'}"
     return f"generation {live} is live by another resource of this stack, which took the place of the one that goes"
+
+
+def _same(owner: str, other: str) -> bool:
+    """Whether two owners are the same stack, which may have been renamed: what counts is its claim."""
+    return owner.rpartition("#")[2] == other.rpartition("#")[2]
 
 
 def _begin() -> None:

@@ -28,7 +28,7 @@ _STATE = ("MainPID", "NRestarts", "ActiveState", "Result")
 
 
 class Unhealthy(Exception):  # noqa: N818 - a verdict, which a later question may revise
-    """Why a unit is not healthy yet."""
+    """Why a unit is not healthy yet; empty where there was no time to ask."""
 
 
 def passes(unit: str, health: str, completion: str | None, seconds: int) -> bool:
@@ -44,8 +44,8 @@ def passes(unit: str, health: str, completion: str | None, seconds: int) -> bool
     spoken = -5.0
     before = _state(unit)
     restarts = _number(before, "NRestarts")
+    why = "has not started"
     while True:
-        why = "has not started"
         try:
             _ask(health, completion, started + seconds)
             # somebody else may hold the port, so an answer counts only if the unit ran from before to after it
@@ -53,7 +53,7 @@ def passes(unit: str, health: str, completion: str | None, seconds: int) -> bool
                 return True
             why = "another process answers at its port"
         except Unhealthy as reason:
-            why = str(reason)
+            why = str(reason) or why
         before = _state(unit)
         clock = time.monotonic() - started
         if _gave_up(unit, before, restarts):
@@ -82,7 +82,7 @@ def ask_once(health: str, completion: str | None, seconds: float) -> None:
 def _ask(health: str, completion: str | None, deadline: float) -> None:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise Unhealthy("it took too long to answer")
+        raise Unhealthy
     try:
         status, body = _reply("GET", health, min(_HEALTH_S, left))
     except (OSError, http.client.HTTPException):
