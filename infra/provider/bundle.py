@@ -41,7 +41,7 @@ class Bundle:
         """Where it will lie."""
         return {"path": f"{ROOT}/store/{inputs['item']}", "how": UNKNOWN}
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
+    async def apply(self, inputs: Properties, outputs: Properties, log: Log) -> Properties:  # noqa: ARG002 - Lifecycle's signature
         """Ask the host, then pack and send; the archive stays there, to mend a damaged store path from."""
         to = Connection.parse(inputs["connection"])
         async with self._hosts.connect(to) as host:
@@ -65,7 +65,7 @@ class Bundle:
             warn(f"{to} has lost {inputs['item']}; the next `pulumi up` brings it again")
         return ({**inputs, "item": _MISSING} if gone else inputs), outputs
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
         """Leave it: what is in the store stays until `pollex-host gc`."""
 
 

@@ -61,16 +61,19 @@ class NeedsArgs(TypedDict, total=False):
 
 
 class Host(pulumi.CustomResource):
-    """A host that passed the preflight; everything that is done to it depends on this.
+    """A host that passed the preflight and belongs to this stack; everything that is done to it depends on this.
 
     Creating and updating check everything that `needs` says and report all problems at once, each with the setting to
-    change; only when there is none is the host marked. Deleting takes the mark away and leaves the host as it is.
+    change; only when there is none is the host marked. Deleting takes the mark away and leaves the host as it is. One
+    that is replaced gives the host up before it takes it again, because it takes nothing that belongs to somebody.
     """
 
     identity: pulumi.Output[str]
     """32 hex digits, written at the first success; another one means another host, or one that was set up anew."""
     facts: pulumi.Output[dict[str, Any]]
     """`architecture`, `os`, `kernel`, `cores`, `memoryMb`, `machine`, as at the last preflight."""
+    owner: pulumi.Output[str]
+    """To whom the host belongs: `PROJECT/STACK#CLAIM`, where the claim is known to this state and no other."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Host(pulumi.CustomResource):
         connection: pulumi.Input[ConnectionArgs] | Mapping[str, Any],
         sudo: pulumi.Input[bool],
         needs: pulumi.Input[NeedsArgs] | Mapping[str, Any],
+        takeover: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare a host.
@@ -88,10 +92,15 @@ class Host(pulumi.CustomResource):
             connection: how to log in.
             sudo: whether root's work runs through `sudo -n`; false when the login is root.
             needs: what the preflight asks.
+            takeover: the owner from whom the host may be taken, as it is shown; None takes it from nobody.
             opts: the engine's options.
         """
-        inputs = {"connection": connection, "sudo": sudo, "needs": needs}
-        super().__init__("pollex:index:Host", name, {**inputs, "identity": None, "facts": None}, opts)
+        inputs: dict[str, Any] = {"connection": connection, "sudo": sudo, "needs": needs}
+        inputs |= {"stack": f"{pulumi.get_project()}/{pulumi.get_stack()}"}
+        inputs |= {} if takeover is None else {"takeover": takeover}
+        outputs = dict.fromkeys(("identity", "facts", "owner", "address"))
+        first = pulumi.ResourceOptions(delete_before_replace=True)
+        super().__init__("pollex:index:Host", name, {**inputs, **outputs}, pulumi.ResourceOptions.merge(first, opts))
 
 
 class Tools(pulumi.CustomResource):
@@ -181,6 +190,8 @@ class Generation(pulumi.CustomResource):
     """What `pollex-host status` says of the host."""
     changed: pulumi.Output[list[str]]
     """The items that the last activation changed."""
+    holder: pulumi.Output[str]
+    """A name that no other resource has, under which the host knows who made live what is live."""
 
     def __init__(
         self,
@@ -191,6 +202,7 @@ class Generation(pulumi.CustomResource):
         manifest: pulumi.Input[str],
         live: pulumi.Input[Mapping[str, str]],
         identity: pulumi.Input[str],
+        owner: pulumi.Input[str],
         secrets: pulumi.Input[Mapping[str, str]] | None = None,
         tools: pulumi.Input[str] = TOOLS,
         opts: pulumi.ResourceOptions | None = None,
@@ -204,11 +216,13 @@ class Generation(pulumi.CustomResource):
             manifest: the generation, as `pollex-host activate` reads it.
             live: item by item, what the host looks like when the generation is in force.
             identity: the `identity` of the Host; another one is activated again.
+            owner: the `owner` of the Host: a host that belongs to another stack refuses to activate.
             secrets: texts of files that only the host may see, by their paths.
             tools: the path of pollex-host.
             opts: the engine's options.
         """
         inputs = {"connection": connection, "sudo": sudo, "manifest": manifest, "live": live}
-        inputs |= {"identity": identity, "tools": tools} | ({} if secrets is None else {"secrets": secrets})
-        outputs = {"generation": None, "facts": None, "changed": None}
+        inputs |= {"identity": identity, "owner": owner, "tools": tools}
+        inputs |= {} if secrets is None else {"secrets": secrets}
+        outputs = {"generation": None, "facts": None, "changed": None, "holder": None}
         super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)

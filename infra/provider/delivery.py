@@ -53,7 +53,7 @@ class Tools:
         """They will be those of this project."""
         return {"hash": inputs.get("hash", UNKNOWN)}
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
+    async def apply(self, inputs: Properties, outputs: Properties, log: Log) -> Properties:  # noqa: ARG002 - Kind's signature
         """Send them, and let them install themselves; an interpreter goes first where the host has none that fits."""
         to = Connection.parse(inputs["connection"])
         archive = packed(inputs["hash"])
@@ -82,7 +82,7 @@ class Tools:
             return {**inputs, "hash": there}, {**outputs, "hash": there}
         return inputs, outputs
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
         """Leave them: what they made may still be there, and the Host's end takes their links away."""
 
 

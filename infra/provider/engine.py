@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, cast
 
 import grpc
@@ -16,6 +17,19 @@ CHANNEL: Final = [("grpc.enable_http_proxy", 0)]
 
 Log = Callable[[str], None]
 """Shows a line; returns at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How one resource speaks; called, it shows progress."""
+
+    progress: Log
+    warn: Log
+    """For what must not be missed."""
+
+    def __call__(self, line: str) -> None:
+        """Show progress."""
+        self.progress(line)
 
 
 class Engine:
@@ -30,6 +44,10 @@ class Engine:
     def status(self, urn: str) -> Log:
         """A log for progress: each line replaces the one before it in the resource's row."""
         return lambda line: self._send(urn, line, engine_pb2.INFO, ephemeral=True)
+
+    def voice(self, urn: str) -> Voice:
+        """Both: progress, and what must not be missed."""
+        return Voice(self.status(urn), self.warning(urn))
 
     def warning(self, urn: str) -> Log:
         """A log for what must not be missed: its lines stay in the final output."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any, Final
 
 from infra.provider.connection import Connection
@@ -16,14 +18,16 @@ from infra.provider.values import changed
 
 _ABSENT: Final = "absent"
 """What stands for an item that the host says nothing about."""
+_USAGE: Final = 2
+"""Exit status of pollex-host where it does not know an argument."""
 
 
 class Generation:
     """Units, links and store paths that are live together.
 
-    Inputs `connection`, `sudo`, `manifest`, `secrets`, `live`, `tools`, `identity`; outputs `generation`, `live`,
-    `facts` and `changed`. `live` as an input is what should be live; reading replaces it with what is, so that the
-    engine shows the difference by name and the next update mends it.
+    Inputs `connection`, `sudo`, `manifest`, `secrets`, `live`, `tools`, `identity` and `owner`; outputs `generation`,
+    `live`, `facts`, `changed` and `holder`. `live` as an input is what should be live; reading replaces it with what
+    is, so that the engine shows the difference by name and the next update mends it.
     """
 
     def __init__(self, hosts: Hosts) -> None:
@@ -37,21 +41,23 @@ class Generation:
         """What is asked for is what will be live."""
         live = inputs["live"]
         generation = live["generation"] if isinstance(live, Mapping) else UNKNOWN
-        return {"generation": generation, "live": live, "facts": outputs.get("facts", UNKNOWN), "changed": UNKNOWN}
+        kept = {name: outputs.get(name, UNKNOWN) for name in ("facts", "holder")}
+        return {"generation": generation, "live": live, "changed": UNKNOWN, **kept}
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
+    async def apply(self, inputs: Properties, outputs: Properties, log: Log) -> Properties:
         """Activate; the host itself returns to the former generation when the gate fails."""
+        holder = outputs.get("holder") or f"generation-{token_hex(8)}"
         desired = inputs["live"]
         to = Connection.parse(inputs["connection"])
         what = f"activating generation {desired['generation'][:12]} on {to}"
         async with self._hosts.connect(to) as host:
-            ended = await host.run(command(inputs, "activate"), stdin=_whole(inputs), log=log)
+            ended = await host.run(command(inputs, f"activate {_by(holder, inputs)}"), stdin=_whole(inputs), log=log)
         answer = report(what, ended)
         live = _observed(desired, answer)
         if items := _differing(desired, live):
             lines = [f"{item} is {live[item]}, not {desired[item]}" for item in items]
             raise HostError("\n  ".join([f"{what} succeeded, and yet the host differs", *lines]))
-        return _outputs(live, answer)
+        return {**_outputs(live, answer), "holder": holder}
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
         """What is live now; None when the tools are gone, and with them everything that was set up."""
@@ -65,17 +71,23 @@ class Generation:
         live = _observed(inputs["live"], answer)
         for item in _differing(inputs["live"], live):
             warn(f"drifted: {item} is {live[item]}, and was {inputs['live'][item]}")
-        return {**inputs, "live": live}, {**_outputs(live, answer), "changed": outputs.get("changed", [])}
+        return {**inputs, "live": live}, {**outputs, **_outputs(live, answer), "changed": outputs.get("changed", [])}
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
-        """Deactivate; a host without the tools has nothing to undo."""
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
+        """Deactivate what this very resource made live; a host without the tools has nothing to undo."""
         to = Connection.parse(inputs["connection"])
+        holder = outputs.get("holder", "")
         async with self._hosts.connect(to) as host:
-            ended = await host.run(command(inputs, "deactivate"))
+            ended = await host.run(command(inputs, f"deactivate {_by(holder, inputs)}"))
+            if ended.status == _USAGE and not holder:
+                # made by a provider that knew no holders, and still with the tools of that time
+                ended = await host.run(command(inputs, "deactivate"))
         if ended.status == NO_TOOLS:
             warn(f"{to} has no {inputs['tools']}, so there was nothing to undo")
             return
-        report(f"deactivating on {to}", ended)
+        answer = report(f"deactivating on {to}", ended)
+        if why := answer.get("leftAlone"):
+            warn(f"left alone on {to}: {why}")
 
 
 def _whole(inputs: Properties) -> str:
@@ -83,6 +95,11 @@ def _whole(inputs: Properties) -> str:
     given: str = inputs["manifest"]
     secrets = inputs.get("secrets", {})
     return json.dumps({**json.loads(given), "secrets": secrets}) if secrets else given
+
+
+def _by(holder: str, inputs: Properties) -> str:
+    """The arguments with which pollex-host is told who asks."""
+    return f"--resource {shlex.quote(holder)} --owner {shlex.quote(inputs.get('owner', ''))}"
 
 
 def _observed(items: Mapping[str, str], answer: Mapping[str, Any]) -> dict[str, str]:

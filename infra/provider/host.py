@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from infra.provider import preflight
 from infra.provider.connection import Connection
-from infra.provider.engine import Log
+from infra.provider.engine import Log, Voice
 from infra.provider.hosts import Hosts
+from infra.provider.owner import Owner
 from infra.provider.problems import HostError, NotReady
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
@@ -19,53 +21,80 @@ _IDENTITY: Final = Path(__file__).with_name("identity.sh")
 class Host:
     """A machine that can take what is declared.
 
-    Inputs `connection`, `sudo`, `needs`; outputs `identity` and `facts`. An empty `identity` means that the host was
-    set up anew since.
+    Inputs `connection`, `sudo`, `needs`, `stack`, `takeover`; outputs `identity`, `facts`, `owner` and `address`. An
+    empty `identity` means that the host was set up anew since, an empty `owner` that it belongs to nobody.
     """
 
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
     def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:
-        """Changed inputs are checked again; a lost identity is written again."""
-        paths = dict.fromkeys(changed(before, inputs), True)
-        return paths if outputs.get("identity") else {**paths, "identity": False}
+        """Changed inputs are checked again; a lost identity or claim is written again."""
+        lost = [name for name in ("identity", "owner") if not outputs.get(name)]
+        return dict.fromkeys(changed(before, inputs), True) | dict.fromkeys(lost, False)
 
     def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:
         """The identity stays as long as the same address leads to a host that was set up."""
         same = bool(outputs.get("identity")) and before.get("connection") == inputs.get("connection")
-        return {"identity": outputs["identity"] if same else UNKNOWN, "facts": outputs["facts"] if same else UNKNOWN}
+        seen = {name: outputs[name] if same else UNKNOWN for name in ("identity", "facts")}
+        known = bool(outputs.get("owner")) and before.get("stack") == inputs.get("stack")
+        to = str(Connection.parse(inputs["connection"]))
+        return {**seen, "owner": outputs["owner"] if known else UNKNOWN, "address": to}
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
-        """Check everything, and only then mark the host."""
+    async def apply(self, inputs: Properties, outputs: Properties, voice: Voice) -> Properties:
+        """Check everything, and only then mark the host and claim it."""
         to = Connection.parse(inputs["connection"])
         needs = preflight.Needs.parse(inputs["needs"], sudo=inputs["sudo"])
-        log(f"checking {to}")
+        own = Owner.of(inputs["stack"], outputs.get("owner"))
+        voice(f"checking {to}")
         async with self._hosts.connect(to) as host:
             answer = await host.run("sh -s", stdin=preflight.script(needs))
             facts = preflight.parse(answer.stdout)
-            problems = preflight.judge(facts, needs)
+            former = Owner.written(preflight.first(facts, "owner"))
+            problems = [*preflight.judge(facts, needs), *own.refused(former, inputs.get("takeover"))]
             if problems:
                 raise NotReady(str(to), problems)
-            marked = await host.run(f"{_root(inputs)}sh -s keep", stdin=_IDENTITY.read_text())
+            given = f"owner={quote(own.text)}\nbefore={quote(former.text if former else '')}\n"
+            marked = await host.run(f"{_root(inputs)}sh -s keep", stdin=given + _IDENTITY.read_text())
         if marked.status:
             raise HostError(f"{to}: /opt/pollex/id could not be written: {'; '.join(marked.tail)}")
-        return {"identity": marked.stdout.strip(), "facts": preflight.shown(facts)}
+        identity = marked.stdout.strip()
+        if former is not None and former.claim != own.claim:
+            voice.warn(f"{to} was taken over from the stack {former}; pollex:host.takeover is of no more use")
+        left = outputs.get("address", "")
+        if outputs.get("identity") not in {None, "", identity} and left not in {"", str(to)}:
+            voice.warn(
+                f"this stack moves from {left} to {to}; what it left there goes on serving and belongs to it still: "
+                f"`sudo pollex-host deactivate` there takes it out of service"
+            )
+        return {"identity": identity, "facts": preflight.shown(facts), "owner": str(own), "address": str(to)}
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
-        """The identity as it is now."""
+        """The identity as it is now, and whether the host still belongs to this stack."""
         to = Connection.parse(inputs["connection"])
         async with self._hosts.connect(to) as host:
-            answer = await host.run("cat /opt/pollex/id")
-        identity = answer.stdout.strip()
+            answer = await host.run("cat /opt/pollex/id; echo; cat /opt/pollex/owner.json")
+        identity, _, written = answer.stdout.partition("\n")
+        identity, own = identity.strip(), outputs.get("owner", "")
         if outputs.get("identity") and not identity:
             warn(f"{to} has no /opt/pollex/id: it was set up anew, and the next `pulumi up` does everything again")
-        return inputs, {**outputs, "identity": identity}
+        owner = Owner.written(written.strip())
+        if owner is None:
+            own = ""
+        elif own and owner.claim != Owner.of("", own).claim:
+            warn(f"{to} belongs to the stack {owner} now, and not to {own}: nothing here changes it any more")
+        return inputs, {**outputs, "identity": identity, "owner": own}
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
-        """Take away the mark and the tools' links, and say what is kept."""
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
+        """Take away the mark, the claim and the tools' links, and say what is kept."""
         to = Connection.parse(inputs["connection"])
+        own = Owner.of(inputs.get("stack", ""), outputs.get("owner"))
         async with self._hosts.connect(to) as host:
+            owner = Owner.written((await host.run("cat /opt/pollex/owner.json")).stdout.strip())
+            if owner is not None and owner.claim != own.claim:
+                who = f"the stack {owner}, and not to {outputs.get('owner') or inputs.get('stack') or 'this one'}"
+                warn(f"left alone: {to} belongs to {who}")
+                return
             removed = await host.run(f"{_root(inputs)}sh -s remove", stdin=_IDENTITY.read_text())
         if removed.status:
             raise HostError(f"{to}: /opt/pollex/id could not be removed: {'; '.join(removed.tail)}")

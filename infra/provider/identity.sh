@@ -1,10 +1,14 @@
-# The mark that says that this host is the one that was set up: /opt/pollex/id, 32 hex digits.
+# The mark that says that this host is the one that was set up: /opt/pollex/id, 32 hex digits; and beside it, in
+# owner.json, to which stack it belongs.
 #
 # As root, by hand:  sh identity.sh keep|remove
-#   keep     write it unless it is there, and print it
+# The provider puts assignments in front of this text: owner, what owner.json is to hold, and before, what it holds.
+#   keep     write the mark unless it is there, and print it; write the owner unless somebody else was faster
 #   remove   take it away, and what the tools put outside /opt/pollex; print what is kept, if anything is
 set -eu
 id=/opt/pollex/id
+owner_file=/opt/pollex/owner.json
+owner=${owner:-} before=${before:-}
 umask 022
 
 case ${1:?keep or remove} in
@@ -15,10 +19,20 @@ keep)
         sync
         mv -f -- "$id.new" "$id"
     fi
+    now=$(cat -- "$owner_file" 2>/dev/null) || now=
+    if [ "$now" != "$owner" ] && [ -n "$owner" ]; then
+        if [ "$now" != "$before" ]; then
+            echo "another stack claimed this host in the meantime: $now" >&2
+            exit 3
+        fi
+        printf '%s\n' "$owner" >"$owner_file.new"
+        sync
+        mv -f -- "$owner_file.new" "$owner_file"
+    fi
     cat -- "$id"
     ;;
 remove)
-    rm -f -- "$id"
+    rm -f -- "$id" "$owner_file"
     case $(readlink /usr/local/bin/pollex-host || :) in
     /opt/pollex/*) rm -f /usr/local/bin/pollex-host ;;
     esac

@@ -37,7 +37,7 @@ class Pushable:
         """Only the registry knows."""
         return {"held": UNKNOWN}
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
+    async def apply(self, inputs: Properties, outputs: Properties, log: Log) -> Properties:  # noqa: ARG002 - Lifecycle's signature
         """Check before anything is built."""
         log(f"asking {inputs['repository']}")
         return {"held": await _asked(_check, inputs)}
@@ -46,7 +46,7 @@ class Pushable:
         """Nothing is made that could drift."""
         return inputs, outputs
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
         """Nothing was made."""
 
 
@@ -68,7 +68,7 @@ class Attached:
             return outputs
         return {"referrers": UNKNOWN, "sizes": UNKNOWN}
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
+    async def apply(self, inputs: Properties, outputs: Properties, log: Log) -> Properties:  # noqa: ARG002 - Lifecycle's signature
         """Attach what is not there."""
         log(f"attaching {len(inputs['documents'])} documents to {inputs['digest'][:19]}…")
         return await _asked(_attach, inputs)
@@ -82,7 +82,7 @@ class Attached:
         kept = {kind: text if kind in found else "missing" for kind, text in inputs["documents"].items()}
         return {**inputs, "documents": kept}, outputs
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
         """Leave them: what was published stays."""
 
 

@@ -86,4 +86,5 @@ for user in $users; do
     id -u -- "$user" >/dev/null 2>&1 || fact nouser "$user"
 done
 fact identity "$(cat /opt/pollex/id 2>/dev/null)"
+fact owner "$(cat /opt/pollex/owner.json 2>/dev/null)"
 fact end yes

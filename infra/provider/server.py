@@ -24,7 +24,7 @@ from pulumi.runtime import rpc
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.provider import VERSION
-from infra.provider.engine import Engine, Log
+from infra.provider.engine import Engine, Log, Voice
 from infra.provider.problems import HostError, Unreachable
 
 UNKNOWN: Final[str] = rpc.UNKNOWN
@@ -52,14 +52,14 @@ class Kind(Protocol):
     def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:
         """The outputs that a preview shows; `before` and `outputs` are empty for a new resource."""
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
-        """Make it so, and return the outputs."""
+    async def apply(self, inputs: Properties, outputs: Properties, voice: Voice) -> Properties:
+        """Make it so, and return the outputs; `outputs` are the former ones, empty for a new resource."""
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
         """Inputs and outputs as the host is now, or None when nothing is left of it there."""
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
-        """Undo it."""
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
+        """Undo what is still its own: one that was replaced is deleted after its successor was made."""
 
 
 def plain(message: Struct) -> Properties:
@@ -156,7 +156,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         kind, inputs = self.kinds[request.type], plain(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(properties=struct(kind.foresee({}, {}, inputs)))
-        outputs = await kind.apply(inputs, self.engine.status(request.urn))
+        outputs = await kind.apply(inputs, {}, self.engine.voice(request.urn))
         return provider_pb2.CreateResponse(id=request.name, properties=struct(outputs))
 
     @_answered
@@ -165,7 +165,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             outputs = kind.foresee(plain(request.old_inputs), plain(request.olds), inputs)
         else:
-            outputs = await kind.apply(inputs, self.engine.status(request.urn))
+            outputs = await kind.apply(inputs, plain(request.olds), self.engine.voice(request.urn))
         return provider_pb2.UpdateResponse(properties=struct(outputs))
 
     @_answered
@@ -183,7 +183,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @_answered
     async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> Empty:
         try:
-            await self.kinds[request.type].delete(plain(request.old_inputs), self.engine.warning(request.urn))
+            await self.kinds[request.type].delete(
+                plain(request.old_inputs), plain(request.properties), self.engine.warning(request.urn)
+            )
         except Unreachable as error:
             forget = f"pulumi state delete '{request.urn}'"
             raise HostError(f"{error}\nif that host is gone for good: {forget} ({_GONE_HOST})") from error

@@ -41,7 +41,7 @@ class Image:
         """Nothing is built in a preview."""
         return {**_kept(inputs), "contextHash": _hash(inputs), "digest": UNKNOWN, "ref": UNKNOWN}
 
-    async def apply(self, inputs: Properties, log: Log) -> Properties:
+    async def apply(self, inputs: Properties, outputs: Properties, log: Log) -> Properties:  # noqa: ARG002 - Lifecycle's signature
         """Build and push."""
         loop = asyncio.get_running_loop()
 
@@ -59,7 +59,7 @@ class Image:
             return None
         return inputs, outputs
 
-    async def delete(self, inputs: Properties, warn: Log) -> None:
+    async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
         """Leave what was pushed."""
 
 

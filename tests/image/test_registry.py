@@ -33,7 +33,7 @@ def inputs(repository: str, **changes: Any) -> dict[str, Any]:
 
 def ask(given: dict[str, Any]) -> dict[str, Any]:
     """What a `Pushable` answers."""
-    return asyncio.run(Pushable().apply(given, lambda _: None))
+    return asyncio.run(Pushable().apply(given, {}, lambda _: None))
 
 
 def test_the_right_token_may_push(guarded: Registry) -> None:

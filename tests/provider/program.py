@@ -9,7 +9,7 @@ from infra.provider.declarations import Generation, Host
 
 declared = json.loads((Path(__file__).parent / "declared.json").read_text())
 connection = declared["connection"] | {"privateKey": pulumi.Output.secret(declared["connection"]["privateKey"])}
-host = Host("host", connection=connection, sudo=False, needs=declared["needs"])
+host = Host("host", connection=connection, sudo=False, needs=declared["needs"], takeover=declared.get("takeover"))
 pulumi.export("identity", host.identity)
 if "manifest" in declared:
     generation = Generation(
@@ -19,6 +19,7 @@ if "manifest" in declared:
         manifest=declared["manifest"],
         live=declared["live"],
         identity=host.identity,
+        owner=host.owner,
         tools=declared["tools"],
     )
     pulumi.export("generation", generation.generation)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +257,105 @@ def test_the_private_key_stays_secret(stack: Stack, board: Board) -> None:
     assert key in stack.engine.run("stack", "export", "--show-secrets").stdout
     outputs = [found["outputs"] for found in json.loads(state)["deployment"]["resources"] if "outputs" in found]
     assert "connection" not in json.dumps(outputs)
+
+
+def urn(stack: Stack, name: str) -> str:
+    """What the engine calls a resource."""
+    resources = json.loads(stack.engine.run("stack", "export").stdout)["deployment"]["resources"]
+    (found,) = [resource["urn"] for resource in resources if resource["urn"].endswith(f"::{name}")]
+    return str(found)
+
+
+@pytest.mark.parametrize("how", ["replace", "taint"])
+@pytest.mark.parametrize("name", ["host", "generation"])
+def test_a_replaced_resource_is_what_it_was(stack: Stack, board: Board, name: str, how: str) -> None:
+    """If this fails, `up --replace` takes the service or the board's mark away and reports success."""
+    stack.up()
+    if how == "taint":
+        stack.engine.run("state", "taint", "--yes", urn(stack, name))
+        done = stack.up()
+    else:
+        done = stack.up("--replace", urn(stack, name))
+    assert done.steps[name] == "replace"
+    assert board.state["live"] == FIRST["live"]
+    assert re.fullmatch("[0-9a-f]{32}", board.mark.read_text())
+    assert stack.up("--refresh").changes == {}
+    assert stack.engine.destroy().changes == {"delete": 2}
+    assert board.state["live"] == {"generation": ""}
+    assert not board.mark.parent.exists()
+
+
+def another(stack: Stack, folder: Path) -> Stack:
+    """A stack of the same name on another laptop, declaring the same."""
+    shutil.copytree(stack.engine.project, folder / "project")
+    return Stack(replace(stack.engine, project=folder / "project", state=folder / "state"))
+
+
+def test_another_stack_is_refused_until_it_is_wanted(stack: Stack, board: Board, tmp_path: Path) -> None:
+    """If this fails, two laptops overwrite and destroy each other's service without a word."""
+    stack.up()
+    owner = json.loads((board.mark.parent / "owner.json").read_text())["owner"]
+    assert re.fullmatch("trial/sandbox#[0-9a-f]{8}", owner)
+    other = another(stack, tmp_path / "other")
+    other.declare(**SECOND)
+    before = board.state
+    report = other.refused()
+    assert f"belongs to the stack {owner}, and this is trial/sandbox" in report
+    assert f"pulumi config set --path pollex:host.takeover '{owner}'" in report
+    other.declare(takeover="trial/sandbox#00000000")
+    assert owner in other.refused()
+    assert board.state == before
+
+    other.declare(takeover=owner)
+    assert f"was taken over from the stack {owner}" in said(other.up())
+    assert other.up("--refresh").changes == {}
+    assert board.state["live"] == SECOND["live"]
+    stack.declare(needs={"diskMb": 1})
+    assert "takeover" in stack.refused()
+    assert "belongs to the stack trial/sandbox#" in said(stack.engine.refresh())
+    left = said(stack.engine.destroy())
+    assert f"and not to {owner}" in left
+    assert board.state["live"] == SECOND["live"]
+    assert board.mark.exists()
+    assert other.engine.destroy().changes == {"delete": 2}
+    assert not board.mark.parent.exists()
+
+
+def test_a_state_from_before_claims_claims(stack: Stack, board: Board) -> None:
+    """If this fails, a board that was set up before can be neither updated nor destroyed, or belongs to nobody."""
+    stack.up()
+    exported = json.loads(stack.engine.run("stack", "export", "--show-secrets").stdout)
+    for resource in exported["deployment"]["resources"]:
+        for side in ("inputs", "outputs"):
+            for name in ("owner", "holder", "address", "stack"):
+                resource.get(side, {}).pop(name, None)
+    stack.engine.run("stack", "import", text=json.dumps(exported))
+    (board.mark.parent / "owner.json").unlink()
+    assert stack.up().steps == {"host": "update", "generation": "update"}
+    assert "trial/sandbox#" in (board.mark.parent / "owner.json").read_text()
+    assert stack.up("--refresh").changes == {}
+    assert stack.engine.destroy().changes == {"delete": 2}
+
+
+def test_a_move_is_said(stack: Stack, board: Board) -> None:
+    """If this fails, a changed address leaves a service running on the former board that nobody thinks of."""
+    stack.up()
+    board.mark.write_text("0" * 32)
+    stack.declare(connection=board.machine.connection(address="localhost"))
+    (board.mark.parent / "owner.json").unlink()
+    moved = said(stack.up())
+    user = board.machine.connection()["user"]
+    port = board.machine.port
+    assert f"moves from {user}@127.0.0.1:{port} to {user}@localhost:{port}" in moved
+    assert "pollex-host deactivate" in moved
+
+
+def test_a_resource_that_is_there_already_cannot_be_imported(stack: Stack, board: Board) -> None:
+    """If this fails, `pulumi import` makes a state that knows half of a host."""
+    stack.up()
+    done = stack.engine.run("import", "--yes", "pollex:index:Generation", "other", "x", check=False)
+    assert done.status != 0
+    assert "cannot be imported: declare it and run `pulumi up`" in said(done)
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> bool:

@@ -28,7 +28,14 @@ class LlamaHost(pulumi.ComponentResource):
         super().__init__("pollex:host:LlamaHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         access = login(stack, ROOT)
-        host = Host("host", connection=access.own(), sudo=stack.host.sudo, needs=needs(stack), opts=child)
+        host = Host(
+            "host",
+            connection=access.own(),
+            sudo=stack.host.sudo,
+            needs=needs(stack),
+            takeover=stack.host.takeover,
+            opts=child,
+        )
         commands = HostCommands(access, host.identity, child)
         on_host: dict[str, Any] = {"connection": access.own(), "sudo": stack.host.sudo, "identity": host.identity}
         tools = Tools(
@@ -63,6 +70,7 @@ class LlamaHost(pulumi.ComponentResource):
             manifest=manifest.text(made.generation.manifest, indent=2),
             secrets=pulumi.Output.secret(made.generation.secrets) if made.generation.secrets else None,
             live=made.generation.live,
+            owner=host.owner,
             opts=pulumi.ResourceOptions(parent=self, depends_on=programs),
         )
         self.facts = host.facts

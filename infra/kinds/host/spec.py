@@ -51,6 +51,10 @@ class Host(Value):
         int, Field(ge=1, description="MB that must be free below /opt before anything starts: build and model together")
     ]
     min_memory_mb: Annotated[int, Field(ge=1, description="MB of RAM that the host must have")]
+    takeover: Annotated[
+        Line | None,
+        Field(description="the stack that gives the host up to this one, as the refusal shows it: PROJECT/STACK#CLAIM"),
+    ] = None
 
     @model_validator(mode="after")
     def _needs_a_host_key(self) -> Self:
