@@ -52,8 +52,8 @@ def _copy(source: str, target: str) -> None:
 
 
 def _interpreter() -> str:
-    """The one that runs this, by the name under which an update of the host would replace it."""
-    return os.path.abspath(sys.executable)
+    """The one that the launcher found, by the name under which an update of the host would replace it."""
+    return os.path.abspath(os.environ.get("POLLEX_PYTHON", sys.executable))
 
 
 def _compile(lib: str) -> None:
