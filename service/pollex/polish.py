@@ -224,7 +224,12 @@ class _Attempt:
             limits = [await self._room(piece) if piece.prose else None for piece in pieces]
             await turn.comes(self._moved)
             started = time.monotonic()
-            done = [await self._piece(piece, limit) for piece, limit in zip(pieces, limits, strict=True)]
+            done, at = [], 0
+            for piece, limit in zip(pieces, limits, strict=True):
+                done.append(await self._piece(piece, limit))
+                if self._listener is not None:
+                    self._listener.settled(at, at + len(piece.whole), Judged(done[-1]))
+                at += len(piece.whole)
             self._metrics.duration.labels(self._upstream.id).observe(time.monotonic() - started)
         return "".join(done)
 
