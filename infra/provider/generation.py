@@ -5,20 +5,71 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import pulumi
+from pulumi import Output
+
 from infra.core import sheet
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
-from infra.provider.tools import NO_TOOLS, command, report
+from infra.provider.tools import NO_TOOLS, TOOLS, command, report
 from infra.provider.values import changed
+from infra.provider.wire import plain
 
 _ABSENT: Final = "absent"
 """What stands for an item that the host says nothing about."""
 
 
-class Generation:
+class Generation(pulumi.CustomResource):
+    """What is live on a host: activated behind the gate, watched item by item, deactivated at the end.
+
+    A generation that fails its gate fails the update, and the host itself returns to the former one.
+    """
+
+    generation: Output[str]
+    """The id of the generation that is live; known once it has passed its gate."""
+    live: Output[dict[str, str]]
+    """What is live, item by item (docs/design.md, live map)."""
+    facts: Output[dict[str, Any]]
+    """What `pollex-host status` says of the host."""
+    changed: Output[list[str]]
+    """The items that the last activation changed."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        sudo: pulumi.Input[bool],
+        sheet: pulumi.Input[str],
+        live: pulumi.Input[Mapping[str, str]],
+        identity: pulumi.Input[str],
+        secrets: pulumi.Input[Mapping[str, str]] | None = None,
+        tools: pulumi.Input[str] = TOOLS,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare what is live.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether the tools run through `sudo -n`.
+            sheet: the generation, as `pollex-host activate` reads it.
+            live: item by item, what the host looks like when the generation is in force.
+            identity: the `identity` of the Host; another one is activated again.
+            secrets: sections of the sheet that only the host may see, by name.
+            tools: the path of pollex-host.
+            opts: the engine's options.
+        """
+        inputs = {"connection": plain(connection, Output.secret), "sudo": sudo, "sheet": sheet, "live": live}
+        inputs |= {"identity": identity, "tools": tools} | ({} if secrets is None else {"secrets": secrets})
+        outputs = {"generation": None, "facts": None, "changed": None}
+        super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)
+
+
+class GenerationLifecycle:
     """Units, links and store paths that are live together.
 
     Inputs `connection`, `sudo`, `sheet`, `secrets`, `live`, `tools`, `identity`; outputs `generation`, `live`,
@@ -29,11 +80,11 @@ class Generation:
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
-    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
+    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Lifecycle's signature
         """Whatever differs is activated in place, behind the gate; nothing is ever replaced."""
         return dict.fromkeys(changed(before, inputs), True)
 
-    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Kind's signature
+    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Lifecycle's signature
         """What is asked for is what will be live."""
         live = inputs["live"]
         generation = live["generation"] if isinstance(live, Mapping) else UNKNOWN

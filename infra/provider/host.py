@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pulumi
+from pulumi import Output
 
 from infra.provider import preflight
 from infra.provider.connection import Connection
@@ -12,11 +15,44 @@ from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError, NotReady
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
+from infra.provider.wire import plain
 
 _IDENTITY: Final = Path(__file__).with_name("identity.sh")
 
 
-class Host:
+class Host(pulumi.CustomResource):
+    """A host that passed the preflight; everything that is done to it depends on this.
+
+    Creating and updating check everything that `needs` says and report all problems at once, each with the setting to
+    change; only when there is none is the host marked. Deleting takes the mark away and leaves the host as it is.
+    """
+
+    identity: Output[str]
+    """32 hex digits, written at the first success; another one means another host, or one that was set up anew."""
+    facts: Output[dict[str, Any]]
+    """`architecture`, `os`, `kernel`, `cores`, `memoryMb`, `machine`, as at the last preflight."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        needs: preflight.Needs,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare a host.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            needs: what the preflight asks; its `sudo` is whether root's work runs through `sudo -n`.
+            opts: the engine's options.
+        """
+        inputs = {"connection": plain(connection, Output.secret), "sudo": needs.sudo, "needs": plain(needs)}
+        super().__init__("pollex:index:Host", name, {**inputs, "identity": None, "facts": None}, opts)
+
+
+class HostLifecycle:
     """A machine that can take what is declared.
 
     Inputs `connection`, `sudo`, `needs`; outputs `identity` and `facts`. An empty `identity` means that the host was

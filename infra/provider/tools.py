@@ -25,6 +25,8 @@ _MEANING: Final = {
     10: "a bundle is neither on the host nor at a substituter",
 }
 """Exit statuses of pollex-host (docs/design.md)."""
+TOOLS: Final = "/opt/pollex/bin/pollex-host"
+"""The host side's one command, once its `prepare` has run."""
 NO_TOOLS: Final = 127
 """Exit status of `command` where the tools are not on the host."""
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.core import bundle
 from infra.core.derivation import Derivation
-from infra.kinds.host import bundle
 from sandbox.mirror import Mirror
 from tests.host.conftest import Host
 from tests.host.test_store import generation

@@ -14,9 +14,14 @@ from infra.core.derivation import canonical, sha256
 from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
 from infra.core.report import ConfigError
 from infra.kinds.host import plan, units
-from infra.kinds.host.login import UPLOAD, HostCommands, login
+from infra.kinds.host.commands import UPLOAD, HostCommands
+from infra.kinds.host.login import login
 from infra.kinds.host.spec import HostStack
-from infra.provider.declarations import TOOLS, Bundle, Generation, Host
+from infra.provider.bundle import Bundle
+from infra.provider.generation import Generation
+from infra.provider.host import Host
+from infra.provider.preflight import Needs, Port
+from infra.provider.tools import TOOLS
 
 
 class LlamaHost(pulumi.ComponentResource):
@@ -28,8 +33,8 @@ class LlamaHost(pulumi.ComponentResource):
         super().__init__("pollex:host:LlamaHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         access = login(stack, ROOT)
-        host = Host("host", connection=access.own(), sudo=stack.host.sudo, needs=needs(stack), opts=child)
-        commands = HostCommands(access, host.identity, child)
+        host = Host("host", connection=access, needs=needs(stack), opts=child)
+        commands = HostCommands(access, sudo=stack.host.sudo, identity=host.identity, opts=child)
         copied = commands.copy("tools", HOST_FOLDER)
         tools = commands.run(
             "prepare",
@@ -41,7 +46,7 @@ class LlamaHost(pulumi.ComponentResource):
         # a quantiser is compiled too, and after the server most of it is in the compiler's cache
         before_model = tools if stack.model.quantise is None else server
         model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, before_model)
-        on_host: dict[str, Any] = {"connection": access.own(), "sudo": stack.host.sudo, "identity": host.identity}
+        on_host: dict[str, Any] = {"connection": access, "sudo": stack.host.sudo, "identity": host.identity}
         programs: list[pulumi.Resource] = [server, model]
         if made.bundle is not None and made.recipe is not None:
             programs.append(
@@ -50,7 +55,7 @@ class LlamaHost(pulumi.ComponentResource):
                     **on_host,
                     sheet=made.bundle_sheet,
                     item=made.bundle.item,
-                    recipe=made.recipe.plain(),
+                    recipe=made.recipe,
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
                 )
             )
@@ -77,23 +82,24 @@ def packages(stack: HostStack) -> tuple[str, ...]:
     return (*HOST_PACKAGES, *RUNTIME_PACKAGES, *own_python(stack))
 
 
-def needs(stack: HostStack) -> dict[str, Any]:
+def needs(stack: HostStack) -> Needs:
     """What the preflight checks before anything is done to the host."""
     profile, polish = PROFILES[stack.build.profile], stack.polish
-    ports = [{"port": stack.server.port, "unit": units.LLAMA_SERVER_UNIT, "setting": "pollex:server.port"}]
+    ports = [Port(stack.server.port, units.LLAMA_SERVER_UNIT, "pollex:server.port")]
     users = {stack.server.user: "pollex:server.user"}
     if polish is not None:
-        ports.append({"port": polish.port, "unit": units.POLLEX_UNIT, "setting": "pollex:polish.port"})
+        ports.append(Port(polish.port, units.POLLEX_UNIT, "pollex:polish.port"))
         users |= {polish.user: "pollex:polish.user"} if polish.user is not None else {}
-    return {
-        "architecture": stack.host.architecture,
-        "diskMb": stack.host.min_disk_mb,
-        "memoryMb": stack.host.min_memory_mb,
-        "commands": [*HOST_COMMANDS, *profile.commands, *own_python(stack)],
-        "packages": [*packages(stack), *plan.packages(stack)],
-        "ports": ports,
-        "users": users,
-    }
+    return Needs(
+        architecture=stack.host.architecture,
+        disk_mb=stack.host.min_disk_mb,
+        memory_mb=stack.host.min_memory_mb,
+        commands=(*HOST_COMMANDS, *profile.commands, *own_python(stack)),
+        packages=(*packages(stack), *plan.packages(stack)),
+        ports=tuple(ports),
+        users=users,
+        sudo=stack.host.sudo,
+    )
 
 
 def tools_hash(folder: Path) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra import HOST_FOLDER, proof
-from infra.core import patches, sheet
+from infra.core import bundle, patches, sheet
+from infra.core.bundle import Recipe
 from infra.core.derivation import Derivation, sha256
 from infra.core.patches import Patch
 from infra.core.profiles import PROFILES, SPARSE
-from infra.kinds.host import bundle, polish, units
-from infra.kinds.host.bundle import Recipe
+from infra.kinds.host import polish, units
 from infra.kinds.host.generation import File, Generation, Unit, generation
 from infra.kinds.host.spec import HostStack, Polish
 
