@@ -143,6 +143,14 @@ lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addr
 	@echo torch | $(V)/uv pip compile --quiet requirements/reference.in --excludes /dev/stdin --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/reference.txt # PyTorch is the distribution's
 
+.PHONY: dist
+dist: $(V)/.ready ## what a release carries, in build/dist: wheels, the service's archive, their hashes
+	@rm -rf build/dist
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && export SOURCE_DATE_EPOCH && \
+	  $(V)/uv build --quiet --no-build-isolation --python $(V)/python --wheel --out-dir build/dist . && \
+	  $(V)/uv build --quiet --no-build-isolation --python $(V)/python --out-dir build/dist service
+	@cd build/dist && rm -f .gitignore && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
 .PHONY: clean
 clean: ## take away what make made here, apart from the caches in ~/.cache/pollex
 	@[ ! -d .sandbox ] || [ ! -x $(V)/python ] || $(V)/python -m sandbox down

@@ -29,7 +29,7 @@ from typing import Any
 import httpx
 
 from bench import record
-from infra.kinds.image.registry import Repository
+from infra.provider.registry import Repository
 from sandbox import source
 from sandbox.images import emulation, stack
 from sandbox.images.buildkit import BuildKit

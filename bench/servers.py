@@ -81,7 +81,7 @@ def service(ready: str = "/livez", **settings: object) -> Iterator[tuple[str, su
     url = f"http://127.0.0.1:{port}"
     given = {"host": "127.0.0.1", "port": port, "rate_limit": 0, **settings}
     environment = {f"POLLEX_{key.upper()}": str(value) for key, value in given.items()}
-    with running([sys.executable, "-m", "pollex.serve"], f"{url}{ready}", environment) as (process, seconds):
+    with running([sys.executable, "-m", "pollex", "serve"], f"{url}{ready}", environment) as (process, seconds):
         yield url, process, seconds
 
 

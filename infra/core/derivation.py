@@ -12,6 +12,9 @@ Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 ROOT = "/opt/pollex"
 """The folder on the host that holds everything of ours (docs/design.md, host layout)."""
 
+KEY_LABEL = "org.pollex.key"
+"""The image's label by which a tag can be compared with a declaration, without building anything."""
+
 
 def canonical(value: Json) -> bytes:
     """JSON with sorted keys and no white space, so that equal values have equal bytes on every machine."""

@@ -1,4 +1,4 @@
-"""The provider plugin: what pulumi-command cannot do for a host.
+"""The provider: what pulumi-command cannot do for a host. A resource's declaration and its life cycle share a file.
 
 `Host` is the preflight that everything else depends on, `Generation` activates what was built and knows what drifted.
 The plugin speaks the raw provider protocol (`server.py`) and not `pulumi.provider.experimental`: that one hides the

@@ -3,21 +3,21 @@
 import sys
 
 from infra.provider import server
-from infra.provider.bundle import Bundle
-from infra.provider.delivery import Tools
-from infra.provider.generation import Generation
-from infra.provider.host import Host
+from infra.provider.bundle import BundleLifecycle
+from infra.provider.delivery import ToolsLifecycle
+from infra.provider.generation import GenerationLifecycle
+from infra.provider.host import HostLifecycle
 from infra.provider.hosts import Hosts
-from infra.provider.image import Attached, Pushable
+from infra.provider.image import AttachedLifecycle, PushableLifecycle
 
 hosts = Hosts()
-KINDS: dict[str, server.Kind] = {
-    "pollex:index:Host": Host(hosts),
-    "pollex:index:Attached": Attached(),
-    "pollex:index:Bundle": Bundle(hosts),
-    "pollex:index:Generation": Generation(hosts),
-    "pollex:index:Pushable": Pushable(),
-    "pollex:index:Tools": Tools(hosts),
+LIFECYCLES: dict[str, server.Lifecycle] = {
+    "pollex:index:Host": HostLifecycle(hosts),
+    "pollex:index:Attached": AttachedLifecycle(),
+    "pollex:index:Bundle": BundleLifecycle(hosts),
+    "pollex:index:Generation": GenerationLifecycle(hosts),
+    "pollex:index:Pushable": PushableLifecycle(),
+    "pollex:index:Tools": ToolsLifecycle(hosts),
 }
 
-server.main(sys.argv[1:], KINDS, hosts)
+server.main(sys.argv[1:], LIFECYCLES, hosts)

@@ -7,22 +7,71 @@ import shlex
 from collections.abc import Callable
 from typing import Any, Final
 
+import pulumi
+from pulumi import Output
+
+from infra.core.bundle import Recipe
 from infra.core.derivation import ROOT
 from infra.hosttools.pollex_host.errors import Exit
-from infra.kinds.host.bundle import Recipe
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
-from infra.provider.tools import command, report
+from infra.provider.tools import TOOLS, command, report
 from infra.provider.values import changed
+from infra.provider.wire import plain
 
 _MISSING: Final = "missing"
 _DECIDES: Final = ("item", "identity", "tools")
 
 
-class Bundle:
+class Bundle(pulumi.CustomResource):
+    """Programs in the host's store that are packed where pulumi runs, and sent once."""
+
+    path: Output[str]
+    """The store path."""
+    how: Output[str]
+    """How it came there: `present`, `substituted`, `restored` or `received`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        sudo: pulumi.Input[bool],
+        manifest: pulumi.Input[str],
+        item: pulumi.Input[str],
+        recipe: Recipe,
+        identity: pulumi.Input[str],
+        tools: pulumi.Input[str] = TOOLS,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare a bundle.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether the tools run through `sudo -n`.
+            manifest: the bundle, as `pollex-host ensure-bundle` reads it.
+            item: the store path's name, `<key>-<name>`.
+            recipe: what is packed, and for which host.
+            identity: the `identity` of the Host; another one is asked again.
+            tools: the path of pollex-host.
+            opts: the engine's options.
+        """
+        inputs = {
+            "connection": plain(connection, Output.secret),
+            "sudo": sudo,
+            "manifest": manifest,
+            "item": item,
+            "recipe": recipe.plain(),
+        }
+        inputs |= {"identity": identity, "tools": tools}
+        super().__init__("pollex:index:Bundle", name, {**inputs, "path": None, "how": None}, opts)
+
+
+class BundleLifecycle:
     """A bundle in the host's store.
 
     Inputs `connection`, `sudo`, `manifest`, `item`, `recipe`, `tools`, `identity`; outputs `path` and `how`. `item` as
@@ -32,12 +81,12 @@ class Bundle:
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
-    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
+    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Lifecycle's signature
         """Another way to the same host, or another place to fetch from, changes nothing that is there."""
         was, will = ({name: side.get(name) for name in _DECIDES} for side in (before, inputs))
         return dict.fromkeys(changed(was, will), True)
 
-    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Kind's signature
+    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Lifecycle's signature
         """Where it will lie."""
         return {"path": f"{ROOT}/store/{inputs['item']}", "how": UNKNOWN}
 
@@ -71,7 +120,7 @@ class Bundle:
 
 def _pack(inputs: dict[str, Any], log: Callable[[str], object]) -> bytes:
     """The archive; runs in a thread of its own, so `log` must come back to the loop by itself."""
-    from infra.kinds.host import packing  # noqa: PLC0415 - its HTTP client is a tenth of the plugin's start, and seldom needed
+    from infra.provider import packing  # noqa: PLC0415 - its HTTP client is a tenth of the plugin's start, and seldom needed
 
     try:
         return packing.pack(Recipe.parse(inputs["recipe"]), inputs["item"], log)

@@ -1,10 +1,12 @@
-"""How to log in to a host, as data: what the provider's kinds pass on without knowing SSH."""
+"""How to log in to a host, as data: what is declared, and what is passed on without knowing SSH."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from infra.provider.wire import LOCAL, SECRET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,17 +17,18 @@ class Connection:
     port: int = 22
     user: str = "root"
     host_key: str | None = None
-    """One OpenSSH public key line, `ssh-ed25519 AAAA…`."""
-    private_key: str | None = field(default=None, repr=False)
-    private_key_password: str | None = field(default=None, repr=False)
-    agent_socket_path: str | None = None
+    """One OpenSSH public key line, `ssh-ed25519 AAAA…`; a login without it is refused with the key that is offered."""
+    private_key: str | None = field(default=None, repr=False, metadata=SECRET)
+    """The key's text; without it every key of the agent is tried."""
+    private_key_password: str | None = field(default=None, repr=False, metadata=SECRET)
     proxy: Connection | None = None
-    settings: str = "pollex:host"
+    """The machine in between."""
+    settings: str = field(default="pollex:host", metadata=LOCAL)
     """Where the settings of this connection stand in the stack file."""
 
     @classmethod
     def parse(cls, inputs: Mapping[str, Any], settings: str = "pollex:host") -> Connection:
-        """Read the `connection` input of a resource; keys are those of `infra.provider.declarations.ConnectionArgs`."""
+        """The inverse of `wire.plain`."""
         proxy = inputs.get("proxy")
         return cls(
             address=inputs["address"],
@@ -34,7 +37,6 @@ class Connection:
             host_key=inputs.get("hostKey"),
             private_key=inputs.get("privateKey"),
             private_key_password=inputs.get("privateKeyPassword"),
-            agent_socket_path=inputs.get("agentSocketPath"),
             proxy=None if proxy is None else cls.parse(proxy, f"{settings}.proxyJump"),
             settings=settings,
         )

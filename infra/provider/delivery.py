@@ -11,9 +11,12 @@ import gzip
 import io
 import shlex
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import pulumi
+from pulumi import Output
 
 from infra import HOST_FOLDER
 from infra.hosttools.pollex_host import tools
@@ -25,6 +28,7 @@ from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import report
 from infra.provider.values import changed
+from infra.provider.wire import plain
 
 if TYPE_CHECKING:
     from infra.provider.ssh import Completed, Session
@@ -34,7 +38,42 @@ _MISSING: Final = "missing"
 _DECIDES: Final = ("hash", "packages", "identity", "python")
 
 
-class Tools:
+class Tools(pulumi.CustomResource):
+    """The host's tools: delivered where they are others, or missing; with the Debian packages that they need."""
+
+    hash: Output[str]
+    """Names the tools that are in force."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        sudo: pulumi.Input[bool],
+        hash: pulumi.Input[str],  # noqa: A002 - the input's name
+        packages: pulumi.Input[Sequence[str]],
+        identity: pulumi.Input[str],
+        python: pulumi.Input[Mapping[str, Any]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the tools.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether they are installed through `sudo -n`.
+            hash: what `infra.hosttools.pollex_host.tools.tools_hash` says of infra/hosttools.
+            packages: Debian packages that must be there.
+            identity: the `identity` of the Host; another one gets them again.
+            python: `sha256` and `urls` of a standalone CPython, for a host whose own is missing or too old.
+            opts: the engine's options.
+        """
+        inputs = {"connection": plain(connection, Output.secret), "sudo": sudo, "hash": hash}
+        inputs |= {"packages": packages, "identity": identity}
+        super().__init__("pollex:index:Tools", name, inputs | ({} if python is None else {"python": python}), opts)
+
+
+class ToolsLifecycle:
     """The tools on a host, with an interpreter that runs them and the packages that they need.
 
     Inputs `connection`, `sudo`, `hash`, `packages`, `python`, `identity`; the output `hash` is that of the tools in
@@ -119,7 +158,7 @@ def packed(wanted: str, folder: Path = HOST_FOLDER) -> bytes:
 
 def _fetch(python: dict[str, Any], log: Callable[[str], object]) -> bytes:
     """The interpreter; runs in a thread of its own, so `log` must come back to the loop by itself."""
-    from infra.kinds.host import packing  # noqa: PLC0415 - its HTTP client is a tenth of the plugin's start
+    from infra.provider import packing  # noqa: PLC0415 - its HTTP client is a tenth of the plugin's start
 
     try:
         return packing.download(python["urls"], python["sha256"], log)

@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any, Final
 
+import pulumi
+from pulumi import Output
+
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
-from infra.provider.tools import NO_TOOLS, command, report
+from infra.provider.tools import NO_TOOLS, TOOLS, command, report
 from infra.provider.values import changed
+from infra.provider.wire import plain
 
 _ABSENT: Final = "absent"
 """What stands for an item that the host says nothing about."""
@@ -22,7 +26,60 @@ _USAGE: Final = 2
 """Exit status of pollex-host where it does not know an argument."""
 
 
-class Generation:
+class Generation(pulumi.CustomResource):
+    """What is live on a host: activated behind the gate, watched item by item, deactivated at the end.
+
+    A generation that fails its gate fails the update, and the host itself returns to the former one.
+    """
+
+    generation: Output[str]
+    """The id of the generation that is live; known once it has passed its gate."""
+    live: Output[dict[str, str]]
+    """What is live, item by item (docs/design.md, live map)."""
+    facts: Output[dict[str, Any]]
+    """What `pollex-host status` says of the host."""
+    changed: Output[list[str]]
+    """The items that the last activation changed."""
+    holder: Output[str]
+    """A name that no other resource has, under which the host knows who made live what is live."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        sudo: pulumi.Input[bool],
+        manifest: pulumi.Input[str],
+        live: pulumi.Input[Mapping[str, str]],
+        identity: pulumi.Input[str],
+        owner: pulumi.Input[str],
+        secrets: pulumi.Input[Mapping[str, str]] | None = None,
+        tools: pulumi.Input[str] = TOOLS,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare what is live.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            sudo: whether the tools run through `sudo -n`.
+            manifest: the generation, as `pollex-host activate` reads it.
+            live: item by item, what the host looks like when the generation is in force.
+            identity: the `identity` of the Host; another one is activated again.
+            owner: the `owner` of the Host: a host that belongs to another stack refuses to activate.
+            secrets: texts of files that only the host may see, by their paths.
+            tools: the path of pollex-host.
+            opts: the engine's options.
+        """
+        inputs = {"connection": plain(connection, Output.secret), "sudo": sudo, "manifest": manifest, "live": live}
+        inputs |= {"identity": identity, "owner": owner, "tools": tools} | (
+            {} if secrets is None else {"secrets": secrets}
+        )
+        outputs = {"generation": None, "facts": None, "changed": None, "holder": None}
+        super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)
+
+
+class GenerationLifecycle:
     """Units, links and store paths that are live together.
 
     Inputs `connection`, `sudo`, `manifest`, `secrets`, `live`, `tools`, `identity` and `owner`; outputs `generation`,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import Final
+from typing import Any, Final
+
+import pulumi
+from pulumi import Output
 
 from infra.provider import preflight
 from infra.provider.connection import Connection
@@ -14,11 +17,53 @@ from infra.provider.owner import Owner
 from infra.provider.problems import HostError, NotReady
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
+from infra.provider.wire import plain
 
 _IDENTITY: Final = Path(__file__).with_name("identity.sh")
 
 
-class Host:
+class Host(pulumi.CustomResource):
+    """A host that passed the preflight and belongs to this stack; everything that is done to it depends on this.
+
+    Creating and updating check everything that `needs` says and report all problems at once, each with the setting to
+    change; only when there is none is the host marked. Deleting takes the mark away and leaves the host as it is. One
+    that is replaced gives the host up before it takes it again, because it takes nothing that belongs to somebody.
+    """
+
+    identity: Output[str]
+    """32 hex digits, written at the first success; another one means another host, or one that was set up anew."""
+    facts: Output[dict[str, Any]]
+    """`architecture`, `os`, `kernel`, `cores`, `memoryMb`, `machine`, as at the last preflight."""
+    owner: Output[str]
+    """To whom the host belongs: `PROJECT/STACK#CLAIM`, where the claim is known to this state and no other."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        needs: preflight.Needs,
+        takeover: str | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare a host.
+
+        Args:
+            name: the resource's name.
+            connection: how to log in.
+            needs: what the preflight asks; its `sudo` is whether root's work runs through `sudo -n`.
+            takeover: the owner from whom the host may be taken, as it is shown; None takes it from nobody.
+            opts: the engine's options.
+        """
+        inputs: dict[str, Any] = {"connection": plain(connection, Output.secret), "sudo": needs.sudo}
+        inputs |= {"needs": plain(needs), "stack": f"{pulumi.get_project()}/{pulumi.get_stack()}"}
+        inputs |= {} if takeover is None else {"takeover": takeover}
+        outputs = dict.fromkeys(("identity", "facts", "owner", "address"))
+        first = pulumi.ResourceOptions(delete_before_replace=True)
+        super().__init__("pollex:index:Host", name, {**inputs, **outputs}, pulumi.ResourceOptions.merge(first, opts))
+
+
+class HostLifecycle:
     """A machine that can take what is declared.
 
     Inputs `connection`, `sudo`, `needs`, `stack`, `takeover`; outputs `identity`, `facts`, `owner` and `address`. An

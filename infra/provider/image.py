@@ -7,33 +7,47 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import pulumi
+
+from infra.core.derivation import KEY_LABEL
 from infra.provider.engine import Log
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
 
 if TYPE_CHECKING:
-    from infra.kinds.image.registry import Repository
+    from infra.provider.registry import Repository
 
 T = TypeVar("T")
 
 _LOGIN: Final = ("user", "token")
 
 
-class Pushable:
+class Pushable(pulumi.CustomResource):
+    """A repository whose token may push, and whose tag of this version is free or holds the same bytes."""
+
+    held: pulumi.Output[str]
+    """The key that the tag had, or an empty text."""
+
+    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None, **inputs: Any) -> None:
+        """Inputs: `repository`, `user`, `token`, `version`, `key`."""
+        super().__init__("pollex:index:Pushable", name, {**inputs, "held": None}, opts)
+
+
+class PushableLifecycle:
     """A repository that takes an image: the token may push, and the version's tag is free or holds these very bytes.
 
     Inputs `repository`, `user`, `token`, `version`, `key`; output `held`, the key that the tag already had, or none.
     Between this check and the push, somebody else can still push the tag: a registry offers nothing better.
     """
 
-    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
+    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Lifecycle's signature
         """Every change is checked again."""
         return dict.fromkeys(changed(before, inputs), True)
 
-    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Kind's signature
+    def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:  # noqa: ARG002 - Lifecycle's signature
         """Only the registry knows."""
         return {"held": UNKNOWN}
 
@@ -42,7 +56,7 @@ class Pushable:
         log(f"asking {inputs['repository']}")
         return {"held": await _asked(_check, inputs)}
 
-    async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:  # noqa: ARG002 - Kind's signature
+    async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:  # noqa: ARG002 - Lifecycle's signature
         """Nothing is made that could drift."""
         return inputs, outputs
 
@@ -50,14 +64,27 @@ class Pushable:
         """Nothing was made."""
 
 
-class Attached:
+class Attached(pulumi.CustomResource):
+    """Documents beside a pushed index."""
+
+    sizes: pulumi.Output[dict[str, int]]
+    """Platform → compressed bytes."""
+    referrers: pulumi.Output[dict[str, str]]
+    """Media type → digest of what is attached."""
+
+    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None, **inputs: Any) -> None:
+        """Inputs: `repository`, `user`, `token`, `digest`, `documents`."""
+        super().__init__("pollex:index:Attached", name, {**inputs, "sizes": None, "referrers": None}, opts)
+
+
+class AttachedLifecycle:
     """Documents beside a pushed index, whose digest stays what it is.
 
     Inputs `repository`, `user`, `token`, `digest`, `documents` (media type → text); outputs `referrers` (media type →
     digest) and `sizes` (platform → compressed bytes). A document that is gone is shown as `missing` after a refresh.
     """
 
-    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
+    def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Lifecycle's signature
         """Another login to the same repository attaches nothing anew."""
         was, will = ({k: v for k, v in side.items() if k not in _LOGIN} for side in (before, inputs))
         return dict.fromkeys(changed(was, will), True)
@@ -87,8 +114,6 @@ class Attached:
 
 
 def _check(repository: Repository, inputs: Properties) -> str:
-    from infra.kinds.image.buildx import KEY_LABEL  # noqa: PLC0415 - see the module's docstring
-
     repository.check_push()
     labels = repository.labels(inputs["version"])
     held = "" if labels is None else labels.get(KEY_LABEL, "another image")
@@ -119,7 +144,7 @@ def _find(repository: Repository, inputs: Properties) -> set[str] | None:
 
 async def _asked(question: Callable[[Repository, Properties], T], inputs: Properties) -> T:
     """The answer to a question to the registry, asked outside the event loop."""
-    from infra.kinds.image.registry import RegistryError, Repository  # noqa: PLC0415 - see the module's docstring
+    from infra.provider.registry import RegistryError, Repository  # noqa: PLC0415 - see the module's docstring
 
     def ask() -> T:
         with Repository(inputs["repository"], user=inputs.get("user"), token=inputs.get("token")) as repository:

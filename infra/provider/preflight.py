@@ -6,26 +6,28 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from infra.provider.problems import HostError, Problem
+from infra.provider.wire import LOCAL
 
 _SCRIPT: Final = Path(__file__).with_name("preflight.sh")
 
 
-class Port(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Port:
     """A TCP port that must be free."""
 
-    number: int
+    port: int
     unit: str
     """The one unit that may hold it."""
     setting: str
-    """Where it is chosen."""
+    """The setting that chooses it, for the error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a host must have."""
+    """What a host must have; what is left out is not checked."""
 
     architecture: str | None = None
     """As `uname -m` says it."""
@@ -33,6 +35,7 @@ class Needs:
     """Free on the file system of /opt; what /opt/pollex already holds counts as free."""
     memory_mb: int = 0
     commands: tuple[str, ...] = ()
+    """Commands that must be there; one that is not named by its path may come with `packages`."""
     packages: tuple[str, ...] = ()
     """apt packages that will be installed; while some are not, a command may be missing where there is apt-get."""
     ports: tuple[Port, ...] = ()
@@ -40,12 +43,12 @@ class Needs:
     """Whether an interpreter for the tools is brought along where the host's own is missing or too old."""
     users: Mapping[str, str] = field(default_factory=dict)
     """Accounts that must exist, each with the setting that names it."""
-    sudo: bool = True
+    sudo: bool = field(default=True, metadata=LOCAL)
     """Whether commands run through `sudo -n`."""
 
     @classmethod
     def parse(cls, inputs: Mapping[str, Any], *, sudo: bool) -> Needs:
-        """Read the `needs` input of a Host; keys are those of `infra.provider.declarations.NeedsArgs`."""
+        """The inverse of `wire.plain`."""
         return cls(
             architecture=inputs.get("architecture"),
             disk_mb=int(inputs.get("diskMb", 0)),
@@ -69,7 +72,7 @@ def script(needs: Needs) -> str:
         "sudo": "yes" if needs.sudo else "",
         "commands": "\n".join(needs.commands),
         "packages": "\n".join(needs.packages),
-        "ports": "\n".join(str(port.number) for port in needs.ports),
+        "ports": "\n".join(str(port.port) for port in needs.ports),
         "users": "\n".join(needs.users),
     }
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in questions.items()]
@@ -187,7 +190,7 @@ def _python(facts: Facts, needs: Needs) -> Iterator[Problem]:
 
 
 def _ports(facts: Facts, needs: Needs) -> Iterator[Problem]:
-    wanted = {str(port.number): port for port in needs.ports}
+    wanted = {str(port.port): port for port in needs.ports}
     for held in facts.get("port", ()):
         number, pid, *rest = held.split(" ", 3)
         name, group = (*rest, "", "")[:2]

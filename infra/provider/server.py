@@ -1,7 +1,7 @@
-"""The provider protocol: what the engine asks over gRPC, reduced to the questions of `Kind`.
+"""The provider protocol: what the engine asks over gRPC, reduced to the questions of `Lifecycle`.
 
 Secrets: the plugin says that it does not take wrapped secrets, so the engine unwraps them before it asks and marks
-them again, at the same paths, in the inputs that come back. Kinds put nothing that is secret into outputs.
+them again, at the same paths, in the inputs that come back. Lifecycles put nothing that is secret into outputs.
 """
 # Methods and their arguments are named and explained by the protocol (pulumi/proto/provider.proto):
 # ruff: noqa: ARG002, D102, N802
@@ -40,7 +40,7 @@ _GONE_HOST: Final = "docs/how-to/deploy-jetson.md#a-board-that-is-gone"
 T = TypeVar("T")
 
 
-class Kind(Protocol):
+class Lifecycle(Protocol):
     """A type of resource. Creating and updating are the same, because both state the end.
 
     Inputs and outputs are plain data; `warn` and `log` show a line at the resource.
@@ -107,11 +107,11 @@ async def _abort(context: Context, failure: str) -> NoReturn:
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """Answers one engine for all kinds, which are named by their type tokens."""
+    """Answers one engine for all types of resources, which are named by their type tokens."""
 
-    def __init__(self, engine: Engine, kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, engine: Engine, lifecycles: Mapping[str, Lifecycle]) -> None:
         self.engine = engine
-        self.kinds = kinds
+        self.lifecycles = lifecycles
         self.running: set[asyncio.Future[Any]] = set()
 
     async def GetPluginInfo(self, request: Empty, context: Context) -> plugin_pb2.PluginInfo:
@@ -138,7 +138,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     async def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
-        found = self.kinds[request.type].differences(
+        found = self.lifecycles[request.type].differences(
             plain(request.old_inputs), plain(request.olds), plain(request.news)
         )
         return provider_pb2.DiffResponse(
@@ -153,7 +153,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
-        kind, inputs = self.kinds[request.type], plain(request.properties)
+        kind, inputs = self.lifecycles[request.type], plain(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(properties=struct(kind.foresee({}, {}, inputs)))
         outputs = await kind.apply(inputs, {}, self.engine.voice(request.urn))
@@ -161,7 +161,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
-        kind, inputs = self.kinds[request.type], plain(request.news)
+        kind, inputs = self.lifecycles[request.type], plain(request.news)
         if request.preview:
             outputs = kind.foresee(plain(request.old_inputs), plain(request.olds), inputs)
         else:
@@ -172,7 +172,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
         if not request.HasField("inputs"):
             raise HostError(f"{request.type} cannot be imported: declare it and run `pulumi up`")
-        found = await self.kinds[request.type].read(
+        found = await self.lifecycles[request.type].read(
             plain(request.inputs), plain(request.properties), self.engine.warning(request.urn)
         )
         if found is None:
@@ -183,7 +183,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @_answered
     async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> Empty:
         try:
-            await self.kinds[request.type].delete(
+            await self.lifecycles[request.type].delete(
                 plain(request.old_inputs), plain(request.properties), self.engine.warning(request.urn)
             )
         except Unreachable as error:
@@ -198,16 +198,18 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
 
 def main(
-    arguments: Sequence[str], kinds: Mapping[str, Kind], held: AbstractAsyncContextManager[object] | None = None
+    arguments: Sequence[str],
+    lifecycles: Mapping[str, Lifecycle],
+    held: AbstractAsyncContextManager[object] | None = None,
 ) -> None:
-    """Serve kinds of resources to the engine that is named on the command line, as `serve` does.
+    """Serve types of resources to the engine that is named on the command line, as `serve` does.
 
     Args:
         arguments: of the command line.
-        kinds: by their type tokens.
-        held: what the kinds share, closed at the end.
+        lifecycles: by their type tokens.
+        held: what they share, closed at the end.
     """
-    serve(arguments, lambda engine: Servicer(engine, kinds), held)
+    serve(arguments, lambda engine: Servicer(engine, lifecycles), held)
 
 
 def serve(

@@ -216,7 +216,7 @@ async def _client_keys(to: Connection, stack: AsyncExitStack) -> Keys:
     """The declared private key, or else every key of the agent, which stays open as long as `stack`."""
     if to.private_key is not None:
         return [_private_key(to, to.private_key)]
-    path = to.agent_socket_path or os.environ.get("SSH_AUTH_SOCK")
+    path = os.environ.get("SSH_AUTH_SOCK")
     if path is None:
         raise _refuse_key(to, "missing, and no ssh-agent runs (SSH_AUTH_SOCK is not set): name a key file")
     try:

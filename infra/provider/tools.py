@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MEANING: Final[dict[int, str]] = {int(status): status.meaning for status in Exit}
 """Exit statuses of pollex-host, in words."""
+TOOLS: Final = "/opt/pollex/bin/pollex-host"
+"""The host side's one command, once its `prepare` has run."""
 NO_TOOLS: Final = 127
 """Exit status of `command` where the tools are not on the host."""
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from infra.kinds.image.buildx import BuildRequest
-from infra.kinds.image.registry import RegistryError, Repository
 from infra.provider.engine import Log
 from infra.provider.problems import HostError
+from infra.provider.registry import RegistryError, Repository
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
 from sandbox.docker_build.context import context_hash

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from infra.kinds.image.registry import Repository
+from infra.provider.registry import Repository
 from sandbox import fetch
 from sandbox.images import emulation
 from sandbox.images.engine import Container, Docker

@@ -17,8 +17,8 @@ from typing import Any
 
 from infra.kinds import table
 from infra.kinds.image import attest, buildx
-from infra.kinds.image.registry import Repository
 from infra.kinds.image.spec import ImageStack
+from infra.provider.registry import Repository
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit

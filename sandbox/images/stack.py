@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra import review
-from infra.kinds.image.registry import RegistryError, Repository
+from infra.provider.registry import RegistryError, Repository
 from sandbox import fetch
 from sandbox.images import base
 from sandbox.machine import CHECKOUT, say

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from pollex.client import Client, Delta, Polished
+from pollex.client import Client, Delta, Polished, connection
 from pollex.exits import Exit, PollexError
 
 BUSY_SECONDS = 6.0
@@ -216,7 +216,7 @@ def machine() -> dict[str, Any]:
 def _counter(stack: ExitStack, tokenizer: str | None) -> Callable[[str], int] | None:
     if tokenizer is None:
         return None
-    http = stack.enter_context(httpx.Client(base_url=tokenizer))
+    http = stack.enter_context(connection(tokenizer)[0])
 
     def count(text: str) -> int:
         try:

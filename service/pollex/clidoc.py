@@ -20,7 +20,8 @@ Made from the program by `make docs`.
 
 ```sh
 pollex polish letter.txt                 # the polished text, to standard output
-pollex polish --diff letter.txt          # what would change, word by word
+pollex polish --diff letter.txt          # what would change, word by word, and what was not done and why
+pollex polish --mode correct letter.txt  # mistakes only
 pbpaste | pollex polish | pbcopy         # a filter: nothing but the text goes to standard output
 eval "$(pollex completion bash)"         # completion, also of --model; put it into ~/.bashrc
 ```
@@ -31,14 +32,32 @@ Tables are aligned on a terminal; in a pipe they are one row a line, separated b
 
 ## In an editor
 
-A command that fails writes nothing to standard output and one that succeeds nothing to standard error, so that a
-selection can be piped through it.
+A command that fails writes nothing to standard output and one that succeeds nothing to standard error. Most editors put
+both into the text, and do not look at the status; `--editor` makes a command that fails give the text back as it was
+and say nothing. What was wrong then, the same command says without `--editor`.
 
 | editor | keys |
 |---|---|
-| Vim | select, then `:!pollex polish` |
-| Emacs | mark, then `C-u M-\\|` `pollex polish` |
-| Kakoune, Helix | select, then `\\|pollex polish` |
+| Vim | select, then `:!pollex polish -e` |
+| Emacs | mark, then `C-u M-\\|` `pollex polish -e` |
+| Kakoune, Helix | select, then `\\|pollex polish -e` |
+
+The encoding of a text (UTF-8, UTF-16, UTF-32, with a byte order mark or without) stays what it was.
+
+## What a text becomes
+
+`--mode` says what the text is to become, `--keep` which words of it are never touched. Words that you always want to
+keep stand in `~/.config/pollex/keep.txt`, one a line; a line that begins with `#` is a remark.
+
+The service judges each change that the model proposes. `--diff` shows those that were taken within the text, and below
+it those that were only offered, those that were refused and why, and the parts that stayed as they were because the
+model's answer to them was bad.
+
+## Proxies
+
+Services elsewhere are reached through the proxy that `http_proxy`, `https_proxy` or `all_proxy` names (`http://` and
+`https://` proxies), unless `no_proxy` names the host, its domain, or a network in which its address is. What is on this
+machine is never reached through a proxy. An error says which proxy was in use.
 
 ## Which service
 
@@ -49,6 +68,7 @@ _VARIABLES = {
     "POLLEX_URL": "address of the service, as `--url`",
     "POLLEX_API_KEY": "its API key",
     "POLLEX_MODEL": "the model to polish with, as `--model`",
+    "POLLEX_MODE": "what texts are to become, as `--mode`",
 }
 
 

@@ -7,16 +7,25 @@ as one event.
 from __future__ import annotations
 
 import json
+import os
+import ssl
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
 from pollex.exits import Exit, PollexError
+from pollex.lines import Lines
+from pollex.proxies import Proxy, ProxyError, choose
 from pollex.target import KEY_VARIABLE
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 CONNECT_SECONDS = 5.0
 """How long a server may take to accept a connection."""
@@ -29,6 +38,23 @@ class Model:
     id: str
     name: str
     provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What a text can become."""
+
+    id: str
+    name: str
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a text is to become, and the words of it that are to stay."""
+
+    mode: str | None = None
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +89,36 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """What the next part of the text has become; of a service that says so."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that the model proposed; places are code points of the text that was sent."""
+
+    start: int
+    end: int
+    before: str
+    after: str
+    kind: str
+    verdict: str
+    """`taken`, `offered` or `refused`."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A part of the text that stayed because its answer was bad."""
+
+    start: int
+    end: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Polished:
     """The whole polished text; the last event."""
 
@@ -71,9 +127,40 @@ class Polished:
     """The model that answered, which may be a fallback of the one that was asked for."""
     elapsed_ms: int
     """As the service measured it."""
+    changes: tuple[Change, ...] | None = None
+    """All that were proposed, or None from a service that does not tell."""
+    kept: tuple[Kept, ...] = ()
 
 
-Event = Queued | Delta | Polished
+Event = Queued | Delta | Settled | Polished
+
+
+def connection(
+    url: str, *, headers: Mapping[str, str] | None = None, timeout: httpx.Timeout | float = CONNECT_SECONDS
+) -> tuple[httpx.Client, Proxy | None]:
+    """An HTTP client of a server, and the proxy through which it talks.
+
+    Raises:
+        PollexError: the address, the key or the proxy cannot be used.
+    """
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    own = bool(file or folder) and url.startswith("https:")
+    try:
+        proxy = choose(url)
+        # The environment names proxies for this machine too, and some that lead to an ImportError.
+        http = httpx.Client(
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
+            proxy=proxy.url if proxy is not None else None,
+            verify=ssl.create_default_context(cafile=file, capath=folder) if own else True,
+        )
+    except ProxyError as error:
+        raise PollexError(Exit.USAGE, str(error)) from None
+    except (httpx.InvalidURL, UnicodeEncodeError, ValueError, OSError) as error:
+        raise PollexError(Exit.USAGE, f"address or API key of {url!r} cannot be sent: {error}") from None
+    return http, proxy
 
 
 class Client:
@@ -88,12 +175,12 @@ class Client:
         headers = {"X-API-Key": api_key} if api_key is not None else {}
         if not url.startswith(("http://", "https://")):
             raise PollexError(Exit.USAGE, f"{url!r} is not the address of a service", "write it as http://HOST:8090")
-        try:
-            self._http = httpx.Client(
-                base_url=self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
-            )
-        except (httpx.InvalidURL, UnicodeEncodeError) as error:
-            raise PollexError(Exit.USAGE, f"address or API key of {url!r} cannot be sent: {error}") from None
+        self._http, proxy = connection(
+            self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
+        )
+        self._where = self.url if proxy is None else f"{self.url} through the proxy {proxy}"
+        host = httpx.URL(self.url).host
+        self._around = "" if proxy is None else f"; or around the proxy: add {host} to no_proxy"
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +193,11 @@ class Client:
         with self._understood():
             return [Model(entry["id"], entry["name"], entry["provider"]) for entry in self._get("/api/models")]
 
+    def modes(self) -> list[Mode]:
+        """What the service can make of a text, its own modes last."""
+        with self._understood():
+            return [Mode(entry["id"], entry["name"], entry["default"]) for entry in self._get("/api/modes")]
+
     def health(self) -> Health:
         """Which models can answer now."""
         with self._understood():
@@ -116,14 +208,18 @@ class Client:
             }
             return Health(body["status"], body["version"], adapters)
 
-    def polish(self, text: str, model: str) -> Generator[Event]:
+    def polish(self, text: str, model: str, wishes: Wishes | None = None) -> Generator[Event]:
         """Polish `text`; the last event is `Polished`. Closing the iterator early cancels the work at the service."""
+        wishes = wishes or Wishes()
+        body: dict[str, Any] = {"text": text, "model_id": model, "changes": True}
+        body |= {"mode": wishes.mode} if wishes.mode is not None else {}
+        body |= {"keep": list(wishes.keep)} if wishes.keep else {}
         with (
             self._understood(),
             self._http.stream(
                 "POST",
                 "/api/polish",
-                json={"text": text, "model_id": model},
+                json=body,
                 headers={"Accept": "text/event-stream, application/json"},
             ) as response,
         ):
@@ -145,6 +241,8 @@ class Client:
                 return Queued(data["position"])
             case "delta":
                 return Delta(data["text"])
+            case "settled":
+                return Settled(data["text"])
             case "done":
                 return _polished(data)
             case "error":
@@ -166,8 +264,8 @@ class Client:
         except (ValueError, TypeError, KeyError):
             raise PollexError(
                 Exit.FAILED,
-                f"{response.url} answered {response.status_code} {response.reason_phrase}, not as a polish service",
-                "is the address right? --url, POLLEX_URL",
+                f"{self._where} answered {response.status_code} {response.reason_phrase}, not as a polish service",
+                f"is the address right? --url, POLLEX_URL{self._around}",
             ) from None
         raise self._refusal(response.status_code, told, response.headers.get("Retry-After", ""))
 
@@ -194,28 +292,41 @@ class Client:
             yield
         except httpx.TimeoutException as error:
             kind = "accepted no connection" if isinstance(error, httpx.ConnectTimeout) else "stayed silent"
-            raise PollexError(Exit.UNREACHABLE, f"{self.url} {kind} for too long", "--timeout allows more") from None
-        except httpx.ConnectError as error:
-            remedy = "does the service run there? --url and POLLEX_URL name another"
-            raise PollexError(Exit.UNREACHABLE, f"{self.url} cannot be reached: {error}", remedy) from None
+            remedy = f"--timeout allows more{self._around}"
+            raise PollexError(Exit.UNREACHABLE, f"{self._where} {kind} for too long", remedy) from None
+        except (httpx.ConnectError, httpx.ProxyError) as error:
+            remedy = f"does the service run there? --url and POLLEX_URL name another{self._around}"
+            raise PollexError(Exit.UNREACHABLE, f"{self._where} cannot be reached: {error}", remedy) from None
         except httpx.HTTPError as error:
-            raise PollexError(Exit.UNREACHABLE, f"{self.url} broke off: {error}", "try again") from None
+            raise PollexError(
+                Exit.UNREACHABLE, f"{self._where} broke off: {error}", f"try again{self._around}"
+            ) from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise PollexError(Exit.FAILED, f"{self.url} does not answer as a polish service: {error!r}") from None
+            raise PollexError(Exit.FAILED, f"{self._where} does not answer as a polish service: {error!r}") from None
 
 
 def _polished(body: Any) -> Polished:
-    return Polished(body["polished"], body["model"], body["elapsed_ms"])
+    told = body.get("changes")
+    return Polished(
+        body["polished"],
+        body["model"],
+        body["elapsed_ms"],
+        None if told is None else tuple(_of(Change, one) for one in told),
+        tuple(_of(Kept, one) for one in body.get("kept") or ()),
+    )
+
+
+def _of(type_: type[T], told: Mapping[str, Any]) -> T:
+    """What a service tells, without what this client does not know."""
+    return type_(**{name: told[name] for name in type_.__dataclass_fields__})
 
 
 def _server_sent(chunks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Event and data of a server-sent stream.
-
-    Lines end at LF alone: splitting text where Unicode sees a line end would cut data at U+2028 or U+0085.
-    """
+    """Event and data of a server-sent stream."""
     kind = "message"
     data: list[str] = []
-    for line in _lines(chunks):
+    lines = Lines()
+    for line in (line for chunk in chunks for line in lines.feed(chunk)):
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:
@@ -226,11 +337,3 @@ def _server_sent(chunks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
             kind = value
         elif field == "data":
             data.append(value)
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line.removesuffix(b"\r").decode()

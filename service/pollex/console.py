@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -30,11 +32,42 @@ def write(text: str) -> None:
     Raises:
         PollexError: the reader went away.
     """
+    write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_bytes(data: bytes) -> None:
+    """Write to standard output at once.
+
+    Raises:
+        PollexError: the reader went away.
+    """
     try:
-        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise PollexError(Exit.CLOSED, "") from None
+
+
+def as_json(value: object) -> str:
+    """A value as people read JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_json(value: object) -> None:
+    """Write a value to standard output."""
+    write(as_json(value))
+
+
+def save(file: str, text: str) -> None:
+    """Write a file that an option names.
+
+    Raises:
+        PollexError: it cannot be written.
+    """
+    try:
+        Path(file).write_text(text, "utf-8")
+    except OSError as error:
+        raise PollexError(Exit.USAGE, f"{file} cannot be written: {error.strerror}") from None
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:

@@ -50,7 +50,7 @@ class Metrics:
         )
         self.kept = Counter(
             "pollex_blocks_kept_total",
-            "Paragraphs left as they were because the answer lost a link, some code or its shape.",
+            "Parts of texts left as they were because no good answer came.",
             ["model"],
             registry=self.registry,
         )

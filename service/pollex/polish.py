@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from pollex import text as texts
+from pollex import words
 from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
 from pollex.prompts import DEFAULT, Prompt
 from pollex.settings import Settings
 from pollex.upstream import Adapter, CutShortError, LoadingError, UnavailableError, UpstreamError
-from pollex.words import Change, Judged, Kept, Options
+from pollex.words import Change, Judged, Kept, Options, Reason
 
 log = logging.getLogger("pollex")
 
@@ -176,12 +176,16 @@ class Polisher:
             UpstreamError: no candidate gave a whole answer, or one broke off after the listener had heard some of it.
         """
         problem: UpstreamError = UnavailableError("every upstream failed lately and is left alone for a moment")
+        until = time.monotonic() + _MARGIN * self._settings.request_timeout
         for upstream in self.candidates(model):
             if not upstream.breaker.allows():
                 continue
-            attempt = _Attempt(upstream, self._settings, self._prompts[options.mode], self._metrics, listener)
+            prompt = self._prompts[options.mode]
+            attempt = _Attempt(
+                upstream, self._settings, prompt, self._metrics, listener=listener, options=options, until=until
+            )
             try:
-                polished = await attempt.run(text)
+                judged = await attempt.run(text)
             except LoadingError as error:
                 problem = error
                 continue
@@ -195,87 +199,184 @@ class Polisher:
             upstream.succeeded()
             if upstream.id != model:
                 self._metrics.fallbacks.labels(model, upstream.id).inc()
-            return Polished(polished, upstream.id)
+            return Polished(judged.text, upstream.id, judged.changes, judged.kept)
         raise problem
+
+
+_MARGIN = 0.95
+"""Share of a request's time after which no part is begun or waited for, so that what is done can be sent."""
+_LEAST = 32
+"""Tokens below which a part is no sentence any more: where no more fit, the text is refused instead of cut."""
 
 
 class _Attempt:
     """One text on one upstream."""
 
     def __init__(
-        self, upstream: Upstream, settings: Settings, prompt: Prompt, metrics: Metrics, listener: Listener | None
+        self,
+        upstream: Upstream,
+        settings: Settings,
+        prompt: Prompt,
+        metrics: Metrics,
+        *,
+        listener: Listener | None,
+        options: Options,
+        until: float,
     ) -> None:
         self._upstream = upstream
         self._adapter = upstream.adapter
         self._limit = settings.split_chars
         self._prompt = prompt
+        self._prompt_sent = "\n".join([prompt.system, *(turn["content"] for turn in prompt.turns(""))])
         self._metrics = metrics
         self._listener = listener
+        self._options = options
+        self._until = until
+        self._over: Reason | None = None
+        """Why nothing more is asked of the upstream."""
+        self._problem: Exception | None = None
+        """The last that went wrong."""
+        self._good = 0
+        """Answers that came whole."""
         self.heard = False
         """Whether the listener was told some of the answer, which cannot be taken back."""
 
-    async def run(self, text: str) -> str:
-        """The polished text."""
-        pieces = texts.pieces(text, self._limit)
+    async def run(self, text: str) -> Judged:
+        """The polished text.
+
+        Raises:
+            TextTooLongError, UpstreamError, TimeoutError: nothing was polished.
+        """
+        pieces = words.pieces(text, self._limit, quoted=self._options.quoted)
         if not any(piece.prose for piece in pieces):
-            return text
+            return Judged(text)
+        done = list[Judged]()
         with self._upstream.gate.enter() as turn:
-            # Nobody waits, and nothing is generated, before it is known that everything fits.
-            limits = [await self._room(piece) if piece.prose else None for piece in pieces]
+            # Nobody waits, and nothing is generated, before it is known what fits.
+            fitted = [part for piece in pieces for part in await self._fit(piece)]
+            if not any(fit.asks for fit in fitted):
+                raise next(fit.problem for fit in fitted if fit.problem is not None)
             await turn.comes(self._moved)
-            started = time.monotonic()
-            done = [await self._piece(piece, limit) for piece, limit in zip(pieces, limits, strict=True)]
+            started, at = time.monotonic(), 0
+            for fit in fitted:
+                judged = await self._settle(fit, at)
+                done.append(judged)
+                at += len(fit.piece.whole)
             self._metrics.duration.labels(self._upstream.id).observe(time.monotonic() - started)
-        return "".join(done)
+        if not self._good and self._problem is not None:
+            raise self._problem
+        return _joined(done)
 
-    async def _room(self, piece: texts.Piece) -> int | None:
-        room = await self._adapter.room(self._prompt, piece.sent)
+    async def _fit(self, piece: words.Piece) -> list[_Fit]:
+        """The piece, in parts if the model has no room for the whole."""
+        room = await self._adapter.room(self._prompt, piece.sent) if piece.prose else None
         if room is None:
-            return None
-        if room.tokens > room.most:
-            raise TextTooLongError(room.tokens, room.most)
-        return room.answer
+            return [_Fit(piece, None)]
+        if room.tokens <= room.most:
+            return [_Fit(piece, room.answer)]
+        if room.most >= _LEAST:
+            smaller = piece.smaller(max(1, int(0.9 * len(piece.sent) * room.most / room.tokens)))
+            if len(smaller) > 1:
+                return [fit for part in smaller for fit in await self._fit(part)]
+        return [_Fit(piece, None, TextTooLongError(room.tokens, room.most))]
 
-    async def _piece(self, piece: texts.Piece, limit: int | None) -> str:
+    async def _settle(self, fit: _Fit, at: int) -> Judged:
+        """What became of a part that begins at `at`; the listener is told."""
+        piece = fit.piece
         if not piece.prose:
             self._wrote(piece.whole)
-            return piece.whole
-        self._wrote(piece.before)
-        joined = piece.join(await self._answer(piece, limit, tell=True))
-        if joined is None and len(piece.blocks) > 1:
-            parts = [await self._alone(part, limit) for part in piece.parts()]
-            joined = "".join(parts)
-        elif joined is None:
-            joined = self._keep(piece)
-        self._wrote(piece.after)
-        return joined
+            judged = Judged(piece.whole)
+        elif fit.problem is not None:
+            self._wrote(piece.whole)
+            judged = _kept(piece, Reason.TOO_LONG)
+        else:
+            judged = await self._judged(piece, fit.limit)
+        judged = judged.moved(at)
+        self._metrics.kept.labels(self._upstream.id).inc(len(judged.kept))
+        if self._listener is not None:
+            self._listener.settled(at, at + len(piece.whole), judged)
+        return judged
 
-    async def _alone(self, piece: texts.Piece, limit: int | None) -> str:
-        """One block of several whose common answer had lost its shape."""
-        if len(piece.sent.split()) < _WORDS:
-            return piece.whole
-        return piece.join(await self._answer(piece, limit, tell=False)) or self._keep(piece)
+    async def _judged(self, piece: words.Piece, limit: int | None) -> Judged:
+        """The piece as it is after judgement; blocks that came to nothing are tried once more, each alone."""
+        judged = await self._tried(piece, limit, tell=True)
+        if not judged.kept or self._over is not None:
+            return judged
+        parts = piece.parts()
+        if len(parts) == 1:
+            if judged.kept[0].reason not in (Reason.CUT_SHORT, Reason.CIRCLES):
+                return judged
+            parts = piece.smaller((len(piece.sent) + 1) // 2)
+            if len(parts) == 1:
+                return judged
+        done, at = list[Judged](), 0
+        for part in parts:
+            end = at + len(part.whole)
+            own = judged.part(at, end, part.whole)
+            if own.kept and len(part.sent.split()) >= _WORDS:
+                again = await self._tried(part, limit, tell=False)
+                own = again if len(again.kept) <= len(own.kept) and not _failed(again) else own
+            done.append(own.moved(at))
+            at = end
+        return _joined(done)
 
-    async def _answer(self, piece: texts.Piece, limit: int | None, *, tell: bool) -> str:
-        cleaner = texts.Cleaner(piece.sent)
-        parts: list[str] = []
+    async def _tried(self, piece: words.Piece, limit: int | None, *, tell: bool) -> Judged:
+        """One try; places count from the beginning of the piece."""
+        if self._over is not None:
+            return _kept(piece, self._over)
+        if tell:
+            self._wrote(piece.before)
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + self._until - time.monotonic()):
+                answer, confidence = await self._answer(piece, limit, tell=tell)
+        except CutShortError as error:
+            self._problem = error
+            return _kept(piece, Reason.CUT_SHORT)
+        except TimeoutError as error:
+            self._problem, self._over = error, Reason.TIMEOUT
+            return _kept(piece, Reason.TIMEOUT)
+        except UnavailableError as error:
+            # A server that fails twice in a row is left alone; a single text is for the next upstream.
+            alone = not self._good and (len(piece.blocks) == 1 or isinstance(self._problem, UnavailableError))
+            if alone:
+                raise
+            if self._problem is not None and isinstance(self._problem, UnavailableError):
+                self._over = Reason.FAILED
+            self._problem = error
+            return _kept(piece, Reason.FAILED)
+        except UpstreamError as error:
+            self._problem = error
+            return _kept(piece, Reason.FAILED)
+        self._good += 1
+        if tell:
+            self._wrote(piece.after)
+        found = words.judge(
+            piece.sent, answer, self._options, prompt_sent=self._prompt_sent, confidence=confidence or None
+        )
+        return Judged(piece.before + found.text + piece.after, found.changes, found.kept).moved(len(piece.before))
 
-        def add(part: str) -> None:
-            parts.append(part)
-            if tell:
-                self._wrote(part)
-
+    async def _answer(
+        self, piece: words.Piece, limit: int | None, *, tell: bool
+    ) -> tuple[str, dict[int, words.Choice]]:
+        """The raw answer up to where nothing good can follow, and how sure the model was of it."""
+        stream = words.Stream(piece.sent, self._prompt_sent)
+        confidence: dict[int, words.Choice] = {}
         async with aclosing(self._adapter.stream(self._prompt, piece.sent, limit)) as answer:
             async for part in answer:
-                add(cleaner.feed(part))
-                if cleaner.complete:
+                at = len(stream.raw)
+                for token in part.tokens:
+                    confidence[at] = words.Choice(token.logprob, dict(token.alternatives))
+                    at += len(token.text)
+                shown = stream.feed(part)
+                if tell:
+                    self._wrote(shown)
+                if stream.complete:
                     break  # what would follow costs the board time and is thrown away
-        add(cleaner.finish())
-        return "".join(parts)
-
-    def _keep(self, piece: texts.Piece) -> str:
-        self._metrics.kept.labels(self._upstream.id).inc()
-        return piece.whole
+        if tell:
+            self._wrote(stream.finish())
+        if words.circles(stream.raw, piece.sent):
+            raise CutShortError
+        return stream.raw, confidence
 
     def _moved(self, place: int) -> None:
         if self._listener is not None:
@@ -285,6 +386,38 @@ class _Attempt:
         if text and self._listener is not None:
             self.heard = True
             self._listener.wrote(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A piece that fits the model's context, with the tokens that its answer may have, or why it does not."""
+
+    piece: words.Piece
+    limit: int | None
+    problem: TextTooLongError | None = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is for the model."""
+        return self.piece.prose and self.problem is None
+
+
+def _kept(piece: words.Piece, reason: Reason) -> Judged:
+    start = len(piece.before)
+    return Judged(piece.whole, kept=(Kept(start, start + len(piece.sent), reason),))
+
+
+def _failed(judged: Judged) -> bool:
+    return any(kept.reason in (Reason.CUT_SHORT, Reason.FAILED, Reason.TIMEOUT) for kept in judged.kept)
+
+
+def _joined(done: list[Judged]) -> Judged:
+    """Parts that follow each other, as one."""
+    return Judged(
+        "".join(judged.text for judged in done),
+        tuple(change for judged in done for change in judged.changes),
+        tuple(kept for judged in done for kept in judged.kept),
+    )
 
 
 _WORDS = 3

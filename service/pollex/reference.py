@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pollex import prompts
 from pollex.settings import PREFIX, REFERENCE, Decoding, Settings
+from pollex.words import Reason
 
 TARGET = REFERENCE
 """Where the page is committed."""
@@ -25,6 +27,38 @@ _DECODING = """
     decoding:
       qwen2.5:1.5b-gpu: {temperature: 0, repeat_penalty: 1.0}
 """
+_UPSTREAM = f"""
+## A server of the OpenAI form
+
+`llamacpp_url` is llama-server's address, or that of any server that answers `POST /v1/chat/completions` with a stream:
+vLLM, SGLang, LM Studio, llama-swap and other multiplexers, or a provider in the Internet.
+
+    llamacpp_url: https://models.example/v1     # with or without /v1; one with a version elsewhere stays as it is
+    llamacpp_model: qwen2.5-7b-instruct         # what that server calls the model
+    llamacpp_api_key: sk-…                      # better: {PREFIX}LLAMACPP_API_KEY; sent as Authorization: Bearer
+
+What such a server lacks is done without. Without `/health` its list of models tells whether it is there; without
+`/props` nobody knows how long a text may be, and the server itself refuses one that is too long; without `/tokenize`
+tokens are estimated. `/props` and `/slots` are asked with `?model=`, as multiplexers want it. A request that is refused
+because of fields that only llama-server knows is sent once more without them, and so are all after it. Thinking is
+switched off in the template (`chat_template_kwargs`); a model that thinks all the same gets room for it, and its
+thoughts are left out.
+
+While a server answers `503 Loading model`, a request waits for as long as `request_timeout` allows, and is then
+answered with 503 and `Retry-After`.
+
+A server whose address is not in a private network never answers in the place of another model, unless `fallback` names
+it. One with an `https://` address is reached through the proxy that `https_proxy` or `all_proxy` names, unless
+`no_proxy` names the host; one with `http://` never is.
+"""
+_JUDGED = """
+## What becomes of a text
+
+A model's answer is a proposal. The service compares it with the text word by word, and decides of each change whether
+it is **taken** (part of the polished text), **offered** (shown, for the author to take) or **refused**. Where the
+answer to a part is no version of it, that part is **kept** as it was. A client that asks for `changes` is told all of
+them, with their kind and a reason.
+"""
 _KINDS = {
     "array": "list",
     "ipv4network": "network",
@@ -38,7 +72,22 @@ _WORDS = {"string": "text", "integer": "whole number", "number": "number", "bool
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([_INTRO, *_table(Settings), _DECODING, *_table(Decoding), ""])
+    modes = [f"| `{mode}` | {title} |" for mode, title in prompts.TITLES.items()]
+    reasons = [f"| `{reason}` | {reason.message} |" for reason in Reason]
+    return "\n".join(
+        [
+            _INTRO,
+            *_table(Settings),
+            _DECODING,
+            *_table(Decoding),
+            _UPSTREAM,
+            "## Modes\n\nWhat a request may ask for as `mode`; your own are files that the setting `modes` names.\n",
+            *("| mode | what the text becomes |", "|---|---|", *modes),
+            _JUDGED,
+            *("| reason | what it means |", "|---|---|", *reasons),
+            "",
+        ]
+    )
 
 
 def _table(type_: type[BaseModel]) -> list[str]:

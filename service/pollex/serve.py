@@ -1,19 +1,21 @@
-"""Runs the service: `python -m pollex.serve`. Stops on SIGTERM after what runs is done."""
+"""Runs the service. Stops on SIGTERM after what runs is done."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
+import socket
 import sys
-from pathlib import Path
 
 import uvicorn
 
 from pollex import app, logs
-from pollex.settings import Settings, SettingsError, load
+from pollex.settings import Settings
 
 log = logging.getLogger("pollex")
+
+_EVERYWHERE = "::"
+"""The address that means every one of this machine, of both families."""
 
 
 def run(settings: Settings) -> None:
@@ -22,7 +24,7 @@ def run(settings: Settings) -> None:
     # uvicorn raises the signal that ended it once more when all is done; that is a success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     log.info("starting", extra={"host": settings.host, "port": settings.port, "models": settings.model_ids()})
-    uvicorn.run(
+    config = uvicorn.Config(
         app.create(settings),
         host=settings.host,
         port=settings.port,
@@ -32,22 +34,16 @@ def run(settings: Settings) -> None:
         proxy_headers=False,  # the service decides itself which proxies it believes
         timeout_graceful_shutdown=round(settings.shutdown_timeout),
     )
+    server = uvicorn.Server(config)
+    server.run([_both_families(settings.port)] if settings.host == _EVERYWHERE else None)
+    if not server.started:
+        sys.exit(1)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line; the original service's flags."""
-    parser = argparse.ArgumentParser(prog="python -m pollex.serve", description="Serve the polisher.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML (or POLLEX_CONFIG)")
-    parser.add_argument("--port", type=int, help="listen on this port")
-    parser.add_argument("--mock", action="store_true", help="serve the model `mock` only")
-    given = parser.parse_args(arguments)
-    overrides = {key: value for key, value in (("port", given.port), ("mock", given.mock or None)) if value is not None}
+def _both_families(port: int) -> socket.socket:
+    """A socket that IPv4 reaches too; one that asyncio opens at `::` is for IPv6 alone."""
     try:
-        settings = load(given.config, overrides)
-    except SettingsError as error:
-        sys.exit(f"error: {error}")
-    run(settings)
-
-
-if __name__ == "__main__":
-    main()
+        return socket.create_server((_EVERYWHERE, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=2048)
+    except (OSError, ValueError) as error:
+        log.error("cannot listen at [%s]:%d: %s", _EVERYWHERE, port, getattr(error, "strerror", None) or error)  # noqa: TRY400 - expected, and its trace says nothing
+        sys.exit(1)

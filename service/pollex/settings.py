@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -27,6 +28,15 @@ REFERENCE = "docs/reference/service.md"
 
 MOCK = "mock"
 """Id of the model that development uses."""
+
+
+_OTHERS = frozenset(
+    {"CONFIG", "URL", "MODEL", "MODE", "CACHE", "CHROMIUM", "JFLEG", "OFFICIAL_COMMAND", "SOURCE_MIRROR"}
+)
+"""Variables of the command line and of the project's own tools, which share the prefix."""
+_INJECTED = re.compile(r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
+"""What a kubelet, and Docker with links, put into every container for a service whose name begins with `pollex`."""
+_LINK = re.compile(r"(?:tcp|udp|sctp)://")
 
 
 class SettingsError(Exception):
@@ -226,11 +236,10 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
         path = Path(named)
     values = _read(path) if path is not None else {}
     sources = dict.fromkeys(values, str(path))
-    for name in Settings.model_fields:
-        # An empty variable is an unset one, as in the original configuration.
-        if value := os.environ.get(PREFIX + name.upper()):
-            values[name] = value
-            sources[name] = PREFIX + name.upper()
+    for variable, value in _variables().items():
+        name = variable.removeprefix(PREFIX).lower()
+        values[name] = value
+        sources[name] = variable
     values |= overrides or {}
     settings, wrong = _checked(values)
     if settings is None or wrong:
@@ -238,6 +247,20 @@ def load(path: Path | None = None, overrides: Mapping[str, object] | None = None
         lines = [f"  {problem}{_remedy(problem, sources)}" for problem in wrong]
         raise SettingsError("\n".join([f"the settings have {count} (all settings: {REFERENCE})", *lines]))
     return settings
+
+
+def _variables() -> dict[str, str]:
+    """The variables of the environment that are settings, or are none and were meant as some."""
+    meant = {}
+    for variable, value in sorted(os.environ.items()):
+        name = variable.removeprefix(PREFIX)
+        # An empty variable is an unset one, as in the original configuration.
+        if name == variable or name in _OTHERS or not value:
+            continue
+        if _INJECTED.fullmatch(name) and (name.lower() not in Settings.model_fields or _LINK.match(value)):
+            continue
+        meant[variable] = value
+    return meant
 
 
 class Problem(NamedTuple):

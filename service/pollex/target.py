@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pollex.exits import Exit, PollexError
 
 if TYPE_CHECKING:
-    from pollex.client import Client
+    from pollex.client import Client, Wishes
 
 DEFAULT_URL = "http://localhost:8090"
 TIMEOUT_SECONDS = 150.0
@@ -23,6 +23,7 @@ KEY_VARIABLE = "POLLEX_API_KEY"
 FILE_KEYS: Mapping[str, str] = {
     "url": "address of the service",
     "model": "the model to ask for; without it the service's first",
+    "mode": "what texts are to become; without it the service's default",
     "api_key": "the key that goes with `url`; the file must then be readable by its owner alone",
     "api_key_file": "a file that holds that key; relative to the configuration file",
 }
@@ -37,6 +38,7 @@ class Target:
     timeout: float
     """Seconds that it may stay silent."""
     model: str | None = None
+    mode: str | None = None
     api_key: str | None = field(default=None, repr=False)
 
     def connect(self, url: str | None = None) -> Client:
@@ -46,10 +48,36 @@ class Target:
 
         return Client(url or self.url, api_key=self.api_key, timeout=self.timeout)
 
+    def wishes(self, mode: str | None, keep: Sequence[str]) -> Wishes:
+        """What a text is to become, and what of it is to stay: as a command was told, and as it always is."""
+        from pollex.client import Wishes  # noqa: PLC0415 - as above
+
+        return Wishes(mode or self.mode, tuple(dict.fromkeys([*keep, *_always_kept()])))
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "pollex"
+
 
 def config_file() -> Path:
     """Where the user's configuration file is looked for."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "pollex" / "config.toml"
+    return _folder() / "config.toml"
+
+
+def keep_file() -> Path:
+    """Where the words stand that the user always wants to keep: one a line; a line that begins with `#` is a remark."""
+    return _folder() / "keep.txt"
+
+
+def _always_kept() -> list[str]:
+    path = keep_file()
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise PollexError(Exit.USAGE, f"{path} cannot be read: {error}") from None
+    return [word for word in map(str.strip, lines) if word and not word.startswith("#")]
 
 
 def resolve(*, url: str | None, api_key_file: str | None, timeout: float) -> Target:
@@ -69,7 +97,7 @@ def resolve(*, url: str | None, api_key_file: str | None, timeout: float) -> Tar
         key = file.get("api_key")
         if "api_key_file" in file:
             key = _key_in(path.parent / Path(file["api_key_file"]).expanduser())
-    return Target(url=chosen, timeout=timeout, model=file.get("model"), api_key=key)
+    return Target(url=chosen, timeout=timeout, model=file.get("model"), mode=file.get("mode"), api_key=key)
 
 
 def _read(path: Path) -> dict[str, str]:

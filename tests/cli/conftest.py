@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-COMMAND = [sys.executable, "-m", "pollex.cli"]
+COMMAND = [sys.executable, "-m", "pollex"]
 SOON = 20.0
 """Seconds after which a command that should have ended has failed the test."""
 
@@ -135,8 +135,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def slow_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service that takes 0.1 s a word, works on one request at a time and lets none wait."""
-    with running_service(tmp_path_factory.mktemp("slow"), mock_delay_ms=100, slots=1, queue_length=0) as url:
+    """A service that takes 0.1 s a word, settles few words at a time, works on one request and lets none wait."""
+    with running_service(
+        tmp_path_factory.mktemp("slow"), mock_delay_ms=100, slots=1, queue_length=0, split_chars=20
+    ) as url:
         yield url
 
 

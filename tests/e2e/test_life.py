@@ -313,7 +313,7 @@ DAMAGE = {
     "unit pollex.service": "echo '# edited' >> /etc/systemd/system/pollex.service",
     "service pollex.service": "systemctl stop pollex.service",
     "file /etc/pollex/pollex.yaml": "sed -i s/8090/8091/ /etc/pollex/pollex.yaml",
-    "-polish": "rm /opt/pollex/store/*-polish/lib/pollex/text.py",
+    "-polish": "rm /opt/pollex/store/*-polish/lib/pollex/polish.py",
     "-llama-server": "f=$(readlink -f /usr/local/bin/llama-server); cp $f $f.x; printf x >> $f.x; mv $f.x $f",
 }
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from infra.kinds.image import attest
-from infra.kinds.image.registry import Repository
+from infra.provider.registry import Repository
 from sandbox.images.published import Published
 from tests.image.conftest import PLATFORMS
 

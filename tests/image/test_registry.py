@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from infra.kinds.image.buildx import KEY_LABEL
-from infra.kinds.image.registry import MANIFEST, RegistryError, Repository, describe
-from infra.provider.image import Attached, Pushable
+from infra.core.derivation import KEY_LABEL
+from infra.provider.image import AttachedLifecycle, PushableLifecycle
 from infra.provider.problems import HostError
+from infra.provider.registry import MANIFEST, RegistryError, Repository, describe
 from sandbox.images.published import Published
 from sandbox.images.registry import Registry
 
@@ -33,7 +33,7 @@ def inputs(repository: str, **changes: Any) -> dict[str, Any]:
 
 def ask(given: dict[str, Any]) -> dict[str, Any]:
     """What a `Pushable` answers."""
-    return asyncio.run(Pushable().apply(given, {}, lambda _: None))
+    return asyncio.run(PushableLifecycle().apply(given, {}, lambda _: None))
 
 
 def test_the_right_token_may_push(guarded: Registry) -> None:
@@ -93,11 +93,11 @@ def test_lost_documents_are_seen(image: Published) -> None:
     """If this fails, `pulumi refresh` calls an image complete whose documents were deleted."""
     stored = {"repository": image.repository, "digest": image.digest, "documents": {"application/x-none": "{}"}}
     warned: list[str] = []
-    found = asyncio.run(Attached().read(stored, {}, warned.append))
+    found = asyncio.run(AttachedLifecycle().read(stored, {}, warned.append))
     assert found is not None
     assert found[0]["documents"] == {"application/x-none": "missing"}
     gone = {**stored, "digest": "sha256:" + "0" * 64}
-    assert asyncio.run(Attached().read(gone, {}, warned.append)) is None
+    assert asyncio.run(AttachedLifecycle().read(gone, {}, warned.append)) is None
     assert "has lost" in warned[0]
 
 

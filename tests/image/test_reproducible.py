@@ -13,8 +13,8 @@ import pytest
 from infra.kinds import table
 from infra.kinds.image import buildx
 from infra.kinds.image.buildx import BuildRequest
-from infra.kinds.image.registry import Repository
 from infra.kinds.image.spec import ImageStack
+from infra.provider.registry import Repository
 from sandbox.deployment import copy_project
 from sandbox.images import stack
 from sandbox.images.build import BuildError, Built

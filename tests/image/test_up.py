@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.kinds.image.registry import Repository
+from infra.provider.registry import Repository
 from sandbox.deployment import copy_project
 from sandbox.engine import Pulumi
 from sandbox.images import stack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import shutil
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from infra import ROOT
-from infra.kinds.host import bundle, packing
-from infra.kinds.host.bundle import Recipe
+from infra.core import bundle
+from infra.core.bundle import Recipe
+from infra.provider import packing
 
 NANO = Recipe(architecture="aarch64", python="3.12", interpreter=None, urls=())
 HERE = Recipe(architecture="x86_64", python="3.11", interpreter=None, urls=())
@@ -88,6 +90,51 @@ def test_what_changes_the_key(project: Path, file: str) -> None:
     with (project / file).open("a") as stream:
         stream.write("# changed\n")
     assert bundle.derivation(NANO, project).key != before
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        f"{bundle.SOURCES}/clidoc.py",
+        f"{bundle.SOURCES}/reference.py",
+        "service/pyproject.toml",
+        "service/README.md",
+        "infra/provider/packing.py",
+        "tests/service/test_text.py",
+        "docs/reference/service.md",
+    ],
+)
+def test_what_never_reaches_the_host_does_not_change_the_key(project: Path, file: str) -> None:
+    """If this fails, a letter in a page of documentation restarts production."""
+    before = bundle.derivation(NANO, project).key
+    (project / file).parent.mkdir(parents=True, exist_ok=True)
+    with (project / file).open("a") as stream:
+        stream.write("# changed\n")
+    assert bundle.derivation(NANO, project).key == before
+
+
+def test_the_form_of_an_archive_is_in_the_key(tmp_path: Path) -> None:
+    """If this fails, other bytes are packed under a key that a host already has: raise bundle.FORM with them."""
+    for name, text in ((bundle.LOCK, ""), (bundle.LAUNCHER, "#!/bin/sh\n"), (f"{bundle.SOURCES}/a/b.py", "x = 1\n")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    interpreter = tmp_path / "python.tar"
+    with tarfile.open(interpreter, "w") as packed:
+        for name in ("python/bin/python3.12", "python/lib/python3.12/os.py", "python/lib/python3.12/test/x.py"):
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            packed.addfile(member, io.BytesIO(name.encode()))
+    brought = Recipe(
+        architecture="x86_64",
+        python="3.12",
+        interpreter=hashlib.sha256(interpreter.read_bytes()).hexdigest(),
+        urls=(interpreter.as_uri(),),
+    )
+    archive = packing.pack(brought, bundle.derivation(brought, tmp_path).item, quiet, tmp_path)
+    assert (bundle.FORM, hashlib.sha256(gzip.decompress(archive)).hexdigest()) == (
+        1,
+        "fe51a56751e0b2bf0d5bb13ccdd02724c7eab087703935476a9d10da3eab712a",
+    )
 
 
 def test_what_does_not_change_the_key(project: Path) -> None:

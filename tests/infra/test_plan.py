@@ -250,15 +250,20 @@ def test_without_the_service_nothing_of_it_is_left(values: dict[str, Any]) -> No
 
 def test_secrets_travel_apart(values: dict[str, Any]) -> None:
     """If this fails, an API key stands in a manifest that reviews and states show."""
-    values["polish"] |= {"apiKey": "correct horse", "claudeApiKey": "battery staple"}
+    values["polish"] |= {"apiKey": "correct horse", "claudeApiKey": "battery staple", "llamacppApiKey": "sk-hay"}
     all_made = made(host(values))
     shown = json.dumps(
         [manifest.text(all_made.generation.manifest), all_made.generation.live, all_made.files, all_made.app_config]
     )
     assert "horse" not in shown
     assert "staple" not in shown
+    assert "sk-hay" not in shown
     (text,) = all_made.generation.secrets.values()
-    assert text.splitlines()[1:] == ['POLLEX_API_KEY="correct horse"', 'POLLEX_CLAUDE_API_KEY="battery staple"']
+    assert text.splitlines()[1:] == [
+        'POLLEX_API_KEY="correct horse"',
+        'POLLEX_CLAUDE_API_KEY="battery staple"',
+        'POLLEX_LLAMACPP_API_KEY="sk-hay"',
+    ]
     other = made(host({**values, "polish": {**values["polish"], "apiKey": "wrong horse"}}))
     assert other.generation.id != all_made.generation.id
 
@@ -278,6 +283,7 @@ def test_an_own_prompt_travels_as_a_file(values: dict[str, Any]) -> None:
     ("change", "words"),
     [
         ({"prompt": "no/such/file.txt"}, ("pollex:polish.prompt", "no/such/file.txt", "polish-small")),
+        ({"settings": {"llamacpp_api_key": "k"}}, ("polish.settings.llamacpp_api_key", "pollex:polish.llamacppApiKey")),
         ({"settings": {"rate_limt": 60}}, ("pollex:polish.settings.rate_limt", "did you mean rate_limit?")),
         ({"settings": {"max_chars": 0, "slot": 2}}, ("polish.settings.max_chars", "polish.settings.slot")),
         ({"settings": {"fallback": {"x": ["y"]}}}, ("polish.settings.fallback", "no configured model")),

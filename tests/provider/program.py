@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pulumi
 
-from infra.provider.declarations import Generation, Host
+from infra.provider.connection import Connection
+from infra.provider.generation import Generation
+from infra.provider.host import Host
+from infra.provider.preflight import Needs
 
 declared = json.loads((Path(__file__).parent / "declared.json").read_text())
-connection = declared["connection"] | {"privateKey": pulumi.Output.secret(declared["connection"]["privateKey"])}
-host = Host("host", connection=connection, sudo=False, needs=declared["needs"], takeover=declared.get("takeover"))
+connection = Connection.parse(declared["connection"])
+host = Host(
+    "host", connection=connection, needs=Needs.parse(declared["needs"], sudo=False), takeover=declared.get("takeover")
+)
 pulumi.export("identity", host.identity)
 if "manifest" in declared:
     generation = Generation(

@@ -16,7 +16,7 @@ import pytest
 
 from infra import HOST_FOLDER
 from infra.hosttools.pollex_host.tools import tools_hash
-from infra.provider.delivery import Tools, packed
+from infra.provider.delivery import ToolsLifecycle, packed
 from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError
 from tests.provider.conftest import Machine
@@ -50,7 +50,7 @@ def apply(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
     async def session() -> dict[str, Any]:
         async with Hosts() as hosts:
-            return await Tools(hosts).apply(given, {}, said.append)
+            return await ToolsLifecycle(hosts).apply(given, {}, said.append)
 
     return asyncio.run(session()), said
 
@@ -61,7 +61,7 @@ def read(given: dict[str, Any], outputs: dict[str, Any]) -> tuple[dict[str, Any]
 
     async def session() -> dict[str, Any]:
         async with Hosts() as hosts:
-            seen = await Tools(hosts).read(given, outputs, said.append)
+            seen = await ToolsLifecycle(hosts).read(given, outputs, said.append)
             assert seen is not None
             return seen[0]
 
@@ -98,7 +98,7 @@ def test_a_lost_part_is_noticed_and_brought_again(empty: Machine, lost: str) -> 
     found, warnings = read(given, outputs)
     assert found["hash"] == "missing"
     assert any("has lost its tools" in line for line in warnings)
-    tools = Tools(Hosts())
+    tools = ToolsLifecycle(Hosts())
     assert tools.differences(found, outputs, given) == {"hash": True}
     assert apply(given)[0] == outputs
     assert read(given, outputs) == (given, [])
@@ -114,7 +114,7 @@ def test_another_way_to_the_host_brings_nothing() -> None:
         "identity": "1",
     }
     other = {**given, "connection": {"address": "b", "user": "manu"}, "sudo": True}
-    assert Tools(Hosts()).differences(given, {"hash": HASH}, other) == {}
+    assert ToolsLifecycle(Hosts()).differences(given, {"hash": HASH}, other) == {}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import platform
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,7 @@ def test_the_script_sees_who_holds_a_port(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, 0), family=family) as server:
         port = str(server.getsockname()[1])
-        (held,) = gather(Needs(ports=(SERVER._replace(number=int(port)),), sudo=False))["port"]
+        (held,) = gather(Needs(ports=(replace(SERVER, port=int(port)),), sudo=False))["port"]
     assert held.startswith(f"{port} {os.getpid()} {Path('/proc/self/comm').read_text().strip()}")
 
 

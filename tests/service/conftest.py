@@ -50,7 +50,7 @@ def answers(url: str, status: int = 200) -> bool:
 
 
 class Service:
-    """`python -m pollex.serve` with some settings."""
+    """`pollex serve` with some settings."""
 
     def __init__(self, log: Path, **given: object) -> None:
         self.port = free_port()
@@ -61,7 +61,7 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pollex.serve"], env=environment, stdout=output, stderr=output
+                [sys.executable, "-m", "pollex", "serve"], env=environment, stdout=output, stderr=output
             )
 
     def wait(self) -> Service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from pollex.settings import Settings, SettingsError, load
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"POLLEX_{name.upper()}", raising=False)
+    for name in [name for name in os.environ if name.startswith("POLLEX_")]:
+        monkeypatch.delenv(name)
 
 
 def test_the_originals_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +61,45 @@ def test_all_problems_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "set it in POLLEX_SLOTS" in message
     assert "decoding.a.heat" in message
     assert "topsecret" not in message
+
+
+def test_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a setting that somebody made in the environment has no effect, and nothing says so."""
+    monkeypatch.setenv("POLLEX_MOCK", "true")
+    monkeypatch.setenv("POLLEX_LLAMACP_URL", "http://board:8080")
+    monkeypatch.setenv("POLLEX_APIKEY", "topsecret")
+    with pytest.raises(SettingsError) as raised:
+        load()
+    message = str(raised.value)
+    assert "llamacp_url: is no setting (did you mean llamacpp_url?); remove it from POLLEX_LLAMACP_URL" in message
+    assert "apikey: is no setting (did you mean api_key?)" in message
+    assert "topsecret" not in message
+
+
+def test_variables_that_others_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, the service does not start in a cluster, or beside a command line that was set up."""
+    monkeypatch.setenv("POLLEX_MOCK", "true")
+    for name, value in {
+        "URL": "http://board:8090",
+        "MODEL": "small",
+        "CONFIG": "",
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT_HTTP": "8090",
+        "PORT": "tcp://10.0.0.1:8090",
+        "PORT_8090_TCP_ADDR": "10.0.0.1",
+        "LLAMA_SERVER_PORT": "tcp://10.0.0.2:8080",
+    }.items():
+        monkeypatch.setenv(f"POLLEX_{name}", value)
+    assert load().port == 8090
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel"])
+def test_keys_that_cannot_be_sent(key: str) -> None:
+    """If this fails, a key fails with every text instead of at the start, or is shown."""
+    for name in ("llamacpp_api_key", "claude_api_key"):
+        with pytest.raises(SettingsError, match=rf"{name}: \*\*\*: must be letters") as raised:
+            load(None, {"mock": True, name: key})
+        assert key not in str(raised.value)
 
 
 @pytest.mark.parametrize(

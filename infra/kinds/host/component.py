@@ -14,9 +14,15 @@ from infra.core.report import ConfigError
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.host import plan, units
-from infra.kinds.host.login import HostCommands, login
+from infra.kinds.host.commands import HostCommands
+from infra.kinds.host.login import login
 from infra.kinds.host.spec import HostStack
-from infra.provider.declarations import TOOLS, Bundle, Generation, Host, Tools
+from infra.provider.bundle import Bundle
+from infra.provider.delivery import Tools
+from infra.provider.generation import Generation
+from infra.provider.host import Host
+from infra.provider.preflight import Needs, Port
+from infra.provider.tools import TOOLS
 
 
 class LlamaHost(pulumi.ComponentResource):
@@ -28,16 +34,9 @@ class LlamaHost(pulumi.ComponentResource):
         super().__init__("pollex:host:LlamaHost", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         access = login(stack, ROOT)
-        host = Host(
-            "host",
-            connection=access.own(),
-            sudo=stack.host.sudo,
-            needs=needs(stack),
-            takeover=stack.host.takeover,
-            opts=child,
-        )
-        commands = HostCommands(access, host.identity, child)
-        on_host: dict[str, Any] = {"connection": access.own(), "sudo": stack.host.sudo, "identity": host.identity}
+        host = Host("host", connection=access, needs=needs(stack), takeover=stack.host.takeover, opts=child)
+        commands = HostCommands(access, sudo=stack.host.sudo, identity=host.identity, opts=child)
+        on_host: dict[str, Any] = {"connection": access, "sudo": stack.host.sudo, "identity": host.identity}
         tools = Tools(
             "tools",
             **on_host,
@@ -60,7 +59,7 @@ class LlamaHost(pulumi.ComponentResource):
                     **on_host,
                     manifest=manifest.text(made.bundle_manifest, indent=2),
                     item=made.bundle.item,
-                    recipe=made.recipe.plain(),
+                    recipe=made.recipe,
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
                 )
             )
@@ -88,24 +87,25 @@ def packages(stack: HostStack) -> tuple[str, ...]:
     return (*HOST_PACKAGES, *RUNTIME_PACKAGES, *own_python(stack))
 
 
-def needs(stack: HostStack) -> dict[str, Any]:
+def needs(stack: HostStack) -> Needs:
     """What the preflight checks before anything is done to the host."""
     profile, polish = PROFILES[stack.build.profile], stack.polish
-    ports = [{"port": stack.server.port, "unit": units.LLAMA_SERVER_UNIT, "setting": "pollex:server.port"}]
+    ports = [Port(stack.server.port, units.LLAMA_SERVER_UNIT, "pollex:server.port")]
     users = {stack.server.user: "pollex:server.user"}
     if polish is not None:
-        ports.append({"port": polish.port, "unit": units.POLLEX_UNIT, "setting": "pollex:polish.port"})
+        ports.append(Port(polish.port, units.POLLEX_UNIT, "pollex:polish.port"))
         users |= {polish.user: "pollex:polish.user"} if polish.user is not None else {}
-    return {
-        "architecture": stack.host.architecture,
-        "diskMb": stack.host.min_disk_mb,
-        "memoryMb": stack.host.min_memory_mb,
-        "commands": [*HOST_COMMANDS, *profile.commands, *own_python(stack)],
-        "packages": [*packages(stack), *plan.packages(stack)],
-        "bringsPython": brought_python(stack) is not None,
-        "ports": ports,
-        "users": users,
-    }
+    return Needs(
+        architecture=stack.host.architecture,
+        disk_mb=stack.host.min_disk_mb,
+        memory_mb=stack.host.min_memory_mb,
+        commands=(*HOST_COMMANDS, *profile.commands, *own_python(stack)),
+        packages=(*packages(stack), *plan.packages(stack)),
+        ports=tuple(ports),
+        brings_python=brought_python(stack) is not None,
+        users=users,
+        sudo=stack.host.sudo,
+    )
 
 
 def brought_python(stack: HostStack) -> dict[str, Any] | None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra import HOST_FOLDER, proof
-from infra.core import patches
+from infra.core import bundle, patches
+from infra.core.bundle import Recipe
 from infra.core.derivation import Derivation, Json, sha256, significant
 from infra.core.patches import Patch
 from infra.core.profiles import PROFILES, SPARSE
 from infra.hosttools.pollex_host import manifest
-from infra.kinds.host import bundle, polish, units
-from infra.kinds.host.bundle import Recipe
+from infra.kinds.host import polish, units
 from infra.kinds.host.generation import File, Generation, Unit, generation
 from infra.kinds.host.spec import HostStack, Polish
 

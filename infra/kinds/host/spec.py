@@ -261,6 +261,10 @@ class Polish(Value):
     claude_api_key: Annotated[
         SecretStr | None, Field(description="a key of the Anthropic API (secret), to offer its model too")
     ] = None
+    llamacpp_api_key: Annotated[
+        SecretStr | None,
+        Field(description="the key that the server in `server` wants (secret), where something in front asks for one"),
+    ] = None
 
     @model_validator(mode="after")
     def _settings_are_left_to_give(self) -> Self:
@@ -276,6 +280,7 @@ _GIVEN = {
     "prompt_path": "polish.prompt",
     "api_key": "polish.apiKey",
     "claude_api_key": "polish.claudeApiKey",
+    "llamacpp_api_key": "polish.llamacppApiKey",
     "llamacpp_url": "server",
     "llamacpp_model": "model.name",
     "slots": "server.slots",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import yaml
+from pydantic import SecretStr
 
 from infra.core.profiles import PROFILES
 from infra.kinds.host.spec import Build, HostStack, LlamaServer, Model, Polish
@@ -135,7 +136,7 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
 
 def pollex_unit(polish: Polish) -> str:
     """pollex.service, valid for systemd 237 (JetPack 4.6)."""
-    has_secrets = polish.api_key is not None or polish.claude_api_key is not None
+    has_secrets = any(secret is not None for secret in _secrets(polish).values())
     return ini(
         {
             "Unit": {
@@ -194,13 +195,24 @@ def secrets_env(polish: Polish) -> str | None:
 
     The hash of this text is shown (live map, generation), so its first line makes every guess at it cost a scrypt.
     """
-    secrets = {"POLLEX_API_KEY": polish.api_key, "POLLEX_CLAUDE_API_KEY": polish.claude_api_key}
-    lines = [f"{name}={_quoted(secret.get_secret_value())}\n" for name, secret in secrets.items() if secret is not None]
+    lines = [
+        f"{name}={_quoted(secret.get_secret_value())}\n"
+        for name, secret in _secrets(polish).items()
+        if secret is not None
+    ]
     if not lines:
         return None
     text = "".join(lines)
     stretched = hashlib.scrypt(text.encode(), salt=b"pollex secrets.env", n=2**14, r=8, p=1, dklen=16)
     return f"# {stretched.hex()}\n{text}"
+
+
+def _secrets(polish: Polish) -> dict[str, SecretStr | None]:
+    return {
+        "POLLEX_API_KEY": polish.api_key,
+        "POLLEX_CLAUDE_API_KEY": polish.claude_api_key,
+        "POLLEX_LLAMACPP_API_KEY": polish.llamacpp_api_key,
+    }
 
 
 def _quoted(value: str) -> str:

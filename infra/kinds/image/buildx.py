@@ -11,15 +11,12 @@ from pathlib import Path
 
 from infra import HOST_FOLDER, ROOT
 from infra.core import patches
-from infra.core.derivation import Derivation, sha256, significant
+from infra.core.derivation import KEY_LABEL, Derivation, sha256, significant
 from infra.core.patches import Patch
 from infra.core.profiles import COMMON_FLAGS, PROFILES, SPARSE
 from infra.kinds.image.spec import ImageStack
 
 FOLDER = ROOT / "image"
-
-KEY_LABEL = "org.pollex.key"
-"""The image's label by which a tag can be compared with a declaration, without building anything."""
 
 SOURCE_URL = "https://github.com/ggml-org/llama.cpp"
 LICENSES = "MIT"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 import pulumi_docker_build as docker_build
@@ -12,33 +11,10 @@ import pulumi_docker_build as docker_build
 from infra import ROOT
 from infra.kinds.image import attest, buildx
 from infra.kinds.image.spec import ImageStack
+from infra.provider.image import Attached, Pushable
 
 _PROGRAM_FOLDER = ROOT / "infra"
 """Where the engine starts plugins (`main` of Pulumi.yaml): folders are relative to it, the same in every checkout."""
-
-
-class Pushable(pulumi.CustomResource):
-    """A repository whose token may push, and whose tag of this version is free or holds the same bytes."""
-
-    held: pulumi.Output[str]
-    """The key that the tag had, or an empty text."""
-
-    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None, **inputs: Any) -> None:
-        """Inputs: `repository`, `user`, `token`, `version`, `key`."""
-        super().__init__("pollex:index:Pushable", name, {**inputs, "held": None}, opts)
-
-
-class Attached(pulumi.CustomResource):
-    """Documents beside a pushed index."""
-
-    sizes: pulumi.Output[dict[str, int]]
-    """Platform → compressed bytes."""
-    referrers: pulumi.Output[dict[str, str]]
-    """Media type → digest of what is attached."""
-
-    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None, **inputs: Any) -> None:
-        """Inputs: `repository`, `user`, `token`, `digest`, `documents`."""
-        super().__init__("pollex:index:Attached", name, {**inputs, "sizes": None, "referrers": None}, opts)
 
 
 class LlamaImage(pulumi.ComponentResource):

@@ -18,11 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra import ROOT, review
-from infra.core.derivation import Derivation, sha256
+from infra.core.derivation import KEY_LABEL, Derivation, sha256
 from infra.core.report import ConfigError
 from infra.kinds import table
 from infra.kinds.image import buildx
-from infra.kinds.image.buildx import FORM, KEY_LABEL, BuildRequest
+from infra.kinds.image.buildx import FORM, BuildRequest
 from infra.kinds.image.spec import ImageStack
 
 NAME = "polish"

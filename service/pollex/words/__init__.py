@@ -7,8 +7,10 @@ is judged by itself; the polished text is the author's text with the changes tha
 from __future__ import annotations
 
 from pollex.words.changes import Change, Choice, Confidence, Judged, Kept, Kind, Reason, Verdict
+from pollex.words.clean import Stream, circles
 from pollex.words.judge import judge
 from pollex.words.options import MODES, Options
+from pollex.words.pieces import Piece, pieces
 
 __all__ = [
     "MODES",
@@ -19,7 +21,11 @@ __all__ = [
     "Kept",
     "Kind",
     "Options",
+    "Piece",
     "Reason",
+    "Stream",
     "Verdict",
+    "circles",
     "judge",
+    "pieces",
 ]

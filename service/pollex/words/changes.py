@@ -159,6 +159,17 @@ class Judged:
             tuple(replace(kept, start=kept.start + by, end=kept.end + by) for kept in self.kept),
         )
 
+    def part(self, start: int, end: int, text: str) -> Judged:
+        """What became of the author's `text` from `start` to `end`, with places that count from `start`."""
+        own = tuple(change for change in self.changes if start <= change.start and change.end <= end)
+        kept = tuple(
+            replace(one, start=max(one.start, start), end=min(one.end, end))
+            for one in self.kept
+            if one.start < end and start < one.end
+        )
+        moved = Judged("", own, kept).moved(-start)
+        return replace(moved, text=apply(text, moved.changes))
+
 
 def apply(text: str, changes: Iterable[Change]) -> str:
     """The text with those of the changes that were taken; they do not overlap and stand in their order."""

@@ -1,19 +1,34 @@
-"""From an answer to the changes in it and their verdicts."""
+"""From an answer to the changes in it and their verdicts.
+
+The author's text is judged part by part, a part being a sentence or a line. Where the answer's part still says what the
+author's says, each change in it is judged by itself; where it does not, the part stays as it was.
+"""
 
 from __future__ import annotations
 
-from pollex.worddiff import diff
-from pollex.words.changes import Change, Confidence, Judged, Kind, Reason, Verdict
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pollex.words.align import Edit, edits
+from pollex.words.blocks import marker
+from pollex.words.changes import Change, Confidence, Judged, Kept, apply
+from pollex.words.clean import clean, segments
+from pollex.words.faithful import Part, part_reason, whole_reason
 from pollex.words.options import Options
+from pollex.words.tokens import Sort, Token, broken, tokens
+from pollex.words.verdicts import Proposal, verdict
 
 
 def judge(
     text: str,
     answer: str,
-    options: Options,  # noqa: ARG001 - judged by the next step
+    options: Options,
     *,
-    prompt_sent: str = "",  # noqa: ARG001 - judged by the next step
-    confidence: Confidence | None = None,  # noqa: ARG001 - judged by the next step
+    prompt_sent: str = "",
+    confidence: Confidence | None = None,
 ) -> Judged:
     """What of the model's raw answer to a block of the author's is believed.
 
@@ -24,10 +39,225 @@ def judge(
         prompt_sent: all that was sent besides the text, so that an echo of it is known as one.
         confidence: how sure the model was, where its server tells.
     """
-    changes, at = [], 0
-    for piece in diff(text, answer.strip()):
-        if piece.changed:
-            place = (at, at + len(piece.before), piece.before, piece.after)
-            changes.append(Change(*place, Kind.WORDING, Verdict.TAKEN, Reason.MODE))
-        at += len(piece.before)
-    return Judged(answer.strip(), tuple(changes))
+    mine = _framed(text, tokens(text, options.keep))
+    cleaned = clean(answer, text, prompt_sent, options.keep)
+    theirs = cleaned.tokens
+    if (reason := whole_reason(mine, theirs, answer)) is not None:
+        return Judged(text, kept=(Kept(0, len(text), reason),))
+    case = _Case(text, mine, cleaned.text, theirs, edits(mine, theirs))
+    changes, kept = list[Change](), list[Kept]()
+    for part, among in case.parts():
+        start, end = mine[part.start].start, mine[part.end - 1].end
+        if (reason := part_reason(part, options)) is not None:
+            kept.append(Kept(start, end, reason))
+            continue
+        for edit in among:
+            proposal = case.proposal(edit, part)
+            if proposal is not None:
+                if changes and proposal.start < changes[-1].end:
+                    # the blank between two words that go is counted once
+                    proposal = proposal.beginning(changes[-1].end)
+                odds = _odds(proposal, answer, cleaned.places, confidence) if confidence else None
+                changes.append(verdict(proposal, options, odds))
+    return Judged(apply(text, changes), tuple(changes), _together(kept))
+
+
+def _together(kept: Sequence[Kept]) -> tuple[Kept, ...]:
+    """Neighbours that stayed for the same reason are one."""
+    found: list[Kept] = []
+    for one in kept:
+        if found and found[-1].reason is one.reason:
+            found[-1] = Kept(found[-1].start, one.end, one.reason)
+        else:
+            found.append(one)
+    return tuple(found)
+
+
+def _framed(text: str, found: list[Token]) -> list[Token]:
+    """The tokens, those of list markers and the like marked as such."""
+    if "\n" not in text and "\r" not in text:
+        return found
+    ends = [(match.start(), match.start() + marker(match.group())) for match in re.finditer(r"[^\r\n]+", text)]
+    frames = [(start, end) for start, end in ends if end > start]
+    if not frames:
+        return found
+    starts = [start for start, _ in frames]
+
+    def framed(token: Token) -> bool:
+        at = bisect_right(starts, token.start) - 1
+        return at >= 0 and token.start < frames[at][1]
+
+    return [token._replace(sort=Sort.FRAME) if framed(token) else token for token in found]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Both texts and the edits between them."""
+
+    text: str
+    mine: Sequence[Token]
+    answer: str
+    theirs: Sequence[Token]
+    edits: Sequence[Edit]
+
+    @cached_property
+    def _places(self) -> list[int]:
+        """Of each of the author's tokens, and of the end: where the model's for it begins.
+
+        What is put in before a token belongs to the one before it.
+        """
+        found, i, j = [0] * (len(self.mine) + 1), 0, 0
+        for edit in self.edits:
+            for k in range(i, edit.i1 + 1):
+                found[k] = j + k - i
+            i, j = edit.i2, edit.j2
+            for k in range(edit.i1 + 1, i + 1):
+                found[k] = j
+        for k in range(i, len(self.mine) + 1):
+            found[k] = j + k - i
+        return found
+
+    def parts(self) -> Iterator[tuple[Part, list[Edit]]]:
+        """The sentences and lines of the author's text, each with what the model made of it and its edits."""
+        left = self._with_gaps()
+        for number, (start, end) in enumerate(segments(self.text, self.mine)):
+            first = 0 if number == 0 else self._places[start]
+            last = self._places[end] if end < len(self.mine) else len(self.theirs)
+            among = []
+            while left and (left[0].i1 < end or (left[0].i1 == left[0].i2 == end)):
+                among.append(left.pop(0))
+            yield Part(self.mine, self.theirs[first:last], start, end, self.text), among
+
+    def _with_gaps(self) -> list[Edit]:
+        """The edits, and the empty ones between two tokens that stayed while the space between them did not."""
+        found, i, j = list[Edit](), 0, 0
+        for edit in [*self.edits, Edit(len(self.mine), len(self.mine), len(self.theirs), len(self.theirs))]:
+            while i < edit.i1:
+                if i and j and self._spaced(i, j) and not (found and (found[-1].i2, found[-1].j2) == (i, j)):
+                    found.append(Edit(i, i, j, j))
+                if self.mine[i].text != self.theirs[j].text and self._cased(i, j):
+                    found.append(Edit(i, i + 1, j, j + 1))
+                i, j = i + 1, j + 1
+            if edit.i1 < edit.i2 or edit.j1 < edit.j2:
+                found.append(edit)
+            i, j = edit.i2, edit.j2
+        return found
+
+    def _cased(self, i: int, j: int) -> bool:
+        """Whether two tokens with the same key are written with other capitals."""
+        mine, theirs = self.mine[i], self.theirs[j]
+        return mine.sort is Sort.WORD and _letters(mine.text) != _letters(theirs.text)
+
+    def _spaced(self, i: int, j: int) -> bool:
+        """Whether a single space before a token came or went beside a sign."""
+        gap = self.gap(i)
+        other = self.answer[self.theirs[j - 1].end : self.theirs[j].start]
+        if gap not in ("", " ") or other not in ("", " ") or gap == other:
+            return False
+        before, after = self.mine[i - 1], self.mine[i]
+        if gap == " ":
+            return after.text in (",", ".", ")") or before.text == "("
+        return before.text in (",", ";", "!", "?") and after.sort is Sort.WORD
+
+    def gap(self, i: int) -> str:
+        """What stands before one of the author's tokens."""
+        return self.text[self.mine[i - 1].end : self.mine[i].start] if 0 < i < len(self.mine) else ""
+
+    def _their_gap(self, j: int) -> str:
+        return self.answer[self.theirs[j - 1].end : self.theirs[j].start] if 0 < j < len(self.theirs) else ""
+
+    def proposal(self, edit: Edit, part: Part) -> Proposal | None:
+        """An edit as a span of the author's text and what would stand there; None where it is nothing to speak of."""
+        i1, i2, j1, j2 = edit
+        gone, come = self.mine[i1:i2], self.theirs[j1:j2]
+        if gone and all(token.sort is Sort.FRAME for token in gone):
+            return None
+        before, after = self.gap(i1), self.gap(i2) if i2 < len(self.mine) else ""
+        words = self._said(j1, j2)
+        if come and not gone:
+            return self._inserted(edit, part, words, before)
+        if gone and not come:
+            return self._deleted(edit, part, before, after)
+        if gone:
+            start, end = gone[0].start, gone[-1].end
+        else:
+            start, end, words = self.mine[i1 - 1].end, self.mine[i1].start, self._their_gap(j1)
+        text = self.text[start:end]
+        return Proposal(part, edit, start, end, text, words, gone, come, lines=broken(text))
+
+    def _deleted(self, edit: Edit, part: Part, before: str, after: str) -> Proposal:
+        """Words or signs that go, with the blank that would be one too many; never with a line's end."""
+        i1, i2, j1, _ = edit
+        gone = self.mine[i1:i2]
+        start, end = gone[0].start, gone[-1].end
+        lines = broken(self.text[start:end])
+        if after and not broken(after) and (before or i1 == 0):
+            end += len(after)
+        elif before and not broken(before) and (not after or broken(after)) and not self._their_gap(j1).strip(" "):
+            start -= len(before)
+        return Proposal(part, edit, start, end, self.text[start:end], "", gone, (), lines=lines)
+
+    def _inserted(self, edit: Edit, part: Part, words: str, gap: str) -> Proposal:
+        """New words or signs; what they are attached to is decided by the model's own spaces."""
+        i, _, j1, j2 = edit
+        left, right = self._their_gap(j1), self._their_gap(j2)
+        at, end = self.mine[max(i - 1, 0)].end, 0
+        lines = broken(left) and broken(right)
+        if i == 0:
+            at, new, lines = self.mine[0].start, words + _space(right), broken(right)
+        elif i == len(self.mine):
+            new, lines = _space(left) + words, broken(left)
+        elif broken(gap):
+            after = broken(left) and not broken(right)
+            at, new = (self.mine[i].start, words + _space(right)) if after else (at, _space(left) + words)
+            lines = not after and (not broken(right) or broken(left))
+        elif gap and not right:
+            # attached to the next word, or with a sign between two words that become one
+            at, end, new = (self.mine[i].start, 0, words) if left else (at, len(gap), words)
+        else:
+            new = _space(left) + words + ("" if gap else _space(right))
+        return Proposal(part, edit, at, at + end, gap[:end], new, (), self.theirs[j1:j2], lines=lines)
+
+    def _said(self, j1: int, j2: int) -> str:
+        """The model's words in one line, with the author's apostrophes."""
+        if j1 == j2:
+            return ""
+        words = re.sub(r"\s+", " ", self.answer[self.theirs[j1].start : self.theirs[j2 - 1].end])
+        if "’" in words and "’" not in self.text:
+            return words.replace("’", "'")
+        if "'" in words and "’" in self.text and "'" not in self.text:
+            return words.replace("'", "’")
+        return words
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+def _space(gap: str) -> str:
+    return " " if gap else ""
+
+
+def _odds(proposal: Proposal, raw: str, places: Sequence[int] | None, confidence: Confidence) -> float | None:
+    """By how much the model's words were likelier to it than the author's, at the token where they part."""
+    if not proposal.come:
+        return None
+    at = proposal.come[0].start
+    if places is not None:
+        if at >= len(places):
+            return None
+        at = places[at]
+    starts = sorted(confidence)
+    number = bisect_right(starts, at) - 1
+    mine, theirs = proposal.before.strip(), proposal.after.strip()
+    while 0 <= number < len(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else len(raw)
+        said = raw[starts[number] : end].strip()
+        if said and mine.startswith(said) and theirs.startswith(said) and mine != said:
+            mine, theirs, number = mine[len(said) :], theirs[len(said) :], number + 1
+            continue
+        choice = confidence[starts[number]]
+        own = [p for token, p in choice.others.items() if (t := token.strip()) and t != said and mine.startswith(t)]
+        floor = min(choice.others.values(), default=choice.logprob)
+        return choice.logprob - (max(own) if own else floor)
+    return None

@@ -15,6 +15,8 @@ class Options:
     mode: str = "polish"
     keep: frozenset[str] = frozenset()
     """Words and names that are never touched, whatever their case."""
+    quoted: bool = False
+    """Whether lines that begin with `>` are the author's to polish."""
     related: float = 0.8
     """Share of a sentence's longer words that must have a close relative in its answer."""
     sure: float = 0.0

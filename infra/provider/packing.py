@@ -20,8 +20,8 @@ import httpx
 import uv
 
 from infra import ROOT
-from infra.kinds.host import bundle
-from infra.kinds.host.bundle import Recipe
+from infra.core import bundle
+from infra.core.bundle import Recipe
 
 Log = Callable[[str], object]
 """Told what goes on, one line at a time."""

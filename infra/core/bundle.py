@@ -1,7 +1,7 @@
 """The polish service as a derivation: what decides the bytes that run on the host, and the manifest that names them.
 
 Everything that runs is chosen by files of this project (the service's sources and its lock) and by the interpreter, so
-the key is known without packing anything; `infra.kinds.host.packing` packs, and only when no host or substituter has it
+the key is known without packing anything; `infra.provider.packing` packs, and only when no host or substituter has it
 yet.
 """
 
@@ -26,8 +26,13 @@ LOCK = "requirements/service.txt"
 """What the service depends on: versions and hashes."""
 
 SOURCES = "service/pollex"
+_DOCUMENTATION = ("clidoc.py", "reference.py")
+"""Modules that write docs/reference and never run on a host."""
 LAUNCHER = "service/pollex.sh"
 """Becomes `bin/pollex`."""
+
+FORM = 1
+"""How the parts become an archive; another number whenever `infra.provider.packing` makes other bytes of the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,7 @@ def derivation(recipe: Recipe, root: Path = ROOT) -> Derivation:
             "lock": sha256((root / LOCK).read_text()),
             "launcher": sha256((root / LAUNCHER).read_text()),
             "sources": {name: sha256((root / SOURCES / name).read_bytes()) for name in sources(root)},
-            "packing": sha256((Path(__file__).parent / "packing.py").read_text()),
+            "form": FORM,
             "python": recipe.python,
             "interpreter": recipe.interpreter or "the host's own",
             "platform": recipe.platform,
@@ -79,10 +84,11 @@ def derivation(recipe: Recipe, root: Path = ROOT) -> Derivation:
 
 
 def sources(root: Path = ROOT) -> list[str]:
-    """The names of the service's files, sorted; what Python and editors leave behind is none."""
+    """The files that run, sorted; neither what writes documentation nor what Python and editors leave behind."""
     folder = root / SOURCES
     names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    return sorted(str(n) for n in names if "__pycache__" not in n.parts and not n.name.startswith("."))
+    names = (n for n in names if "__pycache__" not in n.parts and not n.name.startswith("."))
+    return sorted(str(n) for n in names if str(n) not in _DOCUMENTATION)
 
 
 def said(made: Derivation, substituters: Sequence[str]) -> manifest.Bundle:

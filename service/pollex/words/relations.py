@@ -1,0 +1,254 @@
+"""How two words are related: a slip of the pen, another form of the same word, another small word, or not at all."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from functools import lru_cache
+
+
+class Relation(Enum):
+    """Of an author's word to the model's."""
+
+    CAPITALS = 1
+    SPELLING = 2
+    GRAMMAR = 3
+    NONE = 4
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _table(text: str) -> dict[str, str]:
+    """Each word of a line → the line's first."""
+    return {word: line.split()[0] for line in text.strip().splitlines() for word in line.split()}
+
+
+_FORMS = _table(
+    """
+    be am is are was were been being isn't aren't wasn't weren't 's 're 'm
+    have has had having haven't hasn't hadn't
+    do does did done doing don't doesn't didn't dont doesnt didnt
+    can could can't couldn't cannot cant
+    will would won't wouldn't shall should shouldn't
+    may might must
+    go goes went gone going
+    good better best well
+    bad worse worst badly
+    much many more most lot lots
+    little less least few fewer
+    begin began begun beginning
+    break broke broken
+    bring brought brang
+    build built builded
+    buy bought buyed
+    catch caught catched
+    choose chose chosen choosed
+    come came comes coming
+    cost costed
+    cut cutted
+    draw drew drawn
+    drink drank drunk
+    drive drove driven
+    eat ate eaten
+    fall fell fallen
+    feel felt feeled
+    fight fought
+    find found finded
+    fly flew flown
+    forget forgot forgotten forgeted forgetted
+    get got gotten getting
+    give gave given
+    grow grew grown
+    hear heard
+    hold held
+    keep kept keeped
+    know knew known knowed
+    lead led leaded
+    leave left leaved
+    let lets
+    lose lost loosing losing loose
+    make made making maked
+    mean meant
+    meet met meeting
+    pay paid payed
+    read reads
+    ride rode ridden
+    ring rang rung
+    rise rose risen
+    run ran running runned
+    say said sayd sayed
+    see saw seen seeing
+    sell sold selled
+    send sent sended
+    shake shook shaken
+    show shown showed
+    sing sang sung
+    sit sat sitting
+    sleep slept sleeped
+    speak spoke spoken
+    spend spent spended
+    stand stood
+    steal stole stolen
+    swim swam swum
+    take took taken taked
+    teach taught teached
+    tell told telled
+    think thought thinked
+    throw threw thrown throwed
+    understand understood
+    wake woke woken
+    wear wore worn
+    win won winned
+    write wrote written writing writed
+    man men mans
+    woman women womans
+    child children childs childrens
+    person people persons peoples
+    foot feet
+    tooth teeth
+    mouse mice
+    life lives
+    this these that those
+    he him his himself
+    she her hers herself
+    it its it's itself
+    they them their theirs themselves there they're
+    we us our ours ourselves
+    i me my mine myself
+    you your yours yourself you're
+    who whom whose who's which that
+    a an the
+    to too two
+    then than
+    other others another
+    any some
+    if whether
+    """
+)
+"""Forms that the rules below do not see, learners' own among them."""
+SMALL = _set(
+    """
+    a an the this that these those some any no every each all both either neither
+    i me my mine you your yours he him his she her hers it its we us our ours they them their theirs
+    myself yourself himself herself itself ourselves themselves one ones
+    who whom whose which what
+    am is are was were be been being do does did have has had having will would shall should can could may might must
+    to of in on at by for from with without about as into onto over under between among through during before after
+    since until against within along across behind beside beyond near off out up down around
+    and or but nor so yet if because although though while when where whether than then that since as unless
+    not n't don't doesn't didn't isn't aren't wasn't weren't haven't hasn't hadn't won't wouldn't can't couldn't
+    shouldn't
+    there here also too very much many more most just only even still already again ever now how why
+    it's i'm you're we're they're he's she's that's there's let's i've you've we've they've i'd i'll
+    der die das den dem des ein eine einen einem einer eines und oder aber in im an am auf zu zum zur von vom mit für
+    bei ist sind war waren hat haben wird werden nicht es er sie ich du wir ihr sich dass als wenn wie so auch nur noch
+    le la les l un une des du de d et ou mais à au aux en dans sur pour par avec sans est sont a ont il elle ils elles
+    je tu nous vous on se ce cet cette ces que qui ne pas
+    el los las una unos unas y o pero al del con por para sin es son ha han lo su sus que se no
+    """
+)
+"""Words that a correction may put in, take out or exchange without another meaning."""
+NUMBERS = _set(
+    """
+    two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half twice dozen
+    zwei drei vier fünf sechs sieben acht neun zehn elf zwölf hundert tausend
+    deux trois quatre cinq sept huit neuf dix cent mille dos tres cuatro cinco seis siete ocho nueve diez cien mil
+    """
+)
+_NOT = re.compile(
+    r"(?:not|never|no|none|nobody|nothing|nowhere|neither|nor|without|cannot|hardly|(?:.+n['’]t)|"
+    r"(?:do|does|did|is|are|was|were|has|have|had|wo|would|could|should|ca)nt|"
+    r"nicht|nichts|nie|niemals|niemand|kein\w*|ohne|weder|ne|n|pas|jamais|rien|aucune?|sans|ni|nunca|jamás|nada|nadie|sin|"
+    r"non|mai|niente|senza|niet|geen|nooit|niks|não|nem|nigdy|inte|aldrig|ingen|ikke|не|нет|ни|никогда|"
+    r"不|没|沒|无|無|未|别)"
+)
+_ENDINGS = tuple(
+    (ending, "".join(instead))
+    for ending, *instead in map(
+        str.split, ("ies y", "ied y", "ying ie", "ing e", "ing", "es", "s", "ed", "d", "er", "est", "ly", "'s", "s'")
+    )
+) + tuple((ending, "") for ending in ("en", "n", "e", "r", "st", ""))
+"""Endings, and what stands in their place in the stem."""
+_STEM = 3
+"""Letters that are left of a word without its ending."""
+
+
+def negates(word: str) -> bool:
+    """Whether a word (its key) says no."""
+    return _NOT.fullmatch(word) is not None
+
+
+@lru_cache(maxsize=8192)
+def _stems(word: str) -> frozenset[str]:
+    found = set()
+    for ending, instead in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= _STEM:
+            stem = word[: len(word) - len(ending)] + instead
+            found |= {stem, stem[:-1]} if len(stem) > _STEM and stem[-1:] == stem[-2:-1] else {stem}
+    return frozenset(found) or frozenset({word})
+
+
+@lru_cache(maxsize=16384)
+def relation(mine: str, theirs: str) -> Relation:
+    """How the model's word (its key) is related to the author's."""
+    if mine == theirs:
+        return Relation.CAPITALS
+    if mine.replace("'", "") == theirs.replace("'", ""):
+        return Relation.SPELLING
+    same = _FORMS.get(mine, mine) == _FORMS.get(theirs, theirs) or (mine in SMALL and theirs in SMALL)
+    if same or _stems(mine) & _stems(theirs):
+        return Relation.GRAMMAR
+    if slips(mine, theirs) <= _allowed(min(len(mine), len(theirs))):
+        return Relation.SPELLING
+    return Relation.GRAMMAR if _derived(mine, theirs) else Relation.NONE
+
+
+def _allowed(length: int) -> float:
+    """Slips of the pen in a word of so many letters."""
+    return 0 if length < 2 else 1 if length < 5 else 2 if length < 8 else 3  # noqa: PLR2004 - about a third of the letters
+
+
+_OPPOSITES = ("un", "in", "im", "il", "ir", "dis", "non", "mis")
+
+
+def opposite(mine: str, theirs: str) -> bool:
+    """Whether one word is the other with a prefix that turns its meaning round."""
+    short, long = sorted((mine, theirs), key=len)
+    return any(long == prefix + short for prefix in _OPPOSITES) or any(
+        len(short) > 5 and long.endswith(end) and short.endswith(other) and long[:4] == short[:4]  # noqa: PLR2004
+        for end, other in (("less", "ful"), ("ful", "less"))
+    )
+
+
+def _derived(mine: str, theirs: str) -> bool:
+    """Whether the words begin alike and differ in their endings: inform, information."""
+    short = min(len(mine), len(theirs))
+    same = 0
+    while same < short and mine[same] == theirs[same]:
+        same += 1
+    return same >= 4 and same >= 0.6 * max(len(mine), len(theirs)) - 1  # noqa: PLR2004 - a stem
+
+
+@lru_cache(maxsize=16384)
+def slips(mine: str, theirs: str) -> int:
+    """Letters put in, left out, exchanged or swapped on the way from one word to the other."""
+    if abs(len(mine) - len(theirs)) > 3:  # noqa: PLR2004 - more than is ever allowed
+        return 9
+    before, last = list[int](), list(range(len(theirs) + 1))
+    for i, a in enumerate(mine, 1):
+        row = [i]
+        for j, b in enumerate(theirs, 1):
+            best = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == theirs[j - 2] and mine[i - 2] == b:
+                best = min(best, before[j - 2] + 1)
+            row.append(best)
+        before, last = last, row
+    return last[-1]
+
+
+def related(mine: str, theirs: str) -> bool:
+    """Whether the model's word is a close relative of the author's."""
+    return relation(mine, theirs) is not Relation.NONE

@@ -1,0 +1,201 @@
+"""What becomes of one change: its kind, and whether it is taken, offered or refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pollex.words.align import Edit, joined
+from pollex.words.changes import Change, Kind, Reason, Verdict
+from pollex.words.faithful import QUESTIONS, Part, scripts
+from pollex.words.options import Options
+from pollex.words.relations import NUMBERS, SMALL, Relation, negates, opposite, relation
+from pollex.words.tokens import Sort, Token
+
+_MARKS = frozenset("\"'“”„«»‘’`")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change before its verdict."""
+
+    part: Part
+    edit: Edit
+    start: int
+    end: int
+    before: str
+    after: str
+    gone: Sequence[Token]
+    come: Sequence[Token]
+    lines: bool
+    """Whether it would join, split or bring lines."""
+
+    def beginning(self, start: int) -> Proposal:
+        """The same with its first blanks left to what stands before."""
+        return replace(self, start=start, before=self.before[start - self.start :])
+
+
+_LEAST = frozenset({Kind.SPELLING, Kind.PUNCTUATION, Kind.CAPITALS, Kind.GRAMMAR})
+_TAKES = {
+    "correct": _LEAST,
+    "polish": _LEAST | {Kind.WORDING},
+    "shorten": _LEAST | {Kind.WORDING, Kind.DELETION},
+    "formal": _LEAST | {Kind.WORDING, Kind.INSERTION},
+    "plain": _LEAST | {Kind.WORDING, Kind.DELETION},
+}
+"""The kinds of change that a mode is for."""
+
+
+def verdict(proposal: Proposal, options: Options, odds: float | None) -> Change:
+    """The change that a proposal is."""
+    kind = kind_of(proposal)
+    if (reason := _against(proposal, options)) is not None:
+        return _change(proposal, kind, Verdict.REFUSED, reason)
+    if kind not in _TAKES.get(options.mode, _TAKES["polish"]):
+        return _change(proposal, kind, Verdict.OFFERED, Reason.BEYOND_MODE)
+    if _doubtful(proposal, kind) or (odds is not None and odds < options.sure):
+        return _change(proposal, kind, Verdict.OFFERED, Reason.UNSURE)
+    return _change(proposal, kind, Verdict.TAKEN, Reason.MODE)
+
+
+def _change(proposal: Proposal, kind: Kind, verdict: Verdict, reason: Reason) -> Change:
+    place = (proposal.start, proposal.end, proposal.before, proposal.after)
+    return Change(*place, kind, verdict, reason)
+
+
+def kind_of(proposal: Proposal) -> Kind:
+    """What a change is about."""
+    gone, come = _words(proposal.gone), _words(proposal.come)
+    if not gone and not come:
+        return Kind.PUNCTUATION
+    if [token.key for token in proposal.gone] == [token.key for token in proposal.come]:
+        return Kind.CAPITALS
+    if joined(proposal.gone, proposal.come):
+        return Kind.SPELLING
+    if len(gone) == len(come) == 1:
+        return _KINDS[relation(gone[0], come[0])]
+    if all(word in SMALL for word in (*gone, *come)) or _repeated(proposal):
+        return Kind.GRAMMAR
+    return Kind.WORDING if gone and come else Kind.DELETION if gone else Kind.INSERTION
+
+
+_KINDS = {
+    Relation.CAPITALS: Kind.CAPITALS,
+    Relation.SPELLING: Kind.SPELLING,
+    Relation.GRAMMAR: Kind.GRAMMAR,
+    Relation.NONE: Kind.WORDING,
+}
+
+
+def _words(of: Sequence[Token]) -> list[str]:
+    return [token.key for token in of if token.sort is not Sort.SIGN]
+
+
+def _repeated(proposal: Proposal) -> bool:
+    """Whether a word is taken out that stands there twice."""
+    part, edit = proposal.part, proposal.edit
+    around = [part.mine[i].key for i in (edit.i1 - 1, edit.i2) if 0 <= i < len(part.mine)]
+    return len(proposal.gone) == 1 and not proposal.come and proposal.gone[0].key in around
+
+
+def _against(proposal: Proposal, options: Options) -> Reason | None:
+    """Why a change is refused whatever the mode, or None."""
+    for token in (*proposal.gone, *proposal.come):
+        if token.fixed:
+            return _FIXED.get(token.sort, Reason.PROTECTED)
+    for rule, reason in _RULES:
+        if rule(proposal):
+            return reason
+    if kind_of(proposal) not in _LEAST and proposal.part.recall < options.related:
+        return Reason.MEANING
+    return None
+
+
+_FIXED = {Sort.KEPT: Reason.KEPT_WORD, Sort.NUMBER: Reason.NUMBER}
+
+
+def _foreign(proposal: Proposal) -> bool:
+    """Whether it would bring letters of another writing system."""
+    return not scripts("".join(_words(proposal.come))) <= scripts("".join(_words(proposal.part.own)))
+
+
+def _counts(proposal: Proposal) -> bool:
+    """Whether another number would stand there, in words."""
+    gone, come = (Counter(w for w in _words(of) if w in NUMBERS) for of in (proposal.gone, proposal.come))
+    return gone != come
+
+
+def _denies(proposal: Proposal) -> bool:
+    """Whether it would say the contrary."""
+    gone, come = _words(proposal.gone), _words(proposal.come)
+    turned = len(gone) == len(come) == 1 and opposite(gone[0], come[0])
+    return turned or sum(map(negates, gone)) != sum(map(negates, come))
+
+
+def _asks(proposal: Proposal) -> bool:
+    """Whether a question mark goes, or takes the place of a full stop."""
+    gone = any(token.text in QUESTIONS for token in proposal.gone)
+    come = any(token.text in QUESTIONS for token in proposal.come)
+    return gone != come and bool(proposal.gone)
+
+
+def _named(proposal: Proposal) -> bool:
+    """Whether a name goes, or becomes another one."""
+    first = next(
+        (i for i in range(proposal.part.start, proposal.part.end) if proposal.part.mine[i].sort is Sort.WORD), 0
+    )
+    come = _words(proposal.come)
+    for offset, token in enumerate(proposal.gone):
+        i = proposal.edit.i1 + offset
+        if token.sort is not Sort.WORD or not token.text[:1].isupper() or token.key in SMALL or token.key == "i":
+            continue
+        if token.key in come or _calendar(token.key, come):
+            continue
+        if i != first or not proposal.come:
+            return True
+        if len(token.key) < 5 and not any(word in SMALL for word in come):  # noqa: PLR2004 - Ann, Anna
+            return True
+    return False
+
+
+_CALENDAR = frozenset(
+    word
+    for line in (
+        "monday tuesday wednesday thursday friday saturday sunday january february march april june july august",
+        "september october november december english german french spanish american british european christmas",
+    )
+    for word in line.split()
+)
+"""Words with a capital that are no names."""
+
+
+def _calendar(key: str, come: Sequence[str]) -> bool:
+    """Whether a misspelled day, month or language is mended."""
+    return any(word in _CALENDAR and relation(key, word) is Relation.SPELLING for word in come)
+
+
+def _doubtful(proposal: Proposal, kind: Kind) -> bool:
+    """What is right more often than wrong, but not by far: a capital in the middle of a sentence that goes."""
+    if kind is not Kind.CAPITALS:
+        return False
+    lowered = proposal.before[:1].isupper() and proposal.after[:1].islower()
+    return lowered and proposal.edit.i1 != proposal.part.start
+
+
+def _quotes(proposal: Proposal) -> bool:
+    """Whether it is only about quotation marks, which say who speaks."""
+    signs = [*proposal.gone, *proposal.come]
+    return bool(signs) and all(token.text in _MARKS for token in signs)
+
+
+_RULES = (
+    (lambda proposal: proposal.lines, Reason.LINES),
+    (_foreign, Reason.LANGUAGE),
+    (_counts, Reason.NUMBER),
+    (_denies, Reason.NEGATION),
+    (_asks, Reason.QUESTION),
+    (_named, Reason.NAME),
+    (_quotes, Reason.MEANING),
+)
+"""What no mode takes; the first that is true is the reason."""
