@@ -62,6 +62,10 @@ NEIGHBOUR = "the address beside the board's"
 """Where nobody is, on the board's own network."""
 
 SUDOERS = "/etc/sudoers.d"
+SQUAT = """\
+systemd-run --unit=squatter python3 -m http.server {port}
+until curl -s localhost:{port} >/dev/null; do :; done
+"""
 CAUSES = {
     "unknown kind": Cause(("pollex:kind", '"hsot"', "nothing was contacted"), {"kind": "hsot"}),
     "no such name": Cause(("pollex:host.address", "no-board.invalid"), {"host__address": "no-board.invalid"}),
@@ -87,12 +91,12 @@ CAUSES = {
     "unknown account": Cause(("pollex:server.user", "llama"), {"server__user": "llama"}),
     "port in use": Cause(
         ("pollex:server.port", "8080", "python3"),
-        spoil="systemd-run --unit=squatter python3 -m http.server 8080 && sleep 1",
+        spoil=SQUAT.format(port=8080),
         mend="systemctl stop squatter",
     ),
     "service's port in use": Cause(
         ("pollex:polish.port", "8090", "python3"),
-        spoil="systemd-run --unit=squatter python3 -m http.server 8090 && sleep 1",
+        spoil=SQUAT.format(port=8090),
         mend="systemctl stop squatter",
     ),
     "unknown setting of the service": Cause(

@@ -1,0 +1,264 @@
+"""What may happen to a stack, its state and its board between two runs; after each, the same must hold.
+
+The service answers, the next `up` changes nothing, and `destroy` leaves nothing of ours running and puts back what
+stood there before. One board carries all rows, but no row needs another: each deploys anew onto a board that is as it was
+found, and leaves it so.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from sandbox import mirror
+from sandbox.deployment import Deployment, deploy
+from sandbox.engine import Result
+from sandbox.mirror import Mirror
+
+pytestmark = pytest.mark.timeout(1800)
+
+OWN = """\
+printf '[Service]\\nExecStart=/bin/sleep 100001\\n[Install]\\nWantedBy=multi-user.target\\n' \
+    >/etc/systemd/system/llama-server.service
+mkdir /etc/pollex
+echo 'somebody: own' >/etc/pollex/pollex.yaml
+printf '#!/bin/sh\\n' >/usr/local/bin/pollex
+systemctl daemon-reload
+systemctl enable -q --now llama-server
+"""
+"""Somebody's own server, settings and program at the places that ours will take."""
+
+SEEN = r"""
+find /etc/systemd/system /etc/pollex /usr/local /opt /home -path /opt/pollex -prune \
+    -o -printf '%M %u %p %l\n' 2>/dev/null | sort
+cat /etc/systemd/system/llama-server.service /etc/pollex/pollex.yaml /usr/local/bin/pollex 2>/dev/null
+systemctl is-enabled llama-server pollex 2>/dev/null
+systemctl is-active llama-server pollex
+"""
+"""Everything outside of /opt/pollex that is ours to change, and what runs."""
+
+CLEAR = """\
+systemctl disable -q --now llama-server pollex
+pollex-host deactivate
+systemctl disable -q --now llama-server
+rm -rf /etc/systemd/system/llama-server.service /etc/systemd/system/pollex.service /etc/pollex /usr/local/bin/pollex
+rm -rf /usr/local/bin/llama-server /opt/pollex/id /opt/pollex/owner.json /opt/llama-models
+systemctl daemon-reload
+systemctl reset-failed
+"""
+"""As found, whatever a row that failed left behind; what was built stays."""
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A board that gets its server from where the last build was kept; where none was, it compiles once."""
+    with (
+        deploy("e2e-cycles", tmp_path_factory.mktemp("cycles")) as deployed,
+        Mirror(mirror.directory(), deployed.board.gateway) as kept,
+    ):
+        deployed.values["pollex:substituters"] = [f"{kept.url}/store"]
+        yield deployed
+
+
+def stack_of(board: Deployment, folder: Path, name: str = "") -> Deployment:
+    """A stack with a project and a state of its own for the same board."""
+    url = board.values["pollex:model"]["url"].rpartition("/")[0]
+    made = Deployment(board.board, folder, board.served, url)
+    made.values["pollex:substituters"] = board.values["pollex:substituters"]
+    made.write()
+    if name:
+        made.pulumi = replace(made.pulumi, stack=name)
+    return made
+
+
+@pytest.fixture
+def life(board: Deployment, tmp_path: Path) -> Iterator[Deployment]:
+    """A stack that is up, on a board on which somebody's own things stood."""
+    made = stack_of(board, tmp_path)
+    made.board.run(OWN, user="root")
+    try:
+        yield made
+    finally:
+        made.board.run(CLEAR, user="root", check=False)
+
+
+def seen(life: Deployment) -> str:
+    """What the board looks like."""
+    return life.board.run(SEEN, user="root", check=False).stdout
+
+
+def urn(life: Deployment, name: str) -> str:
+    """What the engine calls a resource."""
+    (found,) = [str(one["urn"]) for one in life.pulumi.resources() if one["urn"].endswith(f"::{name}")]
+    return found
+
+
+def said(result: Result) -> str:
+    """All that a run printed."""
+    return result.stdout + result.stderr
+
+
+def owner(life: Deployment) -> str:
+    """To whom the board belongs."""
+    return str(life.status()["owner"])
+
+
+def replaced(name: str) -> Callable[[Deployment], None]:
+    """Somebody asks for a resource to be made anew."""
+
+    def happens(life: Deployment) -> None:
+        assert life.pulumi.up("--replace", urn(life, name)).steps[name] == "replace"
+
+    return happens
+
+
+def tainted(name: str) -> Callable[[Deployment], None]:
+    """Somebody marks a resource as spoiled."""
+
+    def happens(life: Deployment) -> None:
+        life.pulumi.run("state", "taint", "--yes", urn(life, name))
+        assert life.pulumi.up().steps[name] == "replace"
+
+    return happens
+
+
+def targeted(life: Deployment) -> None:
+    """Somebody destroys the generation alone, and deploys it alone."""
+    target = urn(life, "generation")
+    life.pulumi.destroy("--target", target)
+    assert life.show("ActiveState", unit="pollex.service") != ["active"]
+    assert life.pulumi.up("--target", target).steps["generation"] == "create"
+
+
+def renamed(life: Deployment) -> None:
+    """A program gives the generation another name, and no alias."""
+    component = life.project / "infra/kinds/host/component.py"
+    text = component.read_text()
+    component.write_text(text.replace('"generation",\n            **on_host', '"live",\n            **on_host'))
+    assert component.read_text() != text
+    steps = life.pulumi.up().steps
+    assert (steps["live"], steps["generation"]) == ("create", "delete")
+
+
+def lost_state(life: Deployment) -> None:
+    """The state is gone: another one of the same name is another owner, until it is wanted."""
+    before, former = life.status(), owner(life)
+    shutil.rmtree(life.pulumi.state)
+    refused = life.pulumi.up(check=False)
+    assert refused.status != 0
+    assert f"belongs to the stack {former}, and this is" in said(refused)
+    assert life.status()["live"] == before["live"]
+    life.write(host__takeover=former)
+    assert f"taken over from the stack {former}" in said(life.pulumi.up())
+    life.write()
+    life.pulumi.up()
+
+
+def lost_disk(life: Deployment) -> None:
+    """The disk of /opt/pollex is gone, and what it held of somebody's with it."""
+    life.board.run("rm -rf /opt/pollex", user="root")
+    life.pulumi.up("--refresh")
+
+
+def lost_disk_and_changed(life: Deployment) -> None:
+    """The same, and what is declared now is not what stands there."""
+    life.board.run("rm -rf /opt/pollex", user="root")
+    life.values["pollex:server"]["threads"] = 1
+    life.values["pollex:polish"]["settings"] = {"rate_limit": 60}
+    life.write()
+    life.pulumi.up("--refresh")
+
+
+def lost_home(life: Deployment) -> None:
+    """The login's home is emptied, and everything is asked for again."""
+    life.board.run("rm -rf ~/.pollex ~/.cache")
+    life.values["pollex:host"]["minDiskMb"] += 1
+    life.write()
+    life.pulumi.up("--refresh")
+
+
+def changed_user(life: Deployment) -> None:
+    """Another account logs in."""
+    life.values["pollex:host"] |= {"user": "root", "sudo": False}
+    life.write()
+    life.pulumi.up()
+
+
+def other_stack(life: Deployment) -> None:
+    """Somebody else declares the same board: neither their `up` nor their `destroy` changes it."""
+    other = stack_of(life, life.project.parent / "other", "sandbox-other")
+    before = life.status()
+    refused = other.pulumi.up(check=False)
+    assert refused.status != 0
+    assert f"belongs to the stack {owner(life)}, and this is pollex/sandbox-other" in said(refused)
+    other.pulumi.destroy()
+    assert life.status()["live"] == before["live"]
+
+
+def taken_over(life: Deployment) -> None:
+    """Somebody else takes the board over, and gives it back."""
+    other = stack_of(life, life.project.parent / "other", "sandbox-other")
+    former = owner(life)
+    other.write(host__takeover=former)
+    other.pulumi.up()
+    theirs = owner(life)
+    assert theirs.startswith("pollex/sandbox-other#")
+    life.write(server__threads=1)
+    assert theirs in said(life.pulumi.up(check=False))
+    life.write(host__takeover=theirs)
+    life.pulumi.up()
+    assert owner(life) == former
+    left = said(other.pulumi.destroy())
+    assert f"belongs to the stack {former}, and not to {theirs}" in left
+    life.write()
+    life.pulumi.up()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Something that happens, up to the `up` that follows it."""
+
+    happens: Callable[[Deployment], None]
+    keeps: bool = True
+    """Whether what stood there before is still to be had."""
+
+
+ROWS = {
+    "replaced generation": Row(replaced("generation")),
+    "replaced host": Row(replaced("host")),
+    "replaced tools": Row(replaced("tools")),
+    "tainted generation": Row(tainted("generation")),
+    "tainted host": Row(tainted("host")),
+    "target": Row(targeted),
+    "renamed resource": Row(renamed),
+    "lost state": Row(lost_state),
+    "lost disk": Row(lost_disk, keeps=False),
+    "lost disk, changed declaration": Row(lost_disk_and_changed, keeps=False),
+    "lost home": Row(lost_home),
+    "changed user": Row(changed_user),
+    "another stack": Row(other_stack),
+    "taken over and back": Row(taken_over),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_afterwards_all_is_as_declared(life: Deployment, row: str) -> None:
+    """If this fails, an ordinary accident takes the service down, or leaves it running for ever."""
+    before = seen(life)
+    life.pulumi.up()
+    ROWS[row].happens(life)
+    assert life.polish("Say hello.")
+    assert life.show("ActiveState", unit="pollex.service") == ["active"]
+    assert life.pulumi.up("--refresh").changes == {}
+    life.pulumi.destroy()
+    if ROWS[row].keeps:
+        assert seen(life) == before
+    else:
+        gone = seen(life)
+        assert "llama-server" not in gone
+        assert "pollex" not in gone
+        assert "\nactive" not in gone
