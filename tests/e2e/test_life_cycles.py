@@ -1,8 +1,8 @@
 """What may happen to a stack, its state and its board between two runs; after each, the same must hold.
 
 The service answers, the next `up` changes nothing, and `destroy` leaves nothing of ours running and puts back what
-stood there before. One board carries all rows, but no row needs another: each deploys anew onto a board that is as it was
-found, and leaves it so.
+stood there before. One board carries all rows, but no row needs another: each deploys anew onto a board that is as it
+was found, and leaves it so.
 """
 
 from __future__ import annotations
