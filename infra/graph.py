@@ -20,10 +20,11 @@ from infra.core.settings import NAMESPACE
 
 _SECRET = re.compile(r"private|password|token|secrets", re.IGNORECASE)
 _LONG = 200
-"""Characters after which a text is shown by its length and hash: sheets are reviewed as files of their own."""
+"""Characters after which a text is shown by its length and hash: manifests are reviewed as files of their own."""
 
 _COMPUTED = {
     "identity": "of the host",
+    "owner": "of the host",
     "facts": {},
     "generation": "the live one",
     "imageId": "of the image",

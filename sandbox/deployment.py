@@ -99,9 +99,9 @@ def copy_project(target: Path) -> None:
     ).stdout  # fmt: skip
     for name in filter(None, listed.split("\0")):
         source = CHECKOUT / name
-        if source.exists():
+        if source.exists() or source.is_symlink():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target / name)
+            shutil.copy2(source, target / name, follow_symlinks=False)
     (target / ".venv").symlink_to(CHECKOUT / ".venv")
 
 
