@@ -11,14 +11,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(V)/.ready: requirements/dev.txt pyproject.toml service/pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3-venv, or name one: make PYTHON=…" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed, name it: make PYTHON=python3.12" >&2; exit 1; }
-	@echo "preparing .venv from requirements/dev.txt"
-	@$(PYTHON) -m venv --clear .venv || { echo "no virtual environment: apt-get install python3-venv" >&2; exit 1; }
-	@$(V)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(V)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e service
-	@touch $@
+	@sh sandbox/toolchain/venv.sh '$(PYTHON)'
 
 .PHONY: toolchain
 toolchain: $(V)/.ready ## prepare pulumi and its plugins, from PATH or from Go modules
@@ -47,15 +40,24 @@ lint: $(V)/.ready ## ruff, mypy, shellcheck, shfmt
 	@$(V)/shellcheck -s sh $(SHELL_FILES) && $(V)/shfmt -d -i 4 -ln posix $(SHELL_FILES)
 
 .PHONY: test
-test: lint toolchain ## everything: lint, types, unit, snapshot and end-to-end tests
-	@$(V)/python -m sandbox.machine
-	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile --ignore=tests/sandbox --ignore=tests/browser tests
-	@$(V)/pytest --quiet --numprocesses=2 --dist=loadfile tests/browser # its driver keeps an event loop running
-	@$(V)/pytest --quiet tests/sandbox # alone: it looks at what a board leaves on the machine
+test: test-quick test-root test-boards test-browser ## everything: lint, types, unit, snapshot and end-to-end tests
 
 .PHONY: test-quick
-test-quick: lint ## what needs neither root nor a board
-	@$(V)/pytest tests/infra tests/patches tests/host
+test-quick: lint ## lint, and the tests that need neither root nor a board: two minutes
+	@$(V)/pytest --quiet --numprocesses=2 -m unit tests
+
+.PHONY: test-root
+test-root: toolchain ## the tests that need root, Debian packages, the engine or a long build, but no board and no browser
+	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m 'not (unit or board or browser)' tests
+
+.PHONY: test-boards
+test-boards: toolchain ## the tests on stand-in boards
+	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m board --ignore=tests/sandbox tests
+	@$(V)/pytest --quiet -m board tests/sandbox # alone: it looks at what a board leaves on the machine
+
+.PHONY: test-browser
+test-browser: $(V)/.ready ## the tests in a real Chromium
+	@$(V)/pytest --quiet --numprocesses=2 --dist=loadfile -m browser tests # its driver keeps an event loop running
 
 .PHONY: image
 image: $(V)/.ready ## build the image for arm64 and amd64, push it to a registry on loopback, run it, say what it is

@@ -211,7 +211,6 @@ def main() -> None:
         "unit": "s, sum of the steps of a whole build with one nvcc for compute capability 5.3",
         "ours": round(sum(mine.values()), 1),
         "peer": round(sum(theirs.values()), 1),
-        "ratio": round(ratio, 3),
         "goal": GOAL,
         "cpu_seconds": {"ours": ours.cpu, "peer": original.cpu},
         "cpu_ratio": round(statistics.median(ours.cpu) / statistics.median(original.cpu), 3),

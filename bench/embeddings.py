@@ -210,7 +210,6 @@ def report(servers: Mapping[str, Contestant]) -> dict[str, Any]:
         "unit": "ms for the vector of a sentence, one after the other; peer: Ollama with the same file",
         "ours": milliseconds[OURS][FIRST.name]["median"],
         "peer": milliseconds[PEER][FIRST.name]["median"],
-        "ratio": ratios[OURS][FIRST.name]["median"],
         "least_cosine_between_them": round(least_cosine(servers), 6),
         "milliseconds_an_input": milliseconds,
         "ratio_to_ollama": ratios,

@@ -188,7 +188,6 @@ def measure(folder: Path, runs: int, *, whole: bool) -> dict[str, Any]:
         "unit": "MB, the arm64 image compressed, against the original recipe's",
         "ours": ours,
         "peer": PEER_MB,
-        "ratio": round(ours / PEER_MB, 4),
         "runs": runs,
         "versions": f"Python {platform.python_version()}",
         "sizes_mb": found,

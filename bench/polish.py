@@ -14,8 +14,9 @@ All of them keep the prompt's beginning in their cache from text to text. After 
 the first word with the prompt that the Nano's model gets, which is longer; the service has warmed up by then, as it
 does by itself, and is asked the same once more when it has answered nine requests.
 
-A wall time is compared only where both wrote the same words; where the small model loses a paragraph, for example, the
-service asks again, paragraph by paragraph.
+The headline is over all texts. Pairs of wall times are compared only where both wrote the same words, which is said
+beside each ratio, with the seconds of those texts alone; where the small model loses a paragraph, for example, the
+service asks again, paragraph by paragraph, and takes longer for more words.
 """
 
 from __future__ import annotations
@@ -257,14 +258,19 @@ def pairs(runs: Runs, peer: str) -> Iterator[tuple[Answer, Answer]]:
         yield from zip(runs[OURS][text], runs[peer][text], strict=True)
 
 
-def ratios(runs: Runs, starts: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+def same(runs: Runs, peer: str) -> list[tuple[Answer, Answer]]:
+    """The pairs in which both wrote the same words: only there are wall times of the same work."""
+    return [(ours, its) for ours, its in pairs(runs, peer) if ours.text == its.text]
+
+
+def ratios(runs: Runs, starts: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     """What is compared with what: ours over the peer's, pair by pair."""
     found = {
         "first word, service / direct": [a.first / b.first for a, b in pairs(runs, "direct")],
         "first word, service / original": [a.first / b.first for a, b in pairs(runs, "original")],
         "first word, service / ollama": [a.first / b.first for a, b in pairs(runs, "ollama")],
         **{
-            f"last word, service / {peer}": [a.last / b.last for a, b in pairs(runs, peer) if a.text == b.text]
+            f"last word, service / {peer}": [a.last / b.last for a, b in same(runs, peer)]
             for peer in ("direct", "original", "ollama")
         },
         "after a restart, first / tenth": [
@@ -274,29 +280,38 @@ def ratios(runs: Runs, starts: Mapping[str, Sequence[float]]) -> dict[str, dict[
             a / b for a, b in zip(starts["service, first"], starts["direct, not warmed up"], strict=True)
         ],
     }
-    return {name: record.spread(values) for name, values in found.items() if values}
+    return {name: values for name, values in found.items() if values}
 
 
 def report(runs: Runs, starts: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     """What the runs say, in the fields of build/bench/polish.json."""
     every = {name: [one for taken in by_text.values() for one in taken] for name, by_text in runs.items()}
     last = {name: record.spread([one.last for one in answers]) for name, answers in every.items()}
-    compared = ratios(runs, starts)
-    same = {peer: sum(a.text == b.text for a, b in pairs(runs, peer)) for peer in runs if peer != OURS}
+    peers = [name for name in runs if name != OURS]
     return {
         "name": "polish",
         "unit": "s to the last word of a text, median; peer: Ollama with the same model file",
         "ours": last[OURS]["median"],
         "peer": last["ollama"]["median"],
-        "ratio": compared.get("last word, service / ollama", {}).get("median"),
         "runs": len(every[OURS]),
-        "same words as the service": {peer: f"{count} of {len(every[OURS])}" for peer, count in same.items()},
+        "same words as the service": {peer: f"{len(same(runs, peer))} of {len(every[OURS])}" for peer in peers},
         "seconds_warm": {
             name: {"first word": record.spread([one.first for one in answers]), "last word": last[name]}
             for name, answers in every.items()
         },
         "seconds_after_a_restart": {name: {"first word": record.spread(values)} for name, values in starts.items()},
-        "ratios_of_pairs": {name: {"ratio": value, "goal": GOALS.get(name, "")} for name, value in compared.items()},
+        "seconds_to_the_last_word_where_both_wrote_the_same": {
+            f"{OURS} / {peer}": {
+                OURS: record.spread([ours.last for ours, _ in some]),
+                "the other": record.spread([its.last for _, its in some]),
+            }
+            for peer in peers
+            if (some := same(runs, peer))
+        },
+        "ratios_of_pairs": {
+            name: {"ratio": record.spread(values), "pairs": len(values), "goal": GOALS.get(name, "")}
+            for name, values in ratios(runs, starts).items()
+        },
     }
 
 

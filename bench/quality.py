@@ -223,7 +223,6 @@ def measure(source: Path, recipes: list[str], chunks: int) -> dict[str, object]:
         "unit": "perplexity of what is made for the board over that of its source, same text",
         "ours": rows[1]["perplexity"],
         "peer": rows[0]["perplexity"],
-        "ratio": rows[1]["ratio"],
         "tag": tools.tag,
         "text": f"{PACKAGE}, {chunks} chunks of 512 tokens",
         "source_is_quantised": source.name == fetch.MODEL,

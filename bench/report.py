@@ -20,26 +20,32 @@ from infra import ROOT
 KEPT = ROOT / "docs" / "benchmarks"
 PAGE = ROOT / "docs" / "benchmarks.md"
 PREDICTED = "predicted"
-LONG = ("steps", "registers")
-"""Parts of a report that would fill pages: a row for each file that is compiled."""
+LEFT_OUT = ("steps", "registers", "ratio")
+"""Parts of a report that would fill pages, a row for each file that is compiled; and what follows from others."""
 SPREAD = {"median", "q1", "q3"}
-HEAD = ("name", "unit", "ours", "peer", "ratio", "runs", "date", "machine")
+HEAD = ("name", "unit", "ours", "peer", "runs", "date", "machine")
 """What every file says, in the order of the summary; the rest is shown below it."""
 
 INTRODUCTION = """\
 # Benchmarks
 
 Made by `make benchmarks` from the files in [benchmarks/](benchmarks/), each written by the command of its name
-(`make bench-NAME`). Contestants take turns within one run on one machine; `ratio` is ours over the peer's, so below 1
-is better for figures of time. Load is the number of processes that wanted a CPU when the run ended: on a machine that
-does other things, compare the contestants with each other and not with another page. What is predicted says so.
+(`make bench-NAME`). Contestants take turns within one run on one machine; `ratio` is the figure under `ours` divided by
+the one under `peer`, both over everything that was measured, so below 1 is better for figures of time. Ratios of pairs,
+where a measurement has them, compare the two turn by turn, and say over which turns. Load is the number of processes
+that wanted a CPU when the run ended: on a machine that does other things, compare the contestants with each other and
+not with another page. What is predicted says so.
 """
 
 
 def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page from the reports by name."""
     rows = [
-        [f"[{name}](#{name})", *(_shown(report.get(key, "")) for key in ("unit", "ours", "peer", "ratio", "runs"))]
+        [
+            f"[{name}](#{name})",
+            *map(_shown, (report["unit"], report["ours"], report["peer"], ratio(report))),
+            _shown(report.get("runs", "")),
+        ]
         for name, report in sorted(reports.items())
     ]
     summary = _table(["", "unit", "ours", "peer", "ratio", "runs"], rows)
@@ -47,11 +53,16 @@ def page(reports: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([INTRODUCTION, summary, *sections])
 
 
+def ratio(report: Mapping[str, Any]) -> float:
+    """Our figure over the peer's: the one definition, so no file says it."""
+    return round(float(report["ours"] / report["peer"]), 3)
+
+
 def _section(name: str, report: Mapping[str, Any]) -> Iterator[str]:
     """One measurement: where and when, then everything else that it says."""
     yield f"## {name}\n"
     yield f"{report.get('unit', '')}. Measured {report.get('date', 'at no date')} on {report.get('machine', '?')}.\n"
-    rest = {key: value for key, value in report.items() if key not in HEAD}
+    rest = {key: value for key, value in report.items() if key not in (*HEAD, *LEFT_OUT)}
     plain = {key: value for key, value in rest.items() if not _is_table(value)}
     yield from (f"- {_label(key)}: {_shown(value)}" for key, value in plain.items())
     for key, value in rest.items():
@@ -98,8 +109,8 @@ def take(measured: Path) -> None:
     """Keep a measurement: with the day on which it was made, and without what only its own table shows."""
     report = json.loads(measured.read_text())
     report.setdefault("date", datetime.fromtimestamp(measured.stat().st_mtime, tz=UTC).date().isoformat())
-    for long in LONG:
-        report.pop(long, None)
+    for key in LEFT_OUT:
+        report.pop(key, None)
     (KEPT / measured.name).write_text(json.dumps(report, indent=2) + "\n")
 
 

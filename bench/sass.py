@@ -333,7 +333,6 @@ def report(tag: str, wanted: list[Model], upstream: Costs, ours: Costs) -> dict[
         "unit": f"G instructions a token of {seed.name}, predicted from machine code for sm_53",
         "ours": round(after.instructions / 1e9, 3),
         "peer": round(before.instructions / 1e9, 3),
-        "ratio": round(after.instructions / before.instructions, 3),
         "runs": 1,
         "versions": f"clang 14, ptxas 11.8, llama.cpp {tag}",
         "predicted_by": "inner loops only, against nominal limits: 118 G instructions/s, 118 GB/s of loads, 25.6 GB/s "

