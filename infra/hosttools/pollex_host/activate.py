@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final, cast
 
-from . import displaced, files, gate, generations, kept, places, run, say, store, systemd
+from . import displaced, files, gate, generations, kept, manifest, places, run, say, store, systemd
 from .displaced import Claims
 from .errors import Ended, Exit, HostToolError
 from .generations import Holder
@@ -166,7 +166,7 @@ class _Activation:
         if by is not None:
             generations.hold(by)
         tell(f"generation {new.id} is live: {len(self.changed)} changed")
-        report(observed(new, self._stores), self.changed)
+        report(observed(manifest.plain(new), self._stores), self.changed)
 
     def release_everything(self) -> None:
         """All that is ours goes, and what was found is back where it stood."""
@@ -207,7 +207,7 @@ class _Activation:
         )
 
     def _find_differences(self, generation: Generation) -> None:
-        self._seen = observed(generation, self._stores)
+        self._seen = observed(manifest.plain(generation), self._stores)
         self._wrong = [item for item, right in generation.live().items() if self._seen.get(item) != right]
 
     def _differs(self, item: str) -> bool:

@@ -12,13 +12,16 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import files, former, manifest, places
+from . import files, places
 from .errors import Exit, HostToolError
-from .locks import Lock
-from .manifest import File, Generation, ManifestError
 from .say import duration, say
+
+if TYPE_CHECKING:
+    # `status` reads what is live without making records of it: those take half of its time
+    from .locks import Lock
+    from .manifest import File, Generation
 
 PATIENCE_S = 600
 """Seconds to wait for another activation: longer than any gate and the way back from it should take."""
@@ -35,6 +38,8 @@ def lock(patience: float = PATIENCE_S) -> Lock:
     Raises:
         HostToolError: somebody else holds it for longer than that.
     """
+    from .locks import Lock  # noqa: PLC0415 - nothing that only looks needs it
+
     os.makedirs(places.GENERATIONS, exist_ok=True)
     taken = Lock(places.GENERATIONS)
     if taken.take():
@@ -61,7 +66,8 @@ def folder(name: str) -> str:
 
 def exists(name: str) -> bool:
     """Whether a generation of that name is kept."""
-    return bool(manifest.NAME.fullmatch(name)) and os.path.isdir(folder(name))
+    plain_name = name[:1] not in {"", "."} and "/" not in name
+    return plain_name and os.path.isdir(folder(name))
 
 
 def load(name: str) -> Generation:
@@ -70,21 +76,31 @@ def load(name: str) -> Generation:
     Raises:
         HostToolError: it cannot be used.
     """
+    from . import former, manifest  # noqa: PLC0415 - see above
+
     where = folder(name)
     text = files.read(f"{where}/{_MANIFEST}")
     try:
         kept = former.generation(where) if text is None else manifest.parse(text, "generation", what=where)
-    except (ManifestError, OSError, ValueError, LookupError) as error:
+    except (OSError, ValueError, LookupError) as error:
         raise HostToolError(Exit.USAGE, f"the generation kept in {where} cannot be used: {error}") from None
-    if not isinstance(kept, Generation) or kept.id != name:
+    if not isinstance(kept, manifest.Generation) or kept.id != name:
         raise HostToolError(Exit.USAGE, f"the generation kept in {where} is another: {kept}")
     return kept
 
 
-def live() -> Generation | None:
-    """The live generation, or None."""
+def live() -> dict[str, Any] | None:
+    """The live generation as JSON data, without checks, or None."""
     name = current()
-    return load(name) if name and exists(name) else None
+    if not exists(name):
+        return None
+    with suppress(ValueError):
+        kept = json.loads(files.read(f"{folder(name)}/{_MANIFEST}") or "")
+        if isinstance(kept, dict):
+            return kept
+    from . import manifest  # noqa: PLC0415 - the former tools made it live, or it is damaged
+
+    return manifest.plain(load(name))
 
 
 def keep(given: Generation) -> None:
@@ -93,6 +109,8 @@ def keep(given: Generation) -> None:
     Raises:
         HostToolError: it lacks the text of a file.
     """
+    from . import manifest  # noqa: PLC0415 - see above
+
     for path in given.lacking():
         raise HostToolError(Exit.USAGE, f"the manifest has no text for {path}, neither in `units` nor in `secrets`")
     where = folder(given.id)
@@ -179,8 +197,7 @@ def end() -> None:
     files.remove(_PENDING)
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """By whom the live generation was made live."""
 
     resource: str

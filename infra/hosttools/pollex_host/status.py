@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from . import files, generations, places, store, systemd
 from .errors import Exit, HostToolError
-from .manifest import Generation
 from .say import answer
 
 Map = dict[str, str]
+Plain = dict[str, Any]
+"""A generation's manifest as JSON data."""
 
 _ENABLED = {"enabled", "static", "indirect", "generated"}
 """What systemd says of a unit that will run after the next boot."""
@@ -33,7 +35,7 @@ def status(arguments: list[str]) -> None:
         print(f"{item}: {value}")
 
 
-def observed(generation: Generation | None, known: Map | None = None) -> Map:
+def observed(generation: Plain | None, known: Map | None = None) -> Map:
     """The map of a generation's items as they are now.
 
     Args:
@@ -44,20 +46,23 @@ def observed(generation: Generation | None, known: Map | None = None) -> Map:
     if generation is None:
         return seen
     known = {} if known is None else known
-    names = [unit.name for unit in generation.units]
+    names = [unit["name"] for unit in generation["units"]]
     for name in names:
         seen[f"unit {name}"] = _unit(f"{places.UNITS}/{name}")
     if names:
         seen.update(_services(names))
-    for unit in generation.units:
-        seen.update({f"link {link.path}": _link(link.path) for link in unit.links})
-    for unit in generation.units:
-        seen.update({f"file {file.path}": _file(file.path, file.mode) for file in unit.files})
-    for item in generation.stores():
+    seen.update({f"link {link['path']}": _link(link["path"]) for link in _each(generation, "links")})
+    seen.update({f"file {file['path']}": _file(file["path"], file["mode"]) for file in _each(generation, "files")})
+    for item in sorted(set(_each(generation, "needs"))):
         if item not in known:
             known[item] = store.state(f"{places.STORE}/{item}")
         seen[f"store {item}"] = known[item]
     return seen
+
+
+def _each(generation: Plain, part: str) -> list[Any]:
+    """What all units have of something."""
+    return [one for unit in generation["units"] for one in unit.get(part, ())]
 
 
 def report(seen: Map, changed: Iterable[str] = (), left_alone: str = "") -> None:

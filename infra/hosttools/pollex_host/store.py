@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from . import files, places, run
+from . import files, places
 from .say import LINE_LIMIT, clean, say
 
 if TYPE_CHECKING:
@@ -207,12 +207,16 @@ def runs(program: str) -> tuple[bool, list[str]]:
 
     Those of llama.cpp's tools that know no --version end with 1 and say how they are used.
     """
+    from . import run  # noqa: PLC0415 - as above
+
     status, said = run.output(program, "--version", timeout=60, both=True)
     return status == 0 or (status == 1 and b"usage:" in said), [line[:LINE_LIMIT] for line in clean(said).splitlines()]
 
 
 def lacking(program: str) -> str:
     """Which libraries a program lacks here, as the end of a sentence."""
+    from . import run  # noqa: PLC0415 - as above
+
     _, said = run.output("ldd", program)
     missing = [line.split(b"=>")[0].strip().decode() for line in said.splitlines() if b"not found" in line]
     return f", it lacks {', '.join(missing)}" if missing else ""
