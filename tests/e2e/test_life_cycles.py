@@ -7,6 +7,7 @@ was found, and leaves it so.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -91,10 +92,10 @@ def seen(life: Deployment) -> str:
     return life.board.run(SEEN, user="root", check=False).stdout
 
 
-def urn(life: Deployment, name: str) -> str:
-    """What the engine calls a resource."""
-    (found,) = [str(one["urn"]) for one in life.pulumi.resources() if one["urn"].endswith(f"::{name}")]
-    return found
+def named(life: Deployment, kind: str) -> tuple[str, str]:
+    """The name of the one resource of a kind of ours, and what the engine calls it."""
+    (found,) = [str(one["urn"]) for one in life.pulumi.resources() if one["type"] == f"pollex:index:{kind}"]
+    return found.rpartition("::")[2], found
 
 
 def said(result: Result) -> str:
@@ -107,20 +108,22 @@ def owner(life: Deployment) -> str:
     return str(life.status()["owner"])
 
 
-def replaced(name: str) -> Callable[[Deployment], None]:
+def replaced(kind: str) -> Callable[[Deployment], None]:
     """Somebody asks for a resource to be made anew."""
 
     def happens(life: Deployment) -> None:
-        assert life.pulumi.up("--replace", urn(life, name)).steps[name] == "replace"
+        name, urn = named(life, kind)
+        assert life.pulumi.up("--replace", urn).steps[name] == "replace"
 
     return happens
 
 
-def tainted(name: str) -> Callable[[Deployment], None]:
+def tainted(kind: str) -> Callable[[Deployment], None]:
     """Somebody marks a resource as spoiled."""
 
     def happens(life: Deployment) -> None:
-        life.pulumi.run("state", "taint", "--yes", urn(life, name))
+        name, urn = named(life, kind)
+        life.pulumi.run("state", "taint", "--yes", urn)
         assert life.pulumi.up().steps[name] == "replace"
 
     return happens
@@ -128,20 +131,21 @@ def tainted(name: str) -> Callable[[Deployment], None]:
 
 def targeted(life: Deployment) -> None:
     """Somebody destroys the generation alone, and deploys it alone."""
-    target = urn(life, "generation")
-    life.pulumi.destroy("--target", target)
+    name, urn = named(life, "Generation")
+    life.pulumi.destroy("--target", urn)
     assert life.show("ActiveState", unit="pollex.service") != ["active"]
-    assert life.pulumi.up("--target", target).steps["generation"] == "create"
+    assert life.pulumi.up("--target", urn).steps[name] == "create"
 
 
 def renamed(life: Deployment) -> None:
     """A program gives the generation another name, and no alias."""
     component = life.project / "infra/kinds/host/component.py"
-    text = component.read_text()
-    component.write_text(text.replace('"generation",\n            **on_host', '"live",\n            **on_host'))
-    assert component.read_text() != text
+    text, changes = re.subn(r"(= Generation\(\n +)[^\n]+", r'\1"renamed",', component.read_text())
+    assert changes == 1
+    component.write_text(text)
+    name, _ = named(life, "Generation")
     steps = life.pulumi.up().steps
-    assert (steps["live"], steps["generation"]) == ("create", "delete")
+    assert (steps["renamed"], steps[name]) == ("create", "delete")
 
 
 def lost_state(life: Deployment) -> None:
@@ -175,7 +179,7 @@ def lost_disk_and_changed(life: Deployment) -> None:
 
 def lost_home(life: Deployment) -> None:
     """The login's home is emptied, and everything is asked for again."""
-    life.board.run("rm -rf ~/.pollex ~/.cache")
+    life.board.run("rm -rf ~/.pollex")
     life.values["pollex:host"]["minDiskMb"] += 1
     life.write()
     life.pulumi.up("--refresh")
@@ -228,11 +232,11 @@ class Row:
 
 
 ROWS = {
-    "replaced generation": Row(replaced("generation")),
-    "replaced host": Row(replaced("host")),
-    "replaced tools": Row(replaced("tools")),
-    "tainted generation": Row(tainted("generation")),
-    "tainted host": Row(tainted("host")),
+    "replaced generation": Row(replaced("Generation")),
+    "replaced host": Row(replaced("Host")),
+    "replaced tools": Row(replaced("Tools")),
+    "tainted generation": Row(tainted("Generation")),
+    "tainted host": Row(tainted("Host")),
     "target": Row(targeted),
     "renamed resource": Row(renamed),
     "lost state": Row(lost_state),
