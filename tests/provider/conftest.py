@@ -72,7 +72,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     log = (folder / "sshd.log").open("wb")
     sshd = subprocess.Popen(["unshare", "--mount", "sh", HERE / "machine.sh", folder / "sshd_config"], stderr=log)
     try:
-        wait_for(port)
+        wait_for(port, sshd)
         yield Machine(folder, port, host_key, (folder / "login").read_text(), sshd)
     finally:
         sshd.terminate()
@@ -80,11 +80,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         log.close()
 
 
-def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
-    for _ in range(100):
+def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Wait until a server listens; one that ends without it fails the test."""
+    while True:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
+        assert server.poll() is None, f"it ended with {server.returncode} before it listened on port {port}"
         time.sleep(0.05)
-    pytest.fail(f"nothing listens on port {port} after 5 s")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,12 @@ async def ask(shared: Hosts, to: Connection, command: str = "echo $PPID") -> str
     """What a command prints over a shared connection; sshd's process for the connection is the shell's parent."""
     async with shared.connect(to) as host:
         return (await host.run(command)).stdout
+
+
+async def until(happens: Callable[[], bool]) -> None:
+    """Wait for what another process does."""
+    while not happens():  # noqa: ASYNC110 - no event of this loop tells it
+        await asyncio.sleep(0.01)
 
 
 def test_questions_at_a_time_share_one_login(machine: Machine) -> None:
@@ -41,7 +49,8 @@ def test_an_idle_connection_is_closed(machine: Machine, monkeypatch: pytest.Monk
     async def session() -> tuple[str, str]:
         async with Hosts() as shared:
             before = await ask(shared, to)
-            await asyncio.sleep(0.5)
+            session = Path("/proc", before.strip())
+            await until(lambda: not session.exists())
             return before, await ask(shared, to)
 
     before, after = asyncio.run(session())
@@ -74,16 +83,18 @@ def test_a_refused_login_is_told_to_all_and_tried_anew(machine: Machine) -> None
     assert [type(error) for error in asyncio.run(session())] == [Unreachable] * 3
 
 
-def test_one_that_is_cancelled_leaves_the_others_alone(machine: Machine) -> None:
+def test_one_that_is_cancelled_leaves_the_others_alone(machine: Machine, tmp_path: Path) -> None:
     """If this fails, giving up one question ends what else goes on at the host."""
     to = Connection.parse(machine.connection())
 
     async def session() -> str:
         async with Hosts() as shared:
-            first = asyncio.ensure_future(ask(shared, to, "sleep 30"))
-            second = asyncio.ensure_future(ask(shared, to, "sleep 0.5; echo whole"))
-            await asyncio.sleep(0.3)
+            first = asyncio.ensure_future(ask(shared, to, f"touch {tmp_path}/first; sleep 3600"))
+            wait = f"touch {tmp_path}/second; until [ -e {tmp_path}/cancelled ]; do sleep 0.05; done"
+            second = asyncio.ensure_future(ask(shared, to, f"{wait}; echo whole"))
+            await until(lambda: (tmp_path / "first").exists() and (tmp_path / "second").exists())
             first.cancel()
+            (tmp_path / "cancelled").touch()
             return await second
 
     assert asyncio.run(session()) == "whole"
