@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from infra.core.settings import Hex40, Line, Refusal, Value, refuse
+from infra.core.settings import Hex40, Line, Value
 
 
 class Source(Value):
@@ -40,9 +39,8 @@ class Source(Value):
 
     @model_validator(mode="after")
     def _mirrors_say_their_kind(self) -> Self:
-        refuse(
-            Refusal(("mirrors", str(position)), mirror, "is neither `git URL` nor `bundle URL`")
-            for position, mirror in enumerate(self.mirrors)
-            if not re.fullmatch(r"(git|bundle) [^ ]+", mirror)
-        )
+        for position, mirror in enumerate(self.mirrors):
+            kind, _, url = mirror.partition(" ")
+            if kind not in {"git", "bundle"} or not url or " " in url:
+                raise ValueError(f"mirrors.{position}|{mirror}|is neither `git URL` nor `bundle URL`")
         return self

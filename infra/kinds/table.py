@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from infra.core.report import ConfigError, problem, validated
-from infra.core.settings import MISSING
+from infra.core.report import ConfigError, Problem, full_key, shown, validated
 from infra.kinds.dev.spec import DevStack
 from infra.kinds.host.spec import HostStack
 from infra.kinds.image.spec import ImageStack
@@ -30,6 +29,6 @@ def parse(raw: Mapping[str, object], *, file: str) -> Stack:
     kind = raw.get("kind")
     declared = KINDS.get(kind) if isinstance(kind, str) else None
     if declared is None:
-        remedy = f"what the stack declares: {' or '.join(KINDS)}"
-        raise ConfigError(file, [problem(["kind"], MISSING if kind is None else kind, remedy)])
+        stands = "missing" if kind is None else shown(["kind"], kind)
+        raise ConfigError(file, [Problem(full_key(["kind"]), stands, f"what the stack declares: {' or '.join(KINDS)}")])
     return validated(declared, raw, file=file)
