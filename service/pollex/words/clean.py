@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from pollex.words.blocks import marker
 from pollex.words.relations import slips
 from pollex.words.tokens import Sort, Token, broken, plain, tokens
 
@@ -58,7 +60,7 @@ _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]*[ \t]*$\n?", re.MULTILI
 _TICKS = re.compile(r"\A\s*```[ \t]*|[ \t]*```\s*\Z")
 _TAG = re.compile(r"</?([A-Za-z][\w:.-]*)\s*/?>")
 _STARS = re.compile(r"\*+")
-_LINES = re.compile(r"(?<!\w)_+(?=\w)|(?<=[\w.!?])_+(?!\w)")
+_UNDERLINES = re.compile(r"(?<!\w)_+(?=\w)|(?<=[\w.!?])_+(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,6 @@ class Cleaned:
     tokens: Sequence[Token]
     places: Sequence[int] | None
     """Of each character of the text: where it stands in the raw answer; None where that is lost."""
-    alike: float
-    """How much these tokens have in common with the author's, 0 to 1."""
 
 
 class _Text:
@@ -121,7 +121,7 @@ def bare(raw: str, source: str) -> _Text:
     if "*" not in source:
         text.remove(_STARS)
     if "_" not in source:
-        text.remove(_LINES)
+        text.remove(_UNDERLINES)
     return text
 
 
@@ -230,10 +230,49 @@ _MUCH = 0.4
 def clean(raw: str, source: str, prompt_sent: str = "", keep: Collection[str] = ()) -> Cleaned:
     """The part of a raw answer that is the text, whatever stands around it."""
     text = bare(raw, source)
-    found = tokens(text.text, keep)
-    mine = tokens(source, keep)
-    start, end, level = _window(text.text, found, source, mine, prompt_sent)
-    return Cleaned(text.text, found[start:end], text.places, level)
+    found = unframed(text.text, tokens(text.text, keep))
+    mine = unframed(source, tokens(source, keep))
+    start, end = _window(text.text, found, source, mine, prompt_sent)[:2]
+    return Cleaned(text.text, _own(text.text, found[start:end], source, mine), text.places)
+
+
+def _own(text: str, found: Sequence[Token], source: str, mine: Sequence[Token]) -> Sequence[Token]:
+    """Without whole sentences that have nothing of the author's, where there are more than the author wrote."""
+    parts = segments(text, found)
+    if len(parts) <= len(segments(source, mine)):
+        return found
+    wanted = bag(mine)
+    return [token for start, end in parts if not _foreign(bag(found[start:end]), wanted) for token in found[start:end]]
+
+
+def _foreign(part: Counter[str], wanted: Counter[str]) -> bool:
+    return part.total() >= _FEW and (part & wanted).total() < _LITTLE * part.total()
+
+
+_FEW = 4
+"""Words of a sentence from which it can be told that it is nobody's."""
+_LITTLE = 0.25
+
+
+def unframed(text: str, found: list[Token]) -> list[Token]:
+    """The tokens without those of list markers, quote signs and headings, which are the author's alone."""
+    seen, places = plain(text)
+    if all(token.sort is Sort.WORD for token in found[:1]) and "\n" not in seen:
+        return found
+    spans = ((match.start(), match.start() + marker(match.group())) for match in _LINE.finditer(seen))
+    frames = [(start, end) for start, end in spans if end > start]
+    if places is not None:
+        frames = [(places[start], places[end - 1] + 1) for start, end in frames]
+    starts = [start for start, _ in frames]
+
+    def framed(token: Token) -> bool:
+        at = bisect_right(starts, token.start) - 1
+        return at >= 0 and token.start < frames[at][1]
+
+    return [token for token in found if not framed(token)] if frames else found
+
+
+_LINE = re.compile(r"[^\n]+")
 
 
 def _window(
@@ -281,7 +320,8 @@ def _best(
                 if has := min(left.get(word, 0), times):
                     common += has
                     left[word] -= has
-            level = 2 * common / (words + size) if words + size else 0.0
+            # Recall counts for more: a sentence too many can be told from the others, a lost one is lost.
+            level = 5 * common / (words + 4 * size) if words + size else 0.0
             if level > best[2] + 1e-9:
                 best = (i, j, level)
     return best
@@ -367,7 +407,8 @@ class Stream:
         if not parts:
             return False
         start, end, level = _window(text, found, self._source, self._mine, self._prompt)
-        if end >= len(found) or "\n" not in text[found[end - 1].end : found[end].start]:
+        same = [token.key for token in found[start:end]] == [token.key for token in self._mine]
+        if end >= len(found) or (same and start > 0) or "\n" not in text[found[end - 1].end : found[end].start]:
             return False
         got = bag(found[start:end])
         whole = got.total() >= _MOST * self._wanted.total()
