@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pollex.words import Judged, Options, Stream, Verdict, judge, pieces
+from pollex.words import Change, Judged, Kept, Options, Stream, Verdict, judge, pieces
 
 FOLDER = Path(__file__).parent / "hostile"
 PAIRS = [
@@ -28,7 +28,7 @@ def polished(pair: dict[str, Any], rng: random.Random | None = None) -> Judged:
     """The pair's text after judgement; the answer whole, or streamed in pieces of random length."""
     options = Options(mode=pair.get("mode", "polish"), keep=frozenset(pair.get("keep", ())))
     answers = iter([pair["answer"]] if isinstance(pair["answer"], str) else pair["answer"])
-    text, changes, kept = "", (), ()
+    text, changes, kept = "", list[Change](), list[Kept]()
     for piece in pieces(pair["text"], 2000):
         if piece.prose:
             answer = next(answers)
@@ -38,9 +38,10 @@ def polished(pair: dict[str, Any], rng: random.Random | None = None) -> Judged:
             judged = Judged(piece.sent)
         moved = judged.moved(len(text))
         text += piece.before + judged.text + piece.after
-        changes, kept = (*changes, *moved.changes), (*kept, *moved.kept)
+        changes += moved.changes
+        kept += moved.kept
     assert next(answers, None) is None, "the text has fewer parts than there are answers"
-    return Judged(text, changes, kept)
+    return Judged(text, tuple(changes), tuple(kept))
 
 
 def streamed(sent: str, answer: str, prompt: str, rng: random.Random) -> str:
@@ -78,4 +79,5 @@ def test_a_hostile_pair_streamed(pair: dict[str, Any]) -> None:
 def test_there_are_enough() -> None:
     """If this fails, pairs were lost, and with them kinds of trouble that nobody looks for any more."""
     assert len(PAIRS) >= 150
-    assert len({param.values[0]["text"] + str(param.values[0]["answer"]) for param in PAIRS}) == len(PAIRS)
+    pairs = [pair for file in FOLDER.glob("*.toml") for pair in tomllib.loads(file.read_text())["pair"]]
+    assert len({(pair["text"], str(pair["answer"]), pair.get("mode")) for pair in pairs}) == len(pairs) == len(PAIRS)

@@ -227,11 +227,10 @@ _MUCH = 0.4
 """What a text in which nearly every word is mended still has in common with the correction."""
 
 
-def clean(raw: str, source: str, prompt_sent: str = "", keep: Collection[str] = ()) -> Cleaned:
+def clean(raw: str, source: str, mine: Sequence[Token], prompt_sent: str = "", keep: Collection[str] = ()) -> Cleaned:
     """The part of a raw answer that is the text, whatever stands around it."""
     text = bare(raw, source)
     found = unframed(text.text, tokens(text.text, keep))
-    mine = unframed(source, tokens(source, keep))
     start, end = _window(text.text, found, source, mine, prompt_sent)[:2]
     return Cleaned(text.text, _own(text.text, found[start:end], source, mine), text.places)
 
@@ -415,8 +414,7 @@ class Stream:
         return whole and level >= _MUCH and (self._last & got).total() >= _MUCH * self._last.total()
 
     def _show(self, *, final: bool) -> str:
-        text = bare(self.raw, self._source).text
-        head = text.lstrip()
+        head = bare(self.raw, self._source).text.lstrip()
         if not final and (self._undecided(head) or not head):
             return ""
         if self._begun < 0 and (begun := self._beginning(head, final=final)) >= 0:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from pollex.words.changes import Reason
+from pollex.words.clean import alike, bag
 from pollex.words.options import Options
 from pollex.words.relations import SMALL, related
 from pollex.words.tokens import Sort, Token, tokens
@@ -28,10 +29,20 @@ class Part:
     end: int
     text: str
 
-    @property
+    @cached_property
     def own(self) -> Sequence[Token]:
         """The author's tokens."""
         return self.mine[self.start : self.end]
+
+    @cached_property
+    def said(self) -> tuple[list[str], list[str]]:
+        """The author's words and the answer's."""
+        return words(self.own), words(self.theirs)
+
+    @cached_property
+    def scripts(self) -> frozenset[str]:
+        """The writing systems of the author's words."""
+        return scripts("".join(self.said[0]))
 
     @cached_property
     def recall(self) -> float:
@@ -41,7 +52,7 @@ class Part:
     @cached_property
     def strays(self) -> bool:
         """Whether more than one of the author's longer words has no relative, and more than the threshold allows."""
-        count = len(longer(words(self.own)))
+        count = len(longer(self.said[0]))
         return (1 - self.recall) * count > 1 or (count < _LONG and self.recall < 1)
 
     @cached_property
@@ -62,7 +73,7 @@ class Part:
 
 def words(of: Sequence[Token]) -> list[str]:
     """The keys of the words among tokens."""
-    return [token.key for token in of if token.sort is Sort.WORD and any(map(str.isalpha, token.key))]
+    return [token.key for token in of if token.sort is Sort.WORD and token.key[0].isalpha()]
 
 
 def longer(of: Sequence[str]) -> list[str]:
@@ -98,7 +109,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 
 def part_reason(part: Part, options: Options) -> Reason | None:
     """Why a part stays as it was, or None where its changes can be judged one by one."""
-    own, theirs = words(part.own), words(part.theirs)
+    own, theirs = part.said
     if not own:
         return None
     if not theirs:
@@ -136,7 +147,7 @@ _CHANCE = 0.2
 def whole_reason(mine: Sequence[Token], theirs: Sequence[Token], answer: str) -> Reason | None:
     """Why a whole answer counts for nothing, or None."""
     own, said = words(mine), words(theirs)
-    if not own:
+    if not own or alike(bag(mine), bag(theirs)) >= _SOME:
         return None
     share = _share(mine, theirs) if said else 0.0
     if share >= _SOME and (_share(theirs, mine) >= 1 / 3 or (len(own) > 3 and not _longer(own, said))):  # noqa: PLR2004

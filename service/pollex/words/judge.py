@@ -38,14 +38,18 @@ def judge(
         prompt_sent: all that was sent besides the text, so that an echo of it is known as one.
         confidence: how sure the model was, where its server tells.
     """
+    if answer.strip() == text.strip():
+        return Judged(text)
     mine = unframed(text, tokens(text, options.keep))
-    cleaned = clean(answer, text, prompt_sent, options.keep)
+    cleaned = clean(answer, text, mine, prompt_sent, options.keep)
     theirs = cleaned.tokens
     if (reason := whole_reason(mine, theirs, cleaned.text)) is not None:
         return Judged(text, kept=(Kept(0, len(text), reason),))
     case = _Case(text, mine, cleaned.text, theirs, edits(mine, theirs))
     changes, kept = list[Change](), list[Kept]()
     for part, among in case.parts():
+        if not among:
+            continue
         start, end = mine[part.start].start, mine[part.end - 1].end
         if (reason := part_reason(part, options)) is not None:
             kept.append(Kept(start, end, reason))

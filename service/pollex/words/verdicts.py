@@ -197,7 +197,7 @@ _FIXED = {Sort.KEPT: Reason.KEPT_WORD, Sort.NUMBER: Reason.NUMBER}
 
 def _foreign(proposal: Proposal) -> bool:
     """Whether it would bring letters of another writing system."""
-    return not scripts("".join(_words(proposal.come))) <= scripts("".join(_words(proposal.part.own)))
+    return not scripts("".join(_words(proposal.come))) <= proposal.part.scripts
 
 
 def _counts(proposal: Proposal) -> bool:
