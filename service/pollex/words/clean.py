@@ -284,13 +284,18 @@ def _window(
         return 0, 0, 0.0
     bags = [bag(found[start:end]) for start, end in parts]
     echoed = _echoes(found, parts, source, mine, prompt_sent) if prompt_sent else frozenset[int]()
-    whole = alike(sum(bags, Counter[str]()), wanted)
+    whole = alike(bag(found), wanted)
     if whole >= _SAME and not echoed and all(_belongs(bags[i], wanted) for i in (0, -1)):
         return 0, len(found), whole
-    first, last, level = _best(bags, wanted, echoed, 0)
+    ends = frozenset[int]()
+    if not broken(source):
+        # A text of one line may become two, but not two paragraphs.
+        gaps = ((i, text[found[end - 1].end : found[end].start]) for i, (_, end) in enumerate(parts[:-1]))
+        ends = frozenset(i for i, gap in gaps if gap.count("\n") > 1)
+    first, last, level = _best(bags, wanted, echoed, ends, 0)
     if [t.key for t in found[parts[first][0] : parts[last][1]]] == [t.key for t in mine] and last + 1 < len(parts):
         # The author's text word by word, and more: perhaps the model quotes what it then corrects.
-        one, other, again = _best(bags, wanted, echoed, last + 1)
+        one, other, again = _best(bags, wanted, echoed, ends, last + 1)
         labelled = first > 0 and all(found[parts[i][0] - 1].text in (":", "：") for i in (first, one))
         if again >= _GOOD and labelled:
             first, last, level = one, other, again
@@ -302,7 +307,7 @@ def _belongs(part: Counter[str], wanted: Counter[str]) -> bool:
 
 
 def _best(
-    bags: Sequence[Counter[str]], wanted: Counter[str], echoed: Collection[int], begin: int
+    bags: Sequence[Counter[str]], wanted: Counter[str], echoed: Collection[int], ends: Collection[int], begin: int
 ) -> tuple[int, int, float]:
     best = (begin, begin, -1.0)
     size = wanted.total()
@@ -323,6 +328,8 @@ def _best(
             level = 5 * common / (words + 4 * size) if words + size else 0.0
             if level > best[2] + 1e-9:
                 best = (i, j, level)
+            if j in ends and words >= _MOST * size:
+                break
     return best
 
 
