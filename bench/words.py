@@ -160,8 +160,8 @@ def without(*parts: tuple[str, str, object]) -> Judge:
     return judge
 
 
-def _uncleaned(raw: str, _: str, __: str = "", keep: Collection[str] = ()) -> Cleaned:
-    return Cleaned(raw, tokens_of(raw, keep), None, 1.0)
+def _uncleaned(raw: str, _: str, __: object, ___: str = "", keep: Collection[str] = ()) -> Cleaned:
+    return Cleaned(raw, tokens_of(raw, keep), None)
 
 
 def _nothing(*_: object, **__: object) -> None:
