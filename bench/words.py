@@ -7,7 +7,8 @@ measured and never published. Every way asks the sandbox's small model for its l
 
 - source: the sentences as they are;
 - original: the original arrangement, one bare call with its prompt, which POLLEX_ORIGINAL_PROMPT names a file of;
-- the service with each prompt.
+- the service in its modes `polish` and `correct`, with the prompts for small models;
+- the same answers with one part of the judgement left out, or added that is not asked for by default.
 
 Answers are kept in build/bench, so that a second run only judges anew; `seconds` is what an answer took the model when
 it was new. A sentence that the service failed to polish counts as left alone.
@@ -17,14 +18,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from bench import record
 from bench.programs import programs
@@ -33,11 +38,15 @@ from bench.words_answers import Answers
 from bench.words_gleu import Corpus, Estimate
 from bench.words_jfleg import Sentence, load, tokens
 from infra.core.derivation import sha256
-from pollex import prompts
+from pollex import prompts, words
 from pollex.metrics import Metrics
-from pollex.polish import Polisher
+from pollex.polish import Polished, Polisher
 from pollex.settings import Decoding, Settings
 from pollex.upstream import UpstreamError, adapters
+from pollex.words import Change, Judged, Options, Verdict
+from pollex.words import judge as judged  # before anything stands in its place
+from pollex.words.clean import Cleaned
+from pollex.words.tokens import tokens as tokens_of
 from sandbox import fetch
 from sandbox.machine import SandboxError, say
 
@@ -49,7 +58,13 @@ LIMIT = 200
 """Tokens of an answer to the bare call, which would else go round in circles until the context is full."""
 GOAL = 1.15
 """What the service's default makes of a text over the text itself, at least."""
-DEFAULT = "service, polish-small"
+PROBABILITIES = 3
+"""That the model tells with each token, for the row that uses them; its words are the same without."""
+SIZE = "polish-small"
+"""The shipped prompt for models of this one's size."""
+MODES = ("polish", "correct")
+"""Those that leave a right sentence as it is; the others are meant to say it differently, which GLEU cannot judge."""
+OURS = "service, polish"
 ORIGINAL = "POLLEX_ORIGINAL_PROMPT"
 
 
@@ -61,8 +76,12 @@ class Outcome:
     seconds: float
     """Of the model, when the answer was new, and of the service now."""
     failed: bool = False
+    changes: tuple[Change, ...] = ()
+    kept: int = 0
+    """Parts that stayed because their answer was bad."""
 
 
+Judge = Callable[..., Judged]
 Way = Callable[[str], Outcome]
 
 
@@ -84,31 +103,79 @@ class Lab:
 
         return ask
 
-    def service(self, prompt: str) -> Way:
-        """The service's own way of a text through the model."""
+    def service(self, mode: str, judge: Judge) -> Way:
+        """The service's own way of a text through the model, with a judgement of the answer."""
         settings = Settings.model_validate(
-            {"llamacpp_url": self._answers.url, "llamacpp_model": MODEL, "decoding": {MODEL: Decoding()}}
+            {
+                "llamacpp_url": self._answers.url,
+                "llamacpp_model": MODEL,
+                "llamacpp_probabilities": PROBABILITIES,
+                "decoding": {MODEL: Decoding()},
+                "connect_timeout": 60,  # the model's server is started by the first question
+            }
         )
 
-        async def polish(text: str) -> tuple[str, bool]:
-            polisher = Polisher(adapters(settings), settings, prompts.of_modes(prompt), Metrics())
+        async def run(text: str) -> Polished | None:
+            polisher = Polisher(adapters(settings), settings, prompts.of_modes(SIZE), Metrics())
             try:
-                return (await polisher.polish(text, MODEL)).text, False
+                return await polisher.polish(text, MODEL, options=Options(mode=mode))
             except UpstreamError:
-                return text, True
+                return None
             finally:
                 await polisher.close()
 
         def ask(text: str) -> Outcome:
-            self._answers.seconds, begun = 0.0, time.perf_counter()
-            fresh = self._answers.fresh
-            polished, failed = asyncio.run(polish(text))
-            # what was answered from the file took no time now
-            whole = time.perf_counter() - begun
-            seconds = whole if self._answers.fresh > fresh else whole + self._answers.seconds
-            return Outcome(polished, seconds, failed)
+            self._answers.seconds, fresh, begun = 0.0, self._answers.fresh, time.perf_counter()
+            with patch.object(words, "judge", judge):
+                polished = asyncio.run(run(text))
+            seconds = time.perf_counter() - begun
+            if self._answers.fresh == fresh:
+                seconds += self._answers.seconds  # what was answered from the file took no time now
+            if polished is None:
+                return Outcome(text, seconds, failed=True)
+            return Outcome(polished.text, seconds, changes=polished.changes, kept=len(polished.kept))
 
         return ask
+
+
+def by_default(text: str, answer: str, options: Options, *, prompt_sent: str = "", **_: object) -> Judged:
+    """As the service judges unless it is set to ask for probabilities."""
+    return judged(text, answer, options, prompt_sent=prompt_sent)
+
+
+def believed(_: str, answer: str, *__: object, **___: object) -> Judged:
+    """No judgement at all."""
+    return Judged(answer.strip())
+
+
+def without(*parts: tuple[str, str, object]) -> Judge:
+    """The judgement with something else in the place of parts of it: module, name, what stands there instead."""
+
+    def judge(text: str, answer: str, options: Options, **told: Any) -> Judged:
+        with ExitStack() as stack:
+            for module, name, instead in parts:
+                stack.enter_context(patch.object(importlib.import_module(f"pollex.words.{module}"), name, instead))
+            return by_default(text, answer, options, **told)
+
+    return judge
+
+
+def _uncleaned(raw: str, _: str, __: object, ___: str = "", keep: Collection[str] = ()) -> Cleaned:
+    return Cleaned(raw, tokens_of(raw, keep), None)
+
+
+def _nothing(*_: object, **__: object) -> None:
+    return None
+
+
+ABLATIONS: dict[str, Judge] = {
+    "with probabilities": judged,
+    "without wrappers": without(("judge", "clean", _uncleaned)),
+    "without protection": without(("verdicts", "_against", _nothing)),
+    "without faithfulness": without(("judge", "whole_reason", _nothing), ("judge", "part_reason", _nothing)),
+    "without judgement": believed,
+}
+"""Of the service's default mode."""
 
 
 def ways(lab: Lab) -> dict[str, Way]:
@@ -118,7 +185,8 @@ def ways(lab: Lab) -> dict[str, Way]:
         found["original"] = lab.bare(Path(named).read_text(encoding="utf-8").strip())
     else:
         say(f"{ORIGINAL} names no file with the original program's prompt: that row is left out")
-    return found | {f"service, {name}": lab.service(name) for name in prompts.SHIPPED}
+    found |= {f"service, {mode}": lab.service(mode, by_default) for mode in MODES}
+    return found | {f"{MODES[0]}, {name}": lab.service(MODES[0], judge) for name, judge in ABLATIONS.items()}
 
 
 def follow(way: Way, name: str, sentences: Sequence[Sentence]) -> list[Outcome]:
@@ -142,15 +210,16 @@ def report(sentences: Sequence[Sentence], outcomes: Mapping[str, Sequence[Outcom
     corpus = Corpus(sources, [sentence.references for sentence in sentences])
     rows: dict[str, dict[str, Any]] = {"source": {"GLEU": _shown(corpus.estimate(sources))}}
     for name, some in outcomes.items():
-        words = [corrected(sentence, outcome) for sentence, outcome in zip(sentences, some, strict=True)]
+        result = [corrected(sentence, outcome) for sentence, outcome in zip(sentences, some, strict=True)]
         rows[name] = {
-            "GLEU": _shown(corpus.estimate(words)),
-            "over the source": _shown(corpus.ratio(words, sources)),
+            "GLEU": _shown(corpus.estimate(result)),
+            "over the source": _shown(corpus.ratio(result, sources)),
+            **_verdicts(some),
             "left alone": sum(outcome.text == sentence.text for sentence, outcome in zip(sentences, some, strict=True)),
             "failed": sum(outcome.failed for outcome in some),
             "seconds": round(statistics.mean(outcome.seconds for outcome in some), 2),
         }
-    ours, source = rows.get(DEFAULT, {}), rows["source"]["GLEU"]["value"]
+    ours, source = rows.get(OURS, {}), rows["source"]["GLEU"]["value"]
     return {
         "name": "words",
         "unit": "GLEU of JFLEG's sentences polished; peer: the same sentences as they are; more is better",
@@ -163,6 +232,12 @@ def report(sentences: Sequence[Sentence], outcomes: Mapping[str, Sequence[Outcom
     }
 
 
+def _verdicts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """How many changes were taken, offered and refused, and how many parts stayed as they were."""
+    count = Counter(change.verdict for outcome in outcomes for change in outcome.changes)
+    return {verdict.value: count[verdict] for verdict in Verdict} | {"kept": sum(one.kept for one in outcomes)}
+
+
 def _shown(estimate: Estimate) -> dict[str, float]:
     return {"value": round(estimate.value, 3), "low": round(estimate.low, 3), "high": round(estimate.high, 3)}
 
@@ -170,9 +245,10 @@ def _shown(estimate: Estimate) -> dict[str, float]:
 def table(said: Mapping[str, Any]) -> Iterator[str]:
     """The report for people."""
     columns = list(dict.fromkeys(column for row in said["ways"].values() for column in row))
-    yield f"{said['runs']} sentences{'':<22}" + "".join(f"{column:>24}" for column in columns)
+    wide = {column: 22 if column in ("GLEU", "over the source") else len(column) + 2 for column in columns}
+    yield f"{said['runs']:3} sentences{'':<19}" + "".join(f"{column:>{wide[column]}}" for column in columns)
     for name, row in said["ways"].items():
-        yield f"{name:36}" + "".join(f"{_cell(row.get(column, '')):>24}" for column in columns)
+        yield f"{name:32}" + "".join(f"{_cell(row.get(column, '')):>{wide[column]}}" for column in columns)
     yield f"in brackets: where 95 of 100 such samples lie; goal: at least {said['goal of the ratio']} over the source"
 
 

@@ -29,6 +29,9 @@ from pollex.stream import Events, EventStream, GoneError, unless_gone, wants_eve
 from pollex.upstream import LoadingError, UpstreamError, adapters
 from pollex.words import Options
 
+_PATIENCE = 0.9
+"""Share of a request's time in which a server that loads its model is waited for; then there is time to say so."""
+
 
 class Api:
     """The routes and what they share."""
@@ -80,7 +83,7 @@ class Api:
         if mode not in self.prompts:
             words = f"unknown mode: {mode} (there are {', '.join(self.prompts)})"
             raise _BadRequestError(wire.Error(error=words, code="mode_unknown"))
-        return Options(mode=mode, keep=frozenset(asked.keep or ()))
+        return Options(mode=mode, keep=frozenset(asked.keep or ()), quoted=asked.quoted)
 
     async def _stream(self, request: Request, asked: wire.PolishRequest, options: Options, events: Events) -> None:
         answer = await self._answer(request, asked, options, events)
@@ -94,7 +97,7 @@ class Api:
     ) -> wire.PolishResponse | Response:
         """The polished text, or the refusal that says why there is none."""
         started = time.monotonic()
-        deadline.begin(self.settings.request_timeout)
+        deadline.begin(_PATIENCE * self.settings.request_timeout)
         try:
             async with asyncio.timeout(self.settings.request_timeout):
                 polished = await self.polisher.polish(asked.text, asked.model_id, listener, options)
@@ -208,7 +211,7 @@ def _wrong(problems: Sequence[ErrorDetails]) -> str:
     """What is wrong with a body: where the original had no such field, with its name."""
     for problem in problems:
         place = problem["loc"]
-        if place and place[0] in ("mode", "keep", "changes"):
+        if place and place[0] in ("mode", "keep", "quoted", "changes"):
             return f"invalid JSON body: {'.'.join(map(str, place))}: {problem['msg'].lower()}"
     return "invalid JSON body"
 

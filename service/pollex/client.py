@@ -55,6 +55,8 @@ class Wishes:
 
     mode: str | None = None
     keep: tuple[str, ...] = ()
+    quoted: bool = False
+    """Whether quoted mail is polished too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ class Client:
         body: dict[str, Any] = {"text": text, "model_id": model, "changes": True}
         body |= {"mode": wishes.mode} if wishes.mode is not None else {}
         body |= {"keep": list(wishes.keep)} if wishes.keep else {}
+        body |= {"quoted": True} if wishes.quoted else {}
         with (
             self._understood(),
             self._http.stream(

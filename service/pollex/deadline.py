@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 _until: ContextVar[float | None] = ContextVar("deadline", default=None)
@@ -11,6 +13,17 @@ _until: ContextVar[float | None] = ContextVar("deadline", default=None)
 def begin(seconds: float) -> None:
     """The request of this task ends in so many seconds."""
     _until.set(time.monotonic() + seconds)
+
+
+@contextmanager
+def over(*, when: bool) -> Iterator[None]:
+    """Within it nobody waits for a server, where there is a better way."""
+    token = _until.set(None) if when else None
+    try:
+        yield
+    finally:
+        if token is not None:
+            _until.reset(token)
 
 
 def left() -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from pollex import words
+from pollex import deadline, words
 from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
 from pollex.prompts import DEFAULT, Prompt
@@ -177,7 +177,8 @@ class Polisher:
         """
         problem: UpstreamError = UnavailableError("every upstream failed lately and is left alone for a moment")
         until = time.monotonic() + _MARGIN * self._settings.request_timeout
-        for upstream in self.candidates(model):
+        candidates = self.candidates(model)
+        for place, upstream in enumerate(candidates, start=1):
             if not upstream.breaker.allows():
                 continue
             prompt = self._prompts[options.mode]
@@ -185,9 +186,13 @@ class Polisher:
                 upstream, self._settings, prompt, self._metrics, listener=listener, options=options, until=until
             )
             try:
-                judged = await attempt.run(text)
+                # Nobody waits for a model to be loaded while another can answer.
+                with deadline.over(when=any(other.reason is None for other in candidates[place:])):
+                    judged = await attempt.run(text)
             except LoadingError as error:
                 problem = error
+                if attempt.heard:
+                    raise
                 continue
             except UnavailableError as error:
                 upstream.failed()

@@ -48,11 +48,11 @@ class Target:
 
         return Client(url or self.url, api_key=self.api_key, timeout=self.timeout)
 
-    def wishes(self, mode: str | None, keep: Sequence[str]) -> Wishes:
+    def wishes(self, mode: str | None, keep: Sequence[str], *, quoted: bool) -> Wishes:
         """What a text is to become, and what of it is to stay: as a command was told, and as it always is."""
         from pollex.client import Wishes  # noqa: PLC0415 - as above
 
-        return Wishes(mode or self.mode, tuple(dict.fromkeys([*keep, *_always_kept()])))
+        return Wishes(mode or self.mode, tuple(dict.fromkeys([*keep, *_always_kept()])), quoted)
 
 
 def _folder() -> Path:

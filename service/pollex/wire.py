@@ -30,6 +30,7 @@ class PolishRequest(BaseModel):
         list[_Word] | None,
         Field(max_length=500, description="Words and names that are never touched, whatever their case."),
     ] = None
+    quoted: Annotated[bool, Field(description="Polish quoted mail too, lines that begin with `>`.")] = False
     changes: Annotated[
         bool | None,
         Field(description="Answer with `changes` and `kept` too. Without it: where `mode` or `keep` is given."),

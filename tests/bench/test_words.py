@@ -20,6 +20,7 @@ from bench.words import Outcome
 from bench.words_answers import Answers, serving
 from bench.words_gleu import Corpus
 from bench.words_jfleg import Sentence
+from pollex.words import Change, Kind, Options, Reason, Verdict
 from sandbox.machine import SandboxError
 
 
@@ -154,18 +155,42 @@ def test_answers_are_kept_and_errors_are_not(tmp_path: Path) -> None:
         assert httpx.post(f"{answers.url}{path}", json={"a": 1, "b": 2}, trust_env=False).content == b"data: 4\n\n"
 
 
+TAKEN = Change(3, 5, "go", "goes", Kind.GRAMMAR, Verdict.TAKEN, Reason.MODE)
+ANSWER = "Sure! Here is it:\nThe packages was sent to Bonn on 12 May."
+TEXT = "The packages were sent to Bonn on 13 May."
+
+
+def judged(judge: words.Judge, text: str = TEXT, answer: str = ANSWER) -> str:
+    """The text that comes out of a judgement."""
+    return judge(text, answer, Options(), prompt_sent="", confidence=None).text
+
+
+def test_each_ablation_leaves_out_what_it_says() -> None:
+    """If this fails, a row of the table is the whole judgement under another name, and what it gains looks like 0."""
+    whole = judged(words.by_default)
+    assert "13 May" in whole
+    assert "Sure" not in whole
+    assert "12 May" in judged(words.ABLATIONS["without protection"])
+    assert judged(words.ABLATIONS["without judgement"]) == ANSWER
+    assert judged(words.ABLATIONS["without wrappers"]) != whole
+    talk = "I am sorry, but I cannot help with that request."
+    assert judged(words.by_default, answer=talk) == TEXT
+    assert judged(words.ABLATIONS["without faithfulness"], answer=talk) != TEXT
+
+
 def test_report() -> None:
     """If this fails, the row that the README quotes is another one, or a failure hides in a good score."""
     sentence = Sentence(
         split("He go to the school which is near ."), (split("He goes to the school which is near ."),) * 4
     )
     outcomes = {
-        words.DEFAULT: [Outcome("He goes to the school which is near.", 1.0)],
+        words.OURS: [Outcome("He goes to the school which is near.", 1.0, changes=(TAKEN,))],
         "original": [Outcome("He go to the school which is near.", 3.0, failed=True)],
     }
     said = words.report([sentence], outcomes)
     assert (said["ours"], said["runs"]) == (1.0, 1)
     assert said["peer"] == said["ways"]["source"]["GLEU"]["value"]
     assert said["ways"]["original"]["over the source"]["value"] == 1.0
-    assert (said["ways"]["original"]["failed"], said["ways"][words.DEFAULT]["failed"]) == (1, 0)
+    assert (said["ways"]["original"]["failed"], said["ways"][words.OURS]["failed"]) == (1, 0)
+    assert [said["ways"][words.OURS][verdict] for verdict in ("taken", "offered", "refused")] == [1, 0, 0]
     assert "1.000 (1.000–1.000)" in "\n".join(words.table(said))

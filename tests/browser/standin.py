@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pollex.web import routes
+from pollex.worddiff import diff
 
 Answer = Callable[[dict[str, Any]], Response]
 
@@ -47,12 +48,43 @@ def too_long(size: int, most: int, unit: str) -> Answer:
     return lambda _: JSONResponse({"error": f"text too long: {size} {unit} (max {most})", **told}, 400)
 
 
-def polished(text: str, *, model: str = "small", pause: float = 0.0) -> Answer:
-    """An answer that streams a text word by word."""
+def change(text: str, before: str, after: str, verdict: str = "taken", message: str = "Mended.") -> dict[str, Any]:
+    """A change of the first place in a text where some words stand."""
+    start = text.index(before)
+    told = {"before": before, "after": after, "kind": "wording", "verdict": verdict, "reason": "mode"}
+    return {"start": start, "end": start + len(before), "message": message, **told}
+
+
+def proposed(text: str, answer: str) -> list[dict[str, Any]]:
+    """The changes that make an answer of a text, all taken, as the service words them."""
+    found, at = list[dict[str, Any]](), 0
+    for piece in diff(text, answer):
+        if piece.changed:
+            told = {"kind": "wording", "verdict": "taken", "reason": "mode", "message": "Mended."}
+            place: dict[str, Any] = {"start": at, "end": at + len(piece.before)}
+            found.append({**place, "before": piece.before, "after": piece.after, **told})
+        at += len(piece.before)
+    return found
+
+
+def polished(
+    text: str,
+    *,
+    model: str = "small",
+    pause: float = 0.0,
+    changes: list[dict[str, Any]] | None = None,
+    kept: tuple[dict[str, Any], ...] = (),
+) -> Answer:
+    """An answer that streams a text word by word; its changes are those that make it, unless others are given."""
     words = [("delta", {"text": word}) for word in text.replace(" ", " \0").split("\0")]
     paused = [item for word in words for item in (word, pause)] if pause else words
-    done = ("done", {"polished": text, "model": model, "elapsed_ms": 3210})
-    return lambda _: sse(("queue", {"position": 0}), *paused, done)
+
+    def answer(asked: dict[str, Any]) -> Response:
+        told = {"changes": proposed(asked["text"], text) if changes is None else changes, "kept": list(kept)}
+        done = ("done", {"polished": text, "model": model, "elapsed_ms": 3210, **told})
+        return sse(("queue", {"position": 0}), *paused, done)
+
+    return answer
 
 
 @dataclass
@@ -95,6 +127,10 @@ class Standin:
             }
             return JSONResponse({"status": "ok", "version": "test", "adapters": adapters})
 
+        async def modes(_: Request) -> Response:
+            named = {"correct": "Correct: mend it", "polish": "Polish: say it better", "shorten": "Shorten"}
+            return JSONResponse([{"id": i, "name": name, "default": i == "polish"} for i, name in named.items()])
+
         async def polish(request: Request) -> Response:
             body = await request.json()
             self.asked.append(body)
@@ -107,6 +143,7 @@ class Standin:
             routes=[
                 *routes(),
                 Route("/api/models", guarded(models)),
+                Route("/api/modes", guarded(modes)),
                 Route("/api/health", health),
                 Route("/api/polish", guarded(polish), methods=["POST"]),
             ]

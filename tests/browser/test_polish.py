@@ -49,7 +49,8 @@ def test_streams(page: Page, standin: Standin) -> None:
     assert "Writing" in page.locator("#phase").inner_text()
     assert 0 < page.locator("#progress").evaluate("bar => bar.value") < 0.9
     expect(page.locator("#outcome")).to_have_text(POLISHED)
-    assert standin.asked == [{"text": TEXT, "model_id": "small"}]
+    asked = {"text": TEXT, "model_id": "small", "mode": "polish", "keep": [], "changes": True}
+    assert standin.asked == [asked]
 
 
 def test_shows_words_that_changed(ready: Page) -> None:

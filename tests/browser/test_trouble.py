@@ -8,10 +8,17 @@ import pytest
 from playwright.sync_api import Page, expect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from tests.browser.standin import Answer, Standin, polished, refuse, sse, too_long
+from tests.browser.standin import Answer, Standin, polished, proposed, refuse, sse, too_long
 from tests.browser.test_polish import seen
 
 TEXT = "Teh cat."
+DONE = {
+    "polished": "The cat.",
+    "model": "small",
+    "elapsed_ms": 1,
+    "changes": proposed(TEXT, "The cat."),
+    "kept": [],
+}
 
 
 def sse_text(text: str) -> Response:
@@ -105,7 +112,7 @@ def test_queue_position(page: Page, standin: Standin) -> None:
     queue: list[Any] = []
     for position in (2, 1, 0):
         queue += [("queue", {"position": position}), 0.5]
-    standin.polish = lambda _: sse(*queue, ("done", {"polished": "The cat.", "model": "small", "elapsed_ms": 1}))
+    standin.polish = lambda _: sse(*queue, ("done", DONE))
     page.fill("#text", TEXT)
     page.click("#polish")
     for words in ("Number 2 in the queue", "Next in the queue", "Reading"):
@@ -191,7 +198,7 @@ def test_asks_for_the_key(page: Page, standin: Standin) -> None:
 
 def test_accepts_plain_json(page: Page, standin: Standin) -> None:
     """An older service, or a proxy that does not stream, would not work with the page."""
-    standin.polish = lambda _: JSONResponse({"polished": "The cat.", "model": "small", "elapsed_ms": 5})
+    standin.polish = lambda _: JSONResponse(DONE)
     page.fill("#text", TEXT)
     page.click("#polish")
     expect(page.locator("#outcome")).to_have_text("The cat.")

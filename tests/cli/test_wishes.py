@@ -49,6 +49,8 @@ def test_wishes_reach_the_service(pollex: Pollex, scripted: Script, tmp_path: Pa
     (tmp_path / "pollex" / "keep.txt").write_text("# friends\nAnn\n\n  Ann Lee \nC#\n")
     assert asked("-k", "Bob") == ("correct", ["Bob", "Ann", "Ann Lee", "C#"])
     assert asked(POLLEX_MODE="plain")[0] == "plain"
+    at("polish", "-m", "m", "--quoted", stdin=b"text")
+    assert server.asked.pop().body["quoted"] is True
     assert asked("--mode", "formal", POLLEX_MODE="plain")[0] == "formal"
 
 

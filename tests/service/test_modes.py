@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,16 @@ def test_a_client_may_ask_for_less(client: Client) -> None:
     """If this fails, a client that wants a mode and no list pays for the list."""
     answer = client().post("/api/polish", json=GOOD | {"mode": "correct", "changes": False}).json()
     assert answer.keys() == {"polished", "model", "elapsed_ms"}
+
+
+def test_quoted_mail_is_polished_on_wish_only(client: Client) -> None:
+    """If this fails, somebody else's words are altered in an answer to them, or cannot be where that is wanted."""
+    text = "teh end\n\n> teh start\n"
+    plain, quoted = (
+        client().post("/api/polish", json=GOOD | {"text": text, **more}).json()["polished"]
+        for more in ({}, {"quoted": True})
+    )
+    assert (plain, quoted) == ("the end\n\n> teh start\n", "the end\n\n> the start\n")
 
 
 def test_modes_are_offered(client: Client, tmp_path: Path) -> None:
@@ -79,6 +90,7 @@ def test_each_mode_has_a_prompt_of_its_own() -> None:
         ({"keep": "Ann"}, "invalid_body", "invalid JSON body: keep: "),
         ({"keep": [""]}, "invalid_body", "invalid JSON body: keep.0: "),
         ({"keep": ["x"] * 501}, "invalid_body", "invalid JSON body: keep: "),
+        ({"quoted": 1}, "invalid_body", "invalid JSON body: quoted: "),
         ({"changes": "yes"}, "invalid_body", "invalid JSON body: changes: "),
     ],
 )
@@ -97,3 +109,31 @@ def test_modes_of_ones_own_that_are_none(tmp_path: Path) -> None:
     del modes["Not A Name"]
     with pytest.raises(SettingsError, match=r"modes\.pirate: '.*nowhere' cannot be read"):
         load(None, {"mock": True, "modes": modes})
+
+
+@pytest.mark.parametrize("asked", [{"changes": True}, {"mode": "correct"}, {"keep": ["Ann"]}, {"keep": []}])
+def test_what_became_of_each_change(client: Client, asked: dict[str, Any]) -> None:
+    """If this fails, a program cannot show what was changed, or why something was not."""
+    answer = client().post("/api/polish", json=GOOD | asked).json()
+    assert answer["kept"] == []
+    (change,) = answer["changes"]
+    assert (change["start"], change["end"], change["before"], change["after"]) == (0, 3, "teh", "the")
+    assert change["verdict"] == "taken"
+    assert change.keys() == {"start", "end", "before", "after", "kind", "verdict", "reason", "message"}
+    assert change["message"].endswith(".")
+
+
+def test_settled_parts(client: Client) -> None:
+    """If this fails, a page must wait for the end before it may show anything that stays."""
+    text = "teh end\n\n```\nteh\n```\n\nteh start\n"
+    events = client().post("/api/polish", json=GOOD | {"text": text, "stream": True, "changes": True}).text
+    blocks = [block.split("\n") for block in events.strip().split("\n\n")]
+    told = [(name[7:], json.loads(data[6:])) for name, data in blocks]
+    settled = [data for name, data in told if name == "settled"]
+    assert [part["start"] for part in settled] == [0, *(part["end"] for part in settled)][:-1]
+    assert settled[-1]["end"] == len(text)
+    name, done = told[-1]
+    assert name == "done"
+    assert "".join(part["text"] for part in settled) == done["polished"]
+    assert [change for part in settled for change in part["changes"]] == done["changes"]
+    assert all(text[change["start"] : change["end"]] == change["before"] for change in done["changes"])

@@ -84,6 +84,7 @@ def _reads(command: Callable[..., Any]) -> Callable[..., Any]:
     help="A word or a name that is never touched; may be repeated. Those that you always want to keep stand in "
     "~/.config/pollex/keep.txt, one a line.",
 )
+@click.option("-q", "--quoted", is_flag=True, help="Polish quoted mail too, lines that begin with `>`.")
 @click.option(
     "-d",
     "--diff",
@@ -108,6 +109,7 @@ def polish(
     model: str | None,
     mode: str | None,
     keep: tuple[str, ...],
+    quoted: bool,
     diff: bool,
     stream: bool,
 ) -> None:
@@ -119,7 +121,7 @@ def polish(
     if diff and stream:
         raise click.UsageError("--diff needs the whole text and --stream does not wait for it: use one of them")
     text = frame.frame(data, source)
-    wishes = service.wishes(mode, keep)
+    wishes = service.wishes(mode, keep, quoted=quoted)
     with service.connect() as client, ExitStack() as waiting:
         tell = waiting.enter_context(console.progress())
         chosen = model or service.model or first_model(client)

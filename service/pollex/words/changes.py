@@ -41,6 +41,7 @@ class Reason(StrEnum):
     NAME = "name"
     NEGATION = "negation"
     LINES = "lines"
+    SENTENCES = "sentences"
     MEANING = "meaning"
     QUESTION = "question"
     LANGUAGE = "language"
@@ -75,6 +76,7 @@ _MESSAGES = {
     Reason.NAME: "It would alter a name.",
     Reason.NEGATION: "It would add or remove a negation.",
     Reason.LINES: "It would alter the lines of the text.",
+    Reason.SENTENCES: "It would leave a sentence without its end.",
     Reason.MEANING: "It would replace what you wrote by something else.",
     Reason.QUESTION: "It would turn a question into a statement, or a statement into a question.",
     Reason.LANGUAGE: "It is in another writing system than your text.",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from pollex.words.blocks import marker
 from pollex.words.relations import slips
 from pollex.words.tokens import Sort, Token, broken, plain, tokens
 
@@ -58,7 +60,7 @@ _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]*[ \t]*$\n?", re.MULTILI
 _TICKS = re.compile(r"\A\s*```[ \t]*|[ \t]*```\s*\Z")
 _TAG = re.compile(r"</?([A-Za-z][\w:.-]*)\s*/?>")
 _STARS = re.compile(r"\*+")
-_LINES = re.compile(r"(?<!\w)_+(?=\w)|(?<=[\w.!?])_+(?!\w)")
+_UNDERLINES = re.compile(r"(?<!\w)_+(?=\w)|(?<=[\w.!?])_+(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,6 @@ class Cleaned:
     tokens: Sequence[Token]
     places: Sequence[int] | None
     """Of each character of the text: where it stands in the raw answer; None where that is lost."""
-    alike: float
-    """How much these tokens have in common with the author's, 0 to 1."""
 
 
 class _Text:
@@ -121,7 +121,7 @@ def bare(raw: str, source: str) -> _Text:
     if "*" not in source:
         text.remove(_STARS)
     if "_" not in source:
-        text.remove(_LINES)
+        text.remove(_UNDERLINES)
     return text
 
 
@@ -227,13 +227,51 @@ _MUCH = 0.4
 """What a text in which nearly every word is mended still has in common with the correction."""
 
 
-def clean(raw: str, source: str, prompt_sent: str = "", keep: Collection[str] = ()) -> Cleaned:
+def clean(raw: str, source: str, mine: Sequence[Token], prompt_sent: str = "", keep: Collection[str] = ()) -> Cleaned:
     """The part of a raw answer that is the text, whatever stands around it."""
     text = bare(raw, source)
-    found = tokens(text.text, keep)
-    mine = tokens(source, keep)
-    start, end, level = _window(text.text, found, source, mine, prompt_sent)
-    return Cleaned(text.text, found[start:end], text.places, level)
+    found = unframed(text.text, tokens(text.text, keep))
+    start, end = _window(text.text, found, source, mine, prompt_sent)[:2]
+    return Cleaned(text.text, _own(text.text, found[start:end], source, mine), text.places)
+
+
+def _own(text: str, found: Sequence[Token], source: str, mine: Sequence[Token]) -> Sequence[Token]:
+    """Without whole sentences that have nothing of the author's, where there are more than the author wrote."""
+    parts = segments(text, found)
+    if len(parts) <= len(segments(source, mine)):
+        return found
+    wanted = bag(mine)
+    return [token for start, end in parts if not _foreign(bag(found[start:end]), wanted) for token in found[start:end]]
+
+
+def _foreign(part: Counter[str], wanted: Counter[str]) -> bool:
+    return part.total() >= _FEW and (part & wanted).total() < _LITTLE * part.total()
+
+
+_FEW = 4
+"""Words of a sentence from which it can be told that it is nobody's."""
+_LITTLE = 0.25
+
+
+def unframed(text: str, found: list[Token]) -> list[Token]:
+    """The tokens without those of list markers, quote signs and headings, which are the author's alone."""
+    seen, places = plain(text)
+    if all(token.sort is Sort.WORD for token in found[:1]) and "\n" not in seen:
+        return found
+    spans = ((match.start(), match.start() + marker(match.group())) for match in _LINE.finditer(seen))
+    frames = [(start, end) for start, end in spans if end > start]
+    if places is not None:
+        frames = [(places[start], places[end - 1] + 1) for start, end in frames]
+    starts = [start for start, _ in frames]
+
+    def framed(token: Token) -> bool:
+        at = bisect_right(starts, token.start) - 1
+        return at >= 0 and token.start < frames[at][1]
+
+    return [token for token in found if not framed(token)] if frames else found
+
+
+_LINE = re.compile(r"[^\n]+")
 
 
 def _window(
@@ -246,13 +284,18 @@ def _window(
         return 0, 0, 0.0
     bags = [bag(found[start:end]) for start, end in parts]
     echoed = _echoes(found, parts, source, mine, prompt_sent) if prompt_sent else frozenset[int]()
-    whole = alike(sum(bags, Counter[str]()), wanted)
+    whole = alike(bag(found), wanted)
     if whole >= _SAME and not echoed and all(_belongs(bags[i], wanted) for i in (0, -1)):
         return 0, len(found), whole
-    first, last, level = _best(bags, wanted, echoed, 0)
+    ends = frozenset[int]()
+    if not broken(source):
+        # A text of one line may become two, but not two paragraphs.
+        gaps = ((i, text[found[end - 1].end : found[end].start]) for i, (_, end) in enumerate(parts[:-1]))
+        ends = frozenset(i for i, gap in gaps if gap.count("\n") > 1)
+    first, last, level = _best(bags, wanted, echoed, ends, 0)
     if [t.key for t in found[parts[first][0] : parts[last][1]]] == [t.key for t in mine] and last + 1 < len(parts):
         # The author's text word by word, and more: perhaps the model quotes what it then corrects.
-        one, other, again = _best(bags, wanted, echoed, last + 1)
+        one, other, again = _best(bags, wanted, echoed, ends, last + 1)
         labelled = first > 0 and all(found[parts[i][0] - 1].text in (":", "：") for i in (first, one))
         if again >= _GOOD and labelled:
             first, last, level = one, other, again
@@ -264,7 +307,7 @@ def _belongs(part: Counter[str], wanted: Counter[str]) -> bool:
 
 
 def _best(
-    bags: Sequence[Counter[str]], wanted: Counter[str], echoed: Collection[int], begin: int
+    bags: Sequence[Counter[str]], wanted: Counter[str], echoed: Collection[int], ends: Collection[int], begin: int
 ) -> tuple[int, int, float]:
     best = (begin, begin, -1.0)
     size = wanted.total()
@@ -281,9 +324,12 @@ def _best(
                 if has := min(left.get(word, 0), times):
                     common += has
                     left[word] -= has
-            level = 2 * common / (words + size) if words + size else 0.0
+            # Recall counts for more: a sentence too many can be told from the others, a lost one is lost.
+            level = 5 * common / (words + 4 * size) if words + size else 0.0
             if level > best[2] + 1e-9:
                 best = (i, j, level)
+            if j in ends and words >= _MOST * size:
+                break
     return best
 
 
@@ -367,15 +413,15 @@ class Stream:
         if not parts:
             return False
         start, end, level = _window(text, found, self._source, self._mine, self._prompt)
-        if end >= len(found) or "\n" not in text[found[end - 1].end : found[end].start]:
+        same = [token.key for token in found[start:end]] == [token.key for token in self._mine]
+        if end >= len(found) or (same and start > 0) or "\n" not in text[found[end - 1].end : found[end].start]:
             return False
         got = bag(found[start:end])
         whole = got.total() >= _MOST * self._wanted.total()
         return whole and level >= _MUCH and (self._last & got).total() >= _MUCH * self._last.total()
 
     def _show(self, *, final: bool) -> str:
-        text = bare(self.raw, self._source).text
-        head = text.lstrip()
+        head = bare(self.raw, self._source).text.lstrip()
         if not final and (self._undecided(head) or not head):
             return ""
         if self._begun < 0 and (begun := self._beginning(head, final=final)) >= 0:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from pollex.words.changes import Reason
+from pollex.words.clean import alike, bag
 from pollex.words.options import Options
 from pollex.words.relations import SMALL, related
-from pollex.words.tokens import Sort, Token
+from pollex.words.tokens import Sort, Token, tokens
 
 _LONG = 4
 """Letters from which a word counts as one of the longer ones."""
@@ -28,15 +29,31 @@ class Part:
     end: int
     text: str
 
-    @property
+    @cached_property
     def own(self) -> Sequence[Token]:
         """The author's tokens."""
         return self.mine[self.start : self.end]
 
     @cached_property
+    def said(self) -> tuple[list[str], list[str]]:
+        """The author's words and the answer's."""
+        return words(self.own), words(self.theirs)
+
+    @cached_property
+    def scripts(self) -> frozenset[str]:
+        """The writing systems of the author's words."""
+        return scripts("".join(self.said[0]))
+
+    @cached_property
     def recall(self) -> float:
         """Share of the author's longer words that have a close relative in the answer."""
         return _share(self.own, self.theirs)
+
+    @cached_property
+    def strays(self) -> bool:
+        """Whether more than one of the author's longer words has no relative, and more than the threshold allows."""
+        count = len(longer(self.said[0]))
+        return (1 - self.recall) * count > 1 or (count < _LONG and self.recall < 1)
 
     @cached_property
     def precision(self) -> float:
@@ -56,7 +73,7 @@ class Part:
 
 def words(of: Sequence[Token]) -> list[str]:
     """The keys of the words among tokens."""
-    return [token.key for token in of if token.sort is Sort.WORD and any(map(str.isalpha, token.key))]
+    return [token.key for token in of if token.sort is Sort.WORD and token.key[0].isalpha()]
 
 
 def longer(of: Sequence[str]) -> list[str]:
@@ -72,7 +89,7 @@ def _share(of: Sequence[Token], among: Sequence[Token]) -> float:
     wanted = longer(words(of))
     if not wanted:
         return 1.0
-    pool = list(dict.fromkeys(words(among)))
+    pool = list(dict.fromkeys([*words(among), *_inner(among)]))
     seen = set(pool)
     run = "".join(pool)
     hits = sum(
@@ -82,20 +99,27 @@ def _share(of: Sequence[Token], among: Sequence[Token]) -> float:
     return hits / len(wanted)
 
 
+def _inner(of: Sequence[Token]) -> list[str]:
+    """The words inside links, code and the like."""
+    return [word for token in of if token.sort is Sort.ATOM for word in _WORD.findall(token.key)]
+
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
 def part_reason(part: Part, options: Options) -> Reason | None:
     """Why a part stays as it was, or None where its changes can be judged one by one."""
-    own, theirs = words(part.own), words(part.theirs)
+    own, theirs = part.said
     if not own:
         return None
     if not theirs:
         return Reason.DROPPED
     if part.recall < options.related / 2:
         return _instead(own, theirs, asks=part.asks and not part.asked)
-    if part.asks and not part.asked and (part.recall < options.related or part.precision < options.related):
+    if part.asks and not part.asked and (own[0] != theirs[0] or len(theirs) < len(own)):
         return Reason.ANSWERED
-    if _longer(own, theirs) and part.precision < options.related:
-        return Reason.ADDED
-    return None
+    added = part.precision < _SOME and len(theirs) > len(own) + 3
+    return Reason.ADDED if added or (_longer(own, theirs) and part.precision < options.related) else None
 
 
 def _longer(own: Sequence[str], theirs: Sequence[str]) -> bool:
@@ -120,18 +144,19 @@ _CHANCE = 0.2
 """Share of words that two texts have in common by chance."""
 
 
-def whole_reason(mine: Sequence[Token], theirs: Sequence[Token], raw: str) -> Reason | None:
+def whole_reason(mine: Sequence[Token], theirs: Sequence[Token], answer: str) -> Reason | None:
     """Why a whole answer counts for nothing, or None."""
     own, said = words(mine), words(theirs)
-    if not own:
+    if not own or alike(bag(mine), bag(theirs)) >= _SOME:
         return None
     share = _share(mine, theirs) if said else 0.0
     if share >= _SOME and (_share(theirs, mine) >= 1 / 3 or (len(own) > 3 and not _longer(own, said))):  # noqa: PLR2004
         return None  # the rest is for the parts to say
     text = " ".join(token.text for token in mine)
     for form, reason in ((_REFUSALS, Reason.REFUSAL), (_CHATS, Reason.CHAT)):
-        if form.search(raw[:400]) and not form.search(text):
+        if form.search(answer[:400]) and not form.search(text):
             return reason
+    said = said or words(tokens(answer))
     if not said:
         return Reason.EMPTY
     asks = any(token.text in QUESTIONS for token in mine)
@@ -146,7 +171,8 @@ def _instead(own: Sequence[str], said: Sequence[str], *, asks: bool) -> Reason:
         return Reason.ANSWERED
     if _longer(own, said):
         return Reason.ADDED
-    return Reason.DROPPED if 3 * len(said) < len(own) else Reason.UNRELATED
+    few = 3 * len(said) < len(own) and 2 * len(set(said) & set(own)) >= len(set(said))
+    return Reason.DROPPED if few else Reason.UNRELATED
 
 
 @lru_cache(maxsize=2048)

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pollex.words.align import Edit, edits
-from pollex.words.blocks import marker
 from pollex.words.changes import Change, Confidence, Judged, Kept, apply
-from pollex.words.clean import clean, segments
+from pollex.words.clean import clean, segments, unframed
 from pollex.words.faithful import Part, part_reason, whole_reason
 from pollex.words.options import Options
 from pollex.words.tokens import Sort, Token, broken, tokens
-from pollex.words.verdicts import Proposal, verdict
+from pollex.words.verdicts import Proposal, verdicts
 
 
 def judge(
@@ -39,27 +38,39 @@ def judge(
         prompt_sent: all that was sent besides the text, so that an echo of it is known as one.
         confidence: how sure the model was, where its server tells.
     """
-    mine = _framed(text, tokens(text, options.keep))
-    cleaned = clean(answer, text, prompt_sent, options.keep)
+    if answer.strip() == text.strip():
+        return Judged(text)
+    mine = unframed(text, tokens(text, options.keep))
+    cleaned = clean(answer, text, mine, prompt_sent, options.keep)
     theirs = cleaned.tokens
-    if (reason := whole_reason(mine, theirs, answer)) is not None:
+    if (reason := whole_reason(mine, theirs, cleaned.text)) is not None:
         return Judged(text, kept=(Kept(0, len(text), reason),))
     case = _Case(text, mine, cleaned.text, theirs, edits(mine, theirs))
     changes, kept = list[Change](), list[Kept]()
     for part, among in case.parts():
+        if not among:
+            continue
         start, end = mine[part.start].start, mine[part.end - 1].end
         if (reason := part_reason(part, options)) is not None:
             kept.append(Kept(start, end, reason))
             continue
-        for edit in among:
-            proposal = case.proposal(edit, part)
-            if proposal is not None:
-                if changes and proposal.start < changes[-1].end:
-                    # the blank between two words that go is counted once
-                    proposal = proposal.beginning(changes[-1].end)
-                odds = _odds(proposal, answer, cleaned.places, confidence) if confidence else None
-                changes.append(verdict(proposal, options, odds))
+        for run in _runs(among):
+            proposals = case.proposals(run, part, changes[-1].end if changes else 0)
+            odds = [_odds(one, answer, cleaned.places, confidence) if confidence else None for one in proposals]
+            changes += verdicts(proposals, options, odds)
     return Judged(apply(text, changes), tuple(changes), _together(kept))
+
+
+def _runs(among: Sequence[Edit]) -> Iterator[list[Edit]]:
+    """Edits between which nothing stayed, together."""
+    run: list[Edit] = []
+    for edit in among:
+        if run and (run[-1].i2, run[-1].j2) != (edit.i1, edit.j1):
+            yield run
+            run = []
+        run.append(edit)
+    if run:
+        yield run
 
 
 def _together(kept: Sequence[Kept]) -> tuple[Kept, ...]:
@@ -71,23 +82,6 @@ def _together(kept: Sequence[Kept]) -> tuple[Kept, ...]:
         else:
             found.append(one)
     return tuple(found)
-
-
-def _framed(text: str, found: list[Token]) -> list[Token]:
-    """The tokens, those of list markers and the like marked as such."""
-    if "\n" not in text and "\r" not in text:
-        return found
-    ends = [(match.start(), match.start() + marker(match.group())) for match in re.finditer(r"[^\r\n]+", text)]
-    frames = [(start, end) for start, end in ends if end > start]
-    if not frames:
-        return found
-    starts = [start for start, _ in frames]
-
-    def framed(token: Token) -> bool:
-        at = bisect_right(starts, token.start) - 1
-        return at >= 0 and token.start < frames[at][1]
-
-    return [token._replace(sort=Sort.FRAME) if framed(token) else token for token in found]
 
 
 @dataclass(frozen=True)
@@ -164,16 +158,36 @@ class _Case:
         return self.text[self.mine[i - 1].end : self.mine[i].start] if 0 < i < len(self.mine) else ""
 
     def _their_gap(self, j: int) -> str:
-        return self.answer[self.theirs[j - 1].end : self.theirs[j].start] if 0 < j < len(self.theirs) else ""
+        if not 0 < j < len(self.theirs):
+            return ""
+        gap = self.answer[self.theirs[j - 1].end : self.theirs[j].start]
+        return gap if not gap or gap.isspace() else "\n" if broken(gap) else " "
 
-    def proposal(self, edit: Edit, part: Part) -> Proposal | None:
-        """An edit as a span of the author's text and what would stand there; None where it is nothing to speak of."""
+    @staticmethod
+    def _recased(gone: Sequence[Token], come: Sequence[Token]) -> str:
+        """The author's word with the model's capitals, where nothing else differs."""
+        if len(gone) != 1 or len(come) != 1 or gone[0].key != come[0].key:
+            return ""
+        theirs = iter(_letters(come[0].text))
+        word = "".join(next(theirs, letter) if letter.isalnum() else letter for letter in gone[0].text)
+        return word if word.casefold() == gone[0].text.casefold() else ""
+
+    def proposals(self, run: Sequence[Edit], part: Part, after: int) -> list[Proposal]:
+        """The edits of a run, none of which begins before the last one's end."""
+        found = list[Proposal]()
+        for edit in run:
+            proposal = self.proposal(edit, part)
+            # the blank between two words that go is counted once
+            found.append(proposal if proposal.start >= after else proposal.beginning(after))
+            after = found[-1].end
+        return found
+
+    def proposal(self, edit: Edit, part: Part) -> Proposal:
+        """An edit as a span of the author's text and what would stand there."""
         i1, i2, j1, j2 = edit
         gone, come = self.mine[i1:i2], self.theirs[j1:j2]
-        if gone and all(token.sort is Sort.FRAME for token in gone):
-            return None
         before, after = self.gap(i1), self.gap(i2) if i2 < len(self.mine) else ""
-        words = self._said(j1, j2)
+        words = self._recased(gone, come) or self._said(j1, j2)
         if come and not gone:
             return self._inserted(edit, part, words, before)
         if gone and not come:

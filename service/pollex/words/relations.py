@@ -128,28 +128,54 @@ _FORMS = _table(
     """
 )
 """Forms that the rules below do not see, learners' own among them."""
-SMALL = _set(
+_SMALL = (
+    _set(
+        """
+        a an the this that these those some any no every each all both either neither
+        i me my mine you your yours he him his she her hers it its we us our ours they them their theirs
+        myself yourself himself herself itself ourselves themselves one ones who whom whose which what
+        am is are was were be been being do does did have has had having will would shall should can could may might
+        must to of in on at by for from with without about as into onto over under between among through during before
+        after since until against within along across behind beside beyond near off out up down around
+        and or but nor so yet if because although though while when where whether than then unless
+        not n't don't doesn't didn't isn't aren't wasn't weren't haven't hasn't hadn't won't wouldn't can't couldn't
+        shouldn't there here also too very much many more most just only even still already again ever now how why
+        it's i'm you're we're they're he's she's that's there's let's i've you've we've they've i'd i'll
+        """
+    ),
+    _set(
+        """
+        der die das den dem des ein eine einen einem einer eines und oder aber in im an am auf zu zum zur von vom mit
+        für bei nach aus um ist sind war waren hat haben wird werden nicht es er sie ich du wir ihr sich dass als wenn
+        wie so auch nur noch
+        """
+    ),
+    _set(
+        """
+        le la les l un une des du de d et ou mais à au aux en dans sur pour par avec sans est sont a ont il elle ils
+        elles je tu nous vous on se ce cet cette ces que qui ne pas
+        """
+    ),
+    _set("el la los las un una unos unas y o pero de del en con por para sin es son ha han lo su sus que se no al"),
+)
+"""By language."""
+SMALL = frozenset[str]().union(*_SMALL)
+"""Words that a correction may put in, take out or exchange without another meaning."""
+ASKING = _set(
     """
-    a an the this that these those some any no every each all both either neither
-    i me my mine you your yours he him his she her hers it its we us our ours they them their theirs
-    myself yourself himself herself itself ourselves themselves one ones
-    who whom whose which what
-    am is are was were be been being do does did have has had having will would shall should can could may might must
-    to of in on at by for from with without about as into onto over under between among through during before after
-    since until against within along across behind beside beyond near off out up down around
-    and or but nor so yet if because although though while when where whether than then that since as unless
-    not n't don't doesn't didn't isn't aren't wasn't weren't haven't hasn't hadn't won't wouldn't can't couldn't
-    shouldn't
-    there here also too very much many more most just only even still already again ever now how why
-    it's i'm you're we're they're he's she's that's there's let's i've you've we've they've i'd i'll
-    der die das den dem des ein eine einen einem einer eines und oder aber in im an am auf zu zum zur von vom mit für
-    bei ist sind war waren hat haben wird werden nicht es er sie ich du wir ihr sich dass als wenn wie so auch nur noch
-    le la les l un une des du de d et ou mais à au aux en dans sur pour par avec sans est sont a ont il elle ils elles
-    je tu nous vous on se ce cet cette ces que qui ne pas
-    el los las una unos unas y o pero al del con por para sin es son ha han lo su sus que se no
+    who whom whose what when where why how which wer wen wem wessen was wann wo wohin woher warum wieso wie welche
+    welcher welches qui quoi quand où pourquoi comment combien quel quelle quién qué cuándo dónde cómo cuánto cuál
     """
 )
-"""Words that a correction may put in, take out or exchange without another meaning."""
+_PERSONS = _table(
+    """
+    i me my mine myself i'm i've i'll
+    you your yours yourself you're you've
+    he him his himself he's
+    she her hers herself she's
+    we us our ours ourselves we're we've
+    """
+)
 NUMBERS = _set(
     """
     two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
@@ -176,6 +202,22 @@ _STEM = 3
 """Letters that are left of a word without its ending."""
 
 
+def inflected(mine: str, theirs: str) -> bool:
+    """Whether both are known as forms of one word."""
+    return _FORMS.get(mine, mine) == _FORMS.get(theirs, theirs)
+
+
+def small(mine: str, theirs: str) -> bool:
+    """Whether both are small words of one language."""
+    return any(mine in words and theirs in words for words in _SMALL)
+
+
+def persons(mine: str, theirs: str) -> bool:
+    """Whether somebody else would be meant: I, you, he, she, we."""
+    one, other = _PERSONS.get(mine), _PERSONS.get(theirs)
+    return one is not None and other is not None and one != other
+
+
 def negates(word: str) -> bool:
     """Whether a word (its key) says no."""
     return _NOT.fullmatch(word) is not None
@@ -198,8 +240,7 @@ def relation(mine: str, theirs: str) -> Relation:
         return Relation.CAPITALS
     if mine.replace("'", "") == theirs.replace("'", ""):
         return Relation.SPELLING
-    same = _FORMS.get(mine, mine) == _FORMS.get(theirs, theirs) or (mine in SMALL and theirs in SMALL)
-    if same or _stems(mine) & _stems(theirs):
+    if inflected(mine, theirs) or small(mine, theirs) or _stems(mine) & _stems(theirs):
         return Relation.GRAMMAR
     if slips(mine, theirs) <= _allowed(min(len(mine), len(theirs))):
         return Relation.SPELLING

@@ -10,7 +10,18 @@ from pollex.words.align import Edit, joined
 from pollex.words.changes import Change, Kind, Reason, Verdict
 from pollex.words.faithful import QUESTIONS, Part, scripts
 from pollex.words.options import Options
-from pollex.words.relations import NUMBERS, SMALL, Relation, negates, opposite, relation
+from pollex.words.relations import (
+    ASKING,
+    NUMBERS,
+    SMALL,
+    Relation,
+    inflected,
+    negates,
+    opposite,
+    persons,
+    relation,
+    small,
+)
 from pollex.words.tokens import Sort, Token
 
 _MARKS = frozenset("\"'“”„«»‘’`")
@@ -47,16 +58,80 @@ _TAKES = {
 """The kinds of change that a mode is for."""
 
 
+def verdicts(run: Sequence[Proposal], options: Options, odds: Sequence[float | None]) -> list[Change]:
+    """The changes that the proposals of a run are; between two of a run nothing of the author's stayed.
+
+    What only makes sense beside words that come or go shares their verdict: signs, capitals, and everything that was
+    put in the place of something protected.
+    """
+    changes = [verdict(proposal, options, odd) for proposal, odd in zip(run, odds, strict=True)]
+    places = [c for c in changes if c.verdict is Verdict.REFUSED and c.reason in _PLACES]
+    leads = [
+        (p, c)
+        for p, c in zip(run, changes, strict=True)
+        if c.verdict is not Verdict.TAKEN and not (p.gone and p.come) and c.kind not in _SIGNS
+    ]
+    for i, (proposal, change) in enumerate(zip(run, changes, strict=True)):
+        if change.verdict is not Verdict.TAKEN:
+            continue
+        lead = next((c for p, c in leads if _follows(proposal, change.kind, p)), None)
+        if i and change.kind is Kind.CAPITALS and changes[i - 1].verdict is not Verdict.TAKEN and _ends(run[i - 1]):
+            lead = changes[i - 1]
+        if places and not proposal.gone:
+            lead = places[0]
+        if lead is not None:
+            changes[i] = replace(change, verdict=lead.verdict, reason=lead.reason)
+    return changes
+
+
+_SIGNS = frozenset({Kind.PUNCTUATION, Kind.CAPITALS})
+_PLACES = frozenset({Reason.PROTECTED, Reason.NUMBER, Reason.KEPT_WORD})
+
+
+def _follows(proposal: Proposal, kind: Kind, lead: Proposal) -> bool:
+    """Whether a change makes no sense without words that come or go beside it."""
+    if kind is Kind.CAPITALS:
+        return lead.edit.i1 == proposal.part.start and lead.edit.i2 == proposal.edit.i1
+    return kind is Kind.PUNCTUATION or _exchanges(proposal, kind)
+
+
+def _ends(proposal: Proposal) -> bool:
+    """Whether a sentence would end there."""
+    return any(token.text in _ENDS for token in proposal.come)
+
+
+def _exchanges(proposal: Proposal, kind: Kind) -> bool:
+    """Whether small words come, go or are exchanged, rather than take another form."""
+    if kind is not Kind.GRAMMAR:
+        return False
+    gone, come = _words(proposal.gone), _words(proposal.come)
+    return not gone or not come or (small(gone[0], come[0]) and not inflected(gone[0], come[0]))
+
+
 def verdict(proposal: Proposal, options: Options, odds: float | None) -> Change:
-    """The change that a proposal is."""
+    """The change that a proposal is, by itself."""
     kind = kind_of(proposal)
-    if (reason := _against(proposal, options)) is not None:
+    if (reason := _against(proposal)) is not None:
         return _change(proposal, kind, Verdict.REFUSED, reason)
     if kind not in _TAKES.get(options.mode, _TAKES["polish"]):
         return _change(proposal, kind, Verdict.OFFERED, Reason.BEYOND_MODE)
+    if _strays(proposal, kind, options):
+        return _change(proposal, kind, Verdict.REFUSED, Reason.MEANING)
     if _doubtful(proposal, kind) or (odds is not None and odds < options.sure):
         return _change(proposal, kind, Verdict.OFFERED, Reason.UNSURE)
     return _change(proposal, kind, Verdict.TAKEN, Reason.MODE)
+
+
+def _strays(proposal: Proposal, kind: Kind, options: Options) -> bool:
+    """Whether a change of words, not of their forms, stands in a part that says something else."""
+    related = options.related * (_SHORTER if options.mode == "shorten" else 1)
+    if proposal.part.recall >= related or not proposal.part.strays:
+        return False
+    return kind not in _LEAST or _exchanges(proposal, kind)
+
+
+_SHORTER = 0.6
+"""What the threshold is multiplied with where words are meant to go."""
 
 
 def _change(proposal: Proposal, kind: Kind, verdict: Verdict, reason: Reason) -> Change:
@@ -75,7 +150,8 @@ def kind_of(proposal: Proposal) -> Kind:
         return Kind.SPELLING
     if len(gone) == len(come) == 1:
         return _KINDS[relation(gone[0], come[0])]
-    if all(word in SMALL for word in (*gone, *come)) or _repeated(proposal):
+    little = max(len(gone), len(come)) <= _FEW and not any(map(_proper, proposal.come[1:] or proposal.come))
+    if (little and all(word in SMALL for word in (*gone, *come))) or _repeated(proposal):
         return Kind.GRAMMAR
     return Kind.WORDING if gone and come else Kind.DELETION if gone else Kind.INSERTION
 
@@ -92,6 +168,15 @@ def _words(of: Sequence[Token]) -> list[str]:
     return [token.key for token in of if token.sort is not Sort.SIGN]
 
 
+_FEW = 2
+"""Small words that a correction puts in or takes out at a place."""
+
+
+def _proper(token: Token) -> bool:
+    """Whether a small word is written like a name or an abbreviation."""
+    return token.text.isupper() and len(token.text) > 1
+
+
 def _repeated(proposal: Proposal) -> bool:
     """Whether a word is taken out that stands there twice."""
     part, edit = proposal.part, proposal.edit
@@ -99,17 +184,12 @@ def _repeated(proposal: Proposal) -> bool:
     return len(proposal.gone) == 1 and not proposal.come and proposal.gone[0].key in around
 
 
-def _against(proposal: Proposal, options: Options) -> Reason | None:
+def _against(proposal: Proposal) -> Reason | None:
     """Why a change is refused whatever the mode, or None."""
     for token in (*proposal.gone, *proposal.come):
         if token.fixed:
             return _FIXED.get(token.sort, Reason.PROTECTED)
-    for rule, reason in _RULES:
-        if rule(proposal):
-            return reason
-    if kind_of(proposal) not in _LEAST and proposal.part.recall < options.related:
-        return Reason.MEANING
-    return None
+    return next((reason for rule, reason in _RULES if rule(proposal)), None)
 
 
 _FIXED = {Sort.KEPT: Reason.KEPT_WORD, Sort.NUMBER: Reason.NUMBER}
@@ -117,7 +197,7 @@ _FIXED = {Sort.KEPT: Reason.KEPT_WORD, Sort.NUMBER: Reason.NUMBER}
 
 def _foreign(proposal: Proposal) -> bool:
     """Whether it would bring letters of another writing system."""
-    return not scripts("".join(_words(proposal.come))) <= scripts("".join(_words(proposal.part.own)))
+    return not scripts("".join(_words(proposal.come))) <= proposal.part.scripts
 
 
 def _counts(proposal: Proposal) -> bool:
@@ -134,10 +214,25 @@ def _denies(proposal: Proposal) -> bool:
 
 
 def _asks(proposal: Proposal) -> bool:
-    """Whether a question mark goes, or takes the place of a full stop."""
+    """Whether a question becomes none, or a statement becomes one."""
     gone = any(token.text in QUESTIONS for token in proposal.gone)
     come = any(token.text in QUESTIONS for token in proposal.come)
-    return gone != come and bool(proposal.gone)
+    words = [word for word in _words(proposal.gone) if word in ASKING]
+    return (gone != come and bool(proposal.gone)) or (bool(words) and not proposal.come)
+
+
+def _unended(proposal: Proposal) -> bool:
+    """Whether a sentence would lose its end."""
+    return not proposal.come and any(token.text in _ENDS for token in proposal.gone)
+
+
+_ENDS = frozenset(".!…。！") | {"..."}
+
+
+def _others(proposal: Proposal) -> bool:
+    """Whether somebody else would be meant."""
+    gone, come = _words(proposal.gone), _words(proposal.come)
+    return len(gone) == len(come) == 1 and persons(gone[0], come[0])
 
 
 def _named(proposal: Proposal) -> bool:
@@ -196,6 +291,8 @@ _RULES = (
     (_denies, Reason.NEGATION),
     (_asks, Reason.QUESTION),
     (_named, Reason.NAME),
+    (_unended, Reason.SENTENCES),
+    (_others, Reason.MEANING),
     (_quotes, Reason.MEANING),
 )
 """What no mode takes; the first that is true is the reason."""

@@ -37,15 +37,23 @@ export class Api {
         return json(await this.#request("api/health"));
     }
 
+    /** @returns {Promise<{id: string, name: string, default: boolean}[]>} */
+    async modes() {
+        return json(await this.#request("api/modes"));
+    }
+
     /**
-     * Polishes a text; yields `{event: "queue" | "delta" | "done", …data}` as they arrive, `done` last.
+     * Polishes a text; yields `{event: "queue" | "delta" | "settled" | "done", …data}` as they arrive, `done` last.
      * Aborting `signal` ends the work on the server too.
+     *
+     * @param {{text: string, model: string, mode: string, keep: string[]}} request
+     * @param {AbortSignal} signal
      */
-    async *polish(text, model, signal) {
+    async *polish({ text, model, mode, keep }, signal) {
         const response = await this.#request("api/polish", {
             method: "POST",
             headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
-            body: JSON.stringify({ text, model_id: model }),
+            body: JSON.stringify({ text, model_id: model, mode, keep, changes: true }),
             signal,
         });
         if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) {

@@ -34,11 +34,14 @@ function item(entry, choose) {
  * Ties the settings' controls to what is remembered.
  *
  * @param {HTMLDialogElement} dialog
- * @param {{key: Remembered, theme: Remembered, keep: Remembered}} remembered
+ * @param {{key: Remembered, theme: Remembered, keep: Remembered, spared: Remembered}} remembered
  * @param {{onKey: (key: string) => void, onKeep: (keep: boolean) => void}} changes
  */
 export function settings(dialog, remembered, { onKey, onKeep }) {
     keySettings(dialog, remembered.key, onKey);
+    const spared = dialog.querySelector("#spared");
+    spared.value = remembered.spared.get().join("\n");
+    spared.addEventListener("change", () => remembered.spared.set(lines(spared.value)));
     const keep = dialog.querySelector("#keep");
     keep.checked = remembered.keep.get();
     keep.addEventListener("change", () => {
@@ -54,6 +57,11 @@ export function settings(dialog, remembered, { onKey, onKeep }) {
             wear(choice.value);
         });
     }
+}
+
+/** The lines of a text that hold something. */
+function lines(text) {
+    return text.split("\n").map((line) => line.trim()).filter(Boolean);
 }
 
 function keySettings(dialog, remembered, onKey) {

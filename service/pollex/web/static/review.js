@@ -1,9 +1,10 @@
-/** The changes between two texts on the page, each to be accepted or rejected. */
+/** What the model proposed for a text, on the page: each change to be accepted or rejected. */
 
-import { diff, isChange, resolve } from "./diff.js";
 import { make } from "./dom.js";
+import { parts, resolve } from "./parts.js";
 
 export class Review extends EventTarget {
+    /** @type {import("./parts.js").Part[]} */
     #parts = [];
     /** One checkbox per change, in the text's order; checked means accepted. */
     #boxes = [];
@@ -18,11 +19,17 @@ export class Review extends EventTarget {
         element.addEventListener("keydown", (event) => this.#key(event));
     }
 
-    /** Shows how `before` became `after`, with every change accepted. */
-    show(before, after) {
-        this.#parts = diff(before, after);
+    /**
+     * Shows a text with what was proposed for it; what the service took is accepted, the rest is not.
+     *
+     * @param {string} text
+     * @param {import("./parts.js").Change[]} changes
+     * @param {import("./parts.js").Kept[]} kept
+     */
+    show(text, changes, kept) {
+        this.#parts = parts(text, changes, kept);
         this.#boxes = [];
-        this.element.replaceChildren(...this.#parts.map((part) => (isChange(part) ? this.#change(part) : part.after)));
+        this.element.replaceChildren(...this.#parts.map((part) => this.#element(part)));
         this.#current = 0;
         this.#mark();
         this.#changed();
@@ -43,13 +50,18 @@ export class Review extends EventTarget {
 
     /** The text as decided so far. */
     get text() {
-        const changes = this.#parts.filter(isChange);
-        return resolve(this.#parts, new Set(changes.filter((_, index) => !this.#boxes[index].checked)));
+        return resolve(this.#parts, new Set(this.#changes.filter((_, index) => this.#boxes[index].checked)));
     }
 
     /** What the current change does, in words. */
     get description() {
         return this.#boxes[this.#current]?.ariaLabel ?? "";
+    }
+
+    /** Why the service did not take the current change by itself; empty where it did. */
+    get why() {
+        const change = this.#changes[this.#current];
+        return change && change.verdict !== "taken" ? change.message : "";
     }
 
     /** Makes a change the current one; numbers beyond an end stop there. */
@@ -73,9 +85,16 @@ export class Review extends EventTarget {
         this.select(this.#current + 1);
     }
 
+    /** Rejects every change, or accepts all but those that the service refused: they would do harm unseen. */
     decideAll(accept) {
-        for (const box of this.#boxes) box.checked = accept;
+        for (const [index, change] of this.#changes.entries()) {
+            if (!accept || change.verdict !== "refused") this.#boxes[index].checked = accept;
+        }
         this.#changed();
+    }
+
+    get #changes() {
+        return this.#parts.flatMap(({ change }) => (change ? [change] : []));
     }
 
     /** Only the current change is a stop of the Tab key; the arrow keys go to the others. */
@@ -106,13 +125,24 @@ export class Review extends EventTarget {
         this.focus();
     }
 
-    #change({ before, after }) {
-        const box = make("input", { type: "checkbox", checked: true, ariaLabel: describe(before, after) });
+    #element({ text, kept, change }) {
+        if (change) return this.#change(change);
+        return kept ? make("mark", { className: "kept", title: `Left as you wrote it. ${kept}` }, text) : text;
+    }
+
+    #change({ before, after, verdict, message }) {
+        const label = `${PREFIX[verdict]}${describe(before, after)}${verdict === "taken" ? "" : `. ${message}`}`;
+        const box = make("input", { type: "checkbox", checked: verdict === "taken", ariaLabel: label });
         this.#boxes.push(box);
         const sides = [before && make("del", {}, visible(before)), after && make("ins", {}, visible(after))];
-        return make("label", { className: "change" }, box, ...sides.filter(Boolean));
+        const element = make("label", { className: "change" }, box, ...sides.filter(Boolean));
+        element.dataset.verdict = verdict;
+        if (verdict !== "taken") element.title = message;
+        return element;
     }
 }
+
+const PREFIX = { taken: "", offered: "Offered: ", refused: "Refused: " };
 
 function describe(before, after) {
     if (!before) return `Insert ${spoken(after)}`;

@@ -1,14 +1,18 @@
 /** One polish under way: what arrives is shown at once, and it can be stopped. */
 
+import { make } from "./dom.js";
+
 export class Run {
     #stop = new AbortController();
     #started = performance.now();
     #phase = "Reading";
-    #received = 0;
+    /** What each part settled to, one after the other, and the words of the part that is being written. */
+    #settled = "";
+    #provisional = "";
 
     /**
      * @param {import("./api.js").Api} api
-     * @param {{text: string, model: string}} request
+     * @param {{text: string, model: string, mode: string, keep: string[]}} request
      * @param {{stream: HTMLElement, progress: HTMLProgressElement, phase: HTMLElement, announce: (text: string) => void}} view
      */
     constructor(api, request, view) {
@@ -22,16 +26,20 @@ export class Run {
         this.#stop.abort();
     }
 
-    /** @returns {Promise<{polished: string, model: string, elapsed_ms: number}>} */
+    /**
+     * @returns {Promise<{polished: string, model: string, elapsed_ms: number,
+     *     changes: import("./parts.js").Change[], kept: import("./parts.js").Kept[]}>}
+     */
     async result() {
         this.view.stream.textContent = "";
         this.view.progress.removeAttribute("value");
         const clock = setInterval(() => this.#tick(), 250);
         this.#tick();
         try {
-            for await (const message of this.api.polish(this.request.text, this.request.model, this.#stop.signal)) {
+            for await (const message of this.api.polish(this.request, this.#stop.signal)) {
                 if (message.event === "queue") this.#queued(message.position);
-                if (message.event === "delta") this.#write(message.text);
+                if (message.event === "delta") this.#write(this.#settled, this.#provisional + message.text);
+                if (message.event === "settled") this.#write(this.#settled + message.text, "");
                 if (message.event === "done") return message;
             }
         } finally {
@@ -45,12 +53,13 @@ export class Run {
         else this.#enter(`Number ${position} in the queue`);
     }
 
-    #write(text) {
-        if (this.#received === 0) this.#enter("Writing");
-        this.#received += text.length;
-        this.view.stream.append(text);
+    #write(settled, provisional) {
+        this.#enter("Writing");
+        [this.#settled, this.#provisional] = [settled, provisional];
+        this.view.stream.replaceChildren(settled, make("span", { className: "provisional" }, provisional));
         // a polished text is about as long as the text was; it is finished only when the service says so
-        this.view.progress.value = Math.min(this.#received / this.request.text.length, 0.98);
+        const written = settled.length + provisional.length;
+        this.view.progress.value = Math.min(written / this.request.text.length, 0.98);
     }
 
     #enter(phase) {

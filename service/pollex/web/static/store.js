@@ -4,7 +4,8 @@
 const KEPT = 10;
 
 /**
- * @typedef {{at: number, model: string, text: string, polished: string}} Entry  `at` in ms since 1970
+ * @typedef {{at: number, model: string, text: string, changes: import("./parts.js").Change[],
+ *     kept: import("./parts.js").Kept[]}} Entry  `at` in ms since 1970
  */
 
 /** A value under a name; where storage is full or forbidden (then even naming it throws) it is only forgotten. */
@@ -45,7 +46,7 @@ export class History {
 
     /** @returns {Entry[]} */
     list() {
-        return this.#entries.get();
+        return this.#entries.get().filter(({ changes, kept }) => changes && kept);
     }
 
     /** @param {Entry} entry  replaces an older one of the same text */
