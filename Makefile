@@ -4,18 +4,18 @@ PYTHON ?= python3
 V := .venv/bin
 BASE ?= $(shell git rev-parse --verify --quiet origin/main >/dev/null && echo origin/main || echo main)
 STACK ?= sandbox
-SHELL_FILES = $(shell git ls-files '*.sh' sandbox/pulumi activate infra/hosttools/pollex-host '*/pulumi-resource-*')
+SHELL_FILES = $(shell git ls-files '*.sh' infra/toolchain/shim activate infra/hosttools/pollex-host '*/pulumi-resource-*')
 
 .PHONY: help
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(V)/.ready: requirements/dev.txt pyproject.toml service/pyproject.toml
-	@sh sandbox/toolchain/venv.sh '$(PYTHON)'
+	@sh infra/toolchain/venv.sh '$(PYTHON)'
 
 .PHONY: toolchain
 toolchain: $(V)/.ready ## prepare pulumi and its plugins, from PATH or from Go modules
-	@$(V)/python -m sandbox.toolchain
+	@$(V)/python -m infra.toolchain
 
 .PHONY: sandbox
 sandbox: $(V)/.ready ## boot a stand-in board, declare it, polish a sentence on it
@@ -32,7 +32,7 @@ preview: toolchain ## what a change means: plans, generated files and keys again
 
 .PHONY: unlock
 unlock: toolchain ## mend the state of STACK (sandbox) after a killed run
-	@$(V)/python -m sandbox.unlock $(STACK)
+	@$(V)/python -m infra.toolchain.unlock $(STACK)
 
 .PHONY: lint
 lint: $(V)/.ready ## ruff, mypy, shellcheck, shfmt

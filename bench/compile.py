@@ -4,8 +4,8 @@
 
 The work of a build is the sum of its steps' times, as ninja notes them. Both builds run side by side, one job each, and
 ours begins anew until the other is done, so that a slow phase of the machine meets both. Prints a table and writes
-build/bench/compile.json. It needs root on Debian (nvcc comes in a chroot, see sandbox/nvcc.py), the source of b5050
-and, with two free cores, a quarter of an hour; where one is missing it says which and ends with status 1.
+build/bench/compile.json. It needs root on Debian (nvcc comes in a chroot, see sandbox/debian/nvcc.py), the source of
+b5050 and, with two free cores, a quarter of an hour; where one is missing it says which and ends with status 1.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import record
-from sandbox import cuda, nvcc, source
+from infra.toolchain.once import cache
+from sandbox import cuda, source
 from sandbox.cuda import Build
+from sandbox.debian import nvcc
 from sandbox.machine import SandboxError, run, say
-from sandbox.toolchain.once import cache
 
 ORIGINAL = Path(__file__).parent / "original"
 GOAL = 0.33

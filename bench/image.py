@@ -30,6 +30,7 @@ import httpx
 
 from bench import record
 from infra.provider.registry import Repository
+from infra.toolchain.once import cache, made
 from sandbox import source
 from sandbox.images import emulation, stack
 from sandbox.images.buildkit import BuildKit
@@ -39,7 +40,6 @@ from sandbox.images.registry import Registry
 from sandbox.machine import SandboxError, run
 from sandbox.minilm import model
 from sandbox.mirror import Mirror, directory
-from sandbox.toolchain.once import cache, made
 
 PEER_MB = 200
 """The original recipe's image, compressed."""

@@ -15,8 +15,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.toolchain.once import cache, made
 from sandbox.machine import SandboxError, run, say
-from sandbox.toolchain.once import cache, made
 
 ARCHITECTURE = "sm_53"
 """The Jetson Nano's GPU, compute capability 5.3."""

@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 
 from bench.servers import free_port, running
+from infra.toolchain import ToolchainError, golang
+from infra.toolchain.once import cache, made
 from sandbox.machine import SandboxError, run, say
-from sandbox.toolchain import ToolchainError, golang
-from sandbox.toolchain.once import cache, made
 
 MODULE = golang.Module(folder=Path(__file__).parent / "peers" / "ollama")
 PACKAGE = "github.com/ollama/ollama"

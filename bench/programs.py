@@ -12,9 +12,9 @@ from infra.core import patches
 from infra.core.derivation import sha256
 from infra.core.profiles import PROFILES, SPARSE
 from infra.core.source import Source
+from infra.toolchain.once import cache, made
 from sandbox import source
 from sandbox.machine import SandboxError, run, say
-from sandbox.toolchain.once import cache, made
 
 CPU_FLAGS = ("-DGGML_AVX=ON", "-DGGML_AVX2=ON", "-DGGML_FMA=ON", "-DGGML_F16C=ON", "-DGGML_BMI2=ON")
 """As in the sandbox's stack file: every PC since about 2015."""

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from infra.toolchain import ToolchainError, golang
 from sandbox.machine import CHECKOUT, SandboxError, run
-from sandbox.toolchain import ToolchainError, golang
 
 START_SECONDS = 60
 """Far beyond any start that is measured here."""

@@ -35,12 +35,12 @@ from infra.kinds import table
 from infra.kinds.host import plan
 from infra.kinds.host.component import packages
 from infra.kinds.host.spec import HostStack
+from infra.toolchain.once import cache
 from sandbox import mirror
 from sandbox.__main__ import keep_build
 from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
 from sandbox.machine import say
-from sandbox.toolchain.once import cache
 
 PEERS = ROOT / "bench" / "peers"
 VERSIONS = ("pyinfra==3.10.0", "ansible-core==2.19.14")

@@ -21,8 +21,8 @@ from functools import partial
 
 import httpx
 
-from sandbox import cli, fetch, mirror
-from sandbox.board import DEFAULT, HOME, Board
+from sandbox import fetch, mirror
+from sandbox.board import DEFAULT, HOME, Board, cli
 from sandbox.machine import CHECKOUT, SandboxError, say
 
 STACK = "sandbox"
@@ -54,7 +54,7 @@ def toolchain() -> None:
     Raises:
         SandboxError: it failed, and has said why.
     """
-    if subprocess.run([sys.executable, "-m", "sandbox.toolchain"], cwd=CHECKOUT, check=False).returncode:
+    if subprocess.run([sys.executable, "-m", "infra.toolchain"], cwd=CHECKOUT, check=False).returncode:
         raise SandboxError("the toolchain could not be prepared")
 
 

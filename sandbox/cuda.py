@@ -15,9 +15,10 @@ from pathlib import Path
 
 from infra.core import patches
 from infra.core.profiles import PROFILES, SPARSE
-from sandbox import nvcc, source
+from infra.toolchain.once import cache
+from sandbox import source
+from sandbox.debian import nvcc
 from sandbox.machine import SandboxError, say
-from sandbox.toolchain.once import cache
 
 PROFILE = PROFILES["cuda10"]
 FOLDERS = ("CMakeLists.txt", "tests", *SPARSE)

@@ -64,7 +64,7 @@ class Deployment:
 
     def unlock(self) -> str:
         """`make unlock` for this stack; returns what it said."""
-        command = [sys.executable, "-m", "sandbox.unlock", self.pulumi.stack, "--project", str(self.project)]
+        command = [sys.executable, "-m", "infra.toolchain.unlock", self.pulumi.stack, "--project", str(self.project)]
         return subprocess.run(command, env=self.pulumi.env(), check=True, capture_output=True, text=True).stdout
 
     def polish(self, text: str) -> str:

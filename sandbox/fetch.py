@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from infra.toolchain.once import made
 from sandbox.machine import SandboxError, run, say
 from sandbox.mirror import directory
-from sandbox.toolchain.once import made
 
 BUNDLE = "llama.cpp-b4980.bundle"
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sandbox.toolchain.once import cache, locked
+from infra.toolchain.once import cache, locked
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

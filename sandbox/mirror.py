@@ -21,8 +21,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from infra.toolchain.once import cache
 from sandbox.machine import CHECKOUT, SandboxError
-from sandbox.toolchain.once import cache
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -75,6 +75,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _there("board")
     elif item.get_closest_marker("root"):
         _there("root")
+    if item.get_closest_marker("engine"):
+        _there("engine")
     commands = item.stash[COMMANDS]
     for command in sorted(commands):
         _there(command)
@@ -93,6 +95,8 @@ def _lacking(what: str) -> str | None:
             machine.require()
         elif what == "root":
             machine.require_root()
+        elif what == "engine":
+            machine.run([sys.executable, "-m", "infra.toolchain"])
         else:
             machine.bring(what)
     except machine.SandboxError as error:

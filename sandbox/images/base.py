@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from infra.toolchain.once import cache, made
 from sandbox import debian
 from sandbox.images import layout
 from sandbox.machine import SandboxError, run
-from sandbox.toolchain.once import cache, made
 
 _EPOCH = 1735689600
 """2025-01-01, before the commits that are built on it; only caps the times of files."""

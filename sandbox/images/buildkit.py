@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import Self
 
 from infra.kinds.image.buildx import BuildRequest
+from infra.toolchain.once import locked
 from sandbox.images import tools
 from sandbox.images.build import Built, build
 from sandbox.images.mounts import release
 from sandbox.machine import CHECKOUT, SandboxError
-from sandbox.toolchain.once import locked
 
 _READY_SECONDS = 30
 

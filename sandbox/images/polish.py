@@ -12,12 +12,12 @@ from infra.core.derivation import Derivation
 from infra.kinds import table
 from infra.kinds.image import polishimage
 from infra.kinds.image.spec import ImageStack
+from infra.toolchain.once import cache, made
+from infra.toolchain.progress import Progress
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
 from sandbox.machine import SandboxError
-from sandbox.toolchain.once import cache, made
-from sandbox.toolchain.progress import Progress
 
 TAG = "localhost/polish:sandbox"
 """The name that the archive gives the image."""

@@ -19,14 +19,14 @@ from infra.kinds import table
 from infra.kinds.image import attest, buildx
 from infra.kinds.image.spec import ImageStack
 from infra.provider.registry import Repository
+from infra.toolchain.once import cache, made
+from infra.toolchain.progress import Progress
 from sandbox.images import stack
 from sandbox.images.build import BuildError
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.registry import Registry
 from sandbox.machine import SandboxError, say
 from sandbox.mirror import Mirror, directory
-from sandbox.toolchain.once import cache, made
-from sandbox.toolchain.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from infra.toolchain import ToolchainError, golang
+from infra.toolchain.once import cache, made
+from infra.toolchain.progress import Progress
 from sandbox.machine import SandboxError
-from sandbox.toolchain import ToolchainError, golang
-from sandbox.toolchain.once import cache, made
-from sandbox.toolchain.progress import Progress
 
 MODULE = golang.Module(folder=Path(__file__).parent / "go")
 

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from infra.toolchain.once import cache, made
 from sandbox import source
 from sandbox.machine import CHECKOUT, SandboxError, run, say
-from sandbox.toolchain.once import cache, made
 
 Kind = Literal["F32", "F16", "Q8_0"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

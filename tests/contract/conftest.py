@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.command import VERSION
-from sandbox.command.testing import CHECKOUT, STAND_IN, Sshd, Workshop
+from sandbox.plugins.command import VERSION
+from sandbox.plugins.command.testing import CHECKOUT, STAND_IN, Sshd, Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox.command.testing import Sshd, Workshop
+    from sandbox.plugins.command.testing import Sshd, Workshop
 
 DEAD = {"host": "127.0.0.1", "port": 1, "private_key": "no key at all"}
 """A connection that cannot be made, for what must not need one."""

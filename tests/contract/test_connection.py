@@ -14,13 +14,13 @@ import asyncssh
 import pytest
 from pulumi_command import remote
 
-from sandbox.command.testing import Sshd, free_port, keypair
+from sandbox.plugins.command.testing import Sshd, free_port, keypair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sandbox.command.testing import Result, Workshop
+    from sandbox.plugins.command.testing import Result, Workshop
 
 
 def greeting(**connections: Any) -> Callable[[], None]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox.command.testing import Sshd, Workshop
+    from sandbox.plugins.command.testing import Sshd, Workshop
 
 
 def copies(sshd: Sshd, **pairs: tuple[Any, Any]) -> Callable[[], None]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 from pulumi_command import local, remote
 
-from sandbox.command.testing import STAND_IN
+from sandbox.plugins.command.testing import STAND_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.command.testing import Sshd, Workshop
+    from sandbox.plugins.command.testing import Sshd, Workshop
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.command.remote import LONGEST_LINE, Lines, quoted
+from sandbox.plugins.command.remote import LONGEST_LINE, Lines, quoted
 
 
 def test_quoted_as_go_does() -> None:

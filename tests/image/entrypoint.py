@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import pytest
 
-from sandbox.toolchain import golang
+from infra.toolchain import golang
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "image/entrypoint"

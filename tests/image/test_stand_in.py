@@ -10,10 +10,10 @@ import pytest
 from infra.kinds.image import buildx
 from infra.kinds.image.component import arguments
 from infra.provider.server import UNKNOWN
-from sandbox.docker_build.context import context_hash
-from sandbox.docker_build.image import Image, request
 from sandbox.images import packages
 from sandbox.images.build import reason
+from sandbox.plugins.docker_build.context import context_hash
+from sandbox.plugins.docker_build.image import Image, request
 from tests.infra.test_buildx import image, made
 
 
@@ -113,7 +113,7 @@ def test_the_resource_asks_for_what_the_command_line_asks_for() -> None:
     declared = plain(arguments(asked, builder=None, registry="docker.io", user="you", token=None))
     spelt = request({CAMEL.get(key, key): value for key, value in declared.items()})
     relative = {"context": "../image", "dockerfile": "../image/Dockerfile"}
-    places = {**asked.contexts, "host": "host", "patches": "../patches"}
+    places = {**asked.contexts, "host": "hosttools", "patches": "../patches"}
     assert buildx.argv(spelt, builder=None) == [
         {asked.dockerfile: relative["dockerfile"], asked.context: relative["context"]}.get(
             word, next((f"{n}={places[n]}" for n in places if word == f"{n}={asked.contexts[n]}"), word)

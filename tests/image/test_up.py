@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.provider.registry import Repository
+from infra.toolchain.once import cache
 from sandbox.deployment import copy_project
 from sandbox.engine import Pulumi
 from sandbox.images import stack
@@ -18,7 +19,6 @@ from sandbox.images.buildkit import BuildKit
 from sandbox.images.published import Published
 from sandbox.images.registry import Registry
 from sandbox.mirror import Mirror, directory
-from sandbox.toolchain.once import cache
 
 TOKEN = "dckr_pat_right"
 

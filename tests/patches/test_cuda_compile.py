@@ -20,8 +20,8 @@ import pytest
 from bench import nvidia
 from infra.core import patches
 from infra.core.derivation import sha256
+from infra.toolchain.once import cache, made
 from sandbox.source import NANO
-from sandbox.toolchain.once import cache, made
 from tests.patches.nano import CUDA, PROFILE, arguments, select
 
 STUBS = Path(__file__).parent / "cuda"

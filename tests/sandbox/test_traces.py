@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.board import Board, destroy
-from sandbox.claims import claims
+from sandbox.board.claims import claims
+from sandbox.board.network import FORWARD
 from sandbox.machine import CHECKOUT, SandboxError
-from sandbox.network import FORWARD
 
 
 def traces(index: int, folder: Path) -> dict[str, set[str]]:

@@ -55,7 +55,7 @@ MakeProject = Callable[..., Pulumi]
 @pytest.fixture(scope="session")
 def toolchain() -> None:
     """The toolchain of this checkout, prepared the way `make` does it."""
-    subprocess.run([sys.executable, "-m", "sandbox.toolchain"], cwd=CHECKOUT, check=True)
+    subprocess.run([sys.executable, "-m", "infra.toolchain"], cwd=CHECKOUT, check=True)
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ import pytest
 from bench import image as bench_image
 from bench import nvidia, ollama, programs
 from infra import ROOT
-from sandbox import fetch, minilm, nvcc, source
+from infra.toolchain import golang
+from sandbox import fetch, minilm, source
+from sandbox.debian import nvcc
+from sandbox.debian.rootfs import rootfs
 from sandbox.images import base, polish, published, tools
-from sandbox.rootfs import rootfs
-from sandbox.toolchain import golang
 
 SCRIPTS = {
     "go": """\
@@ -156,7 +157,7 @@ MAKERS: dict[str, dict[str, Callable[[Path], object]]] = {
     "bench/nvidia.py": {"NVIDIA's assembler": lambda _: nvidia.toolkit()},
     "bench/ollama.py": {"Ollama": lambda _: ollama.program()},
     "bench/programs.py": {"llama.cpp's programs": lambda _: programs.built(source.CARRIED, (), "llama-server")},
-    "sandbox/debian.py": {"root file system": lambda _: rootfs(), "nvcc": lambda _: nvcc.chroot()},
+    "sandbox/debian/__init__.py": {"root file system": lambda _: rootfs(), "nvcc": lambda _: nvcc.chroot()},
     "sandbox/fetch.py": {name: partial(_fetched, name) for name in fetch.NAMES},
     "sandbox/images/base.py": {"base image": lambda _: base.stand_in()},
     "sandbox/images/polish.py": {"polish image": lambda _: polish.archive()},
@@ -166,7 +167,7 @@ MAKERS: dict[str, dict[str, Callable[[Path], object]]] = {
         "embedding model": lambda _: minilm.model("F16"),
         "reference vectors": lambda _: minilm.vectors(["a text"]),
     },
-    "sandbox/toolchain/golang.py": {"pulumi": lambda cache: golang.ensure(cache / "cache", golang.find_go())},
+    "infra/toolchain/golang.py": {"pulumi": lambda cache: golang.ensure(cache / "cache", golang.find_go())},
 }
 """File → what it makes once: a call that is given the workshop."""
 

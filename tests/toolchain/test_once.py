@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from infra import ROOT
-from sandbox.toolchain import once
-from sandbox.toolchain.once import NestedError, locked, made
+from infra.toolchain import once
+from infra.toolchain.once import NestedError, locked, made
 
 
 def write(part: Path) -> None:
@@ -95,7 +95,7 @@ def test_leavings_of_a_killed_process_go(tmp_path: Path) -> None:
 WAITER = """
 import sys
 from pathlib import Path
-from sandbox.toolchain import once
+from infra.toolchain import once
 once.made(Path(sys.argv[1]), lambda part: part.write_text("made twice"), what="the thing")
 """
 

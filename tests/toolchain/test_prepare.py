@@ -1,4 +1,4 @@
-"""python -m sandbox.toolchain: which pulumi is taken, how a build is named, and what is said when it cannot be made."""
+"""python -m infra.toolchain: which pulumi is taken, how a build is named, and what is said when it cannot be made."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.toolchain import ToolchainError, __main__, golang, progress
 from sandbox.engine import CHECKOUT
-from sandbox.toolchain import ToolchainError, __main__, golang, progress
 
 GO = golang.Go(command="go", version="go1.26.0", os="linux", architecture="amd64")
 
@@ -175,7 +175,7 @@ echo "$*" >> "{tmp_path}/calls"
 
 def test_a_second_run_says_one_line(toolchain: None) -> None:
     """`make sandbox` again would spend its seconds on the toolchain, and say so."""
-    command = [sys.executable, "-m", "sandbox.toolchain"]
+    command = [sys.executable, "-m", "infra.toolchain"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""

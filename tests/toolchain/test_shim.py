@@ -1,4 +1,4 @@
-"""sandbox/pulumi: which stack a command line means, and what the real command is given for it."""
+"""infra/toolchain/shim: which stack a command line means, and what the real command is given for it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Shim:
             (self.toolchain / made).mkdir(parents=True)
         (self.checkout / "stacks").mkdir()
         (self.checkout / "Pulumi.yaml").write_text("name: pollex\nruntime: python\n")
-        (self.toolchain / "bin/pulumi").symlink_to(CHECKOUT / "sandbox/pulumi")
+        (self.toolchain / "bin/pulumi").symlink_to(CHECKOUT / "infra/toolchain/shim")
         fake = self.toolchain / "libexec/pulumi"
         fake.write_text(FAKE)
         fake.chmod(0o755)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import unlock
+from infra.toolchain import unlock
 from sandbox.engine import CHECKOUT, SHIM, Pulumi
 
 MakeProject = Callable[..., Pulumi]
@@ -95,7 +95,7 @@ def test_a_stack_without_passphrase_stops_on_a_terminal_too(make_project: MakePr
 def run_unlock(pulumi: Pulumi) -> subprocess.CompletedProcess[str]:
     """`make unlock` for a project of a test."""
     return subprocess.run(
-        [sys.executable, "-m", "sandbox.unlock", pulumi.stack, "--project", str(pulumi.project)],
+        [sys.executable, "-m", "infra.toolchain.unlock", pulumi.stack, "--project", str(pulumi.project)],
         cwd=CHECKOUT,
         env=pulumi.env(),
         capture_output=True,

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from google.protobuf.struct_pb2 import Struct, Value
 from pulumi.runtime.proto import CheckFailure
 
-from sandbox.command import values
+from sandbox.plugins.command import values
 
 if TYPE_CHECKING:
     from infra.provider.engine import Engine
-    from sandbox.command.remote import Output
+    from sandbox.plugins.command.remote import Output
 
 DEFAULTS = {
     "user": Value(string_value="root"),
@@ -91,7 +91,7 @@ class Command:
 
 async def _run(step: str | None, properties: Struct, state: Struct, urn: str, engine: Engine) -> Output:
     """The output of the command that the properties name for `step`; the former output when they name none."""
-    from sandbox.command import remote  # noqa: PLC0415 - see the module's docstring
+    from sandbox.plugins.command import remote  # noqa: PLC0415 - see the module's docstring
 
     declared, former = values.plain_map(properties), values.plain_map(state)
     before = remote.Output(former.get("stdout", ""), former.get("stderr", ""))
@@ -156,7 +156,7 @@ class CopyToRemote:
 
 
 async def _copy(urn: str, inputs: Struct, engine: Engine) -> None:
-    from sandbox.command import copy  # noqa: PLC0415 - see the module's docstring
+    from sandbox.plugins.command import copy  # noqa: PLC0415 - see the module's docstring
 
     await copy.copy(values.plain_map(inputs), engine.status(urn))
 

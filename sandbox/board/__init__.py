@@ -25,12 +25,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from sandbox.claims import RESERVED, claim, release
-from sandbox.disk import furnish
-from sandbox.guest import POWEROFF, REBOOT, Guest
+from sandbox.board.claims import RESERVED, claim, release
+from sandbox.board.disk import furnish
+from sandbox.board.guest import POWEROFF, REBOOT, Guest
+from sandbox.board.network import Network
+from sandbox.debian.rootfs import rootfs
 from sandbox.machine import CHECKOUT, SandboxError, require
-from sandbox.network import Network
-from sandbox.rootfs import rootfs
 
 HOME: Final = CHECKOUT / ".sandbox"
 """Everything the sandbox makes in this checkout."""
@@ -262,9 +262,3 @@ def _folder(name: str) -> Path:
     if not _NAME.fullmatch(name):
         raise SandboxError(f"{name!r} is not a name for a board: lower-case letters, digits and hyphens, up to 42")
     return HOME / "boards" / name
-
-
-if __name__ == "__main__":
-    from sandbox.cli import main
-
-    main()

@@ -1,4 +1,4 @@
-"""Mend the state of a stack whose `pulumi` was killed: `python -m sandbox.unlock STACK`, or `make unlock`.
+"""Mend the state of a stack whose `pulumi` was killed: `python -m infra.toolchain.unlock STACK`, or `make unlock`.
 
 A pulumi that ends by SIGKILL, or by SIGPIPE as in `pulumi up | head`, leaves its lock file in a file backend, and the
 operation it was at marked as pending. Both are cleared here without contacting a host: every operation of this
@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 
 
 class UnlockError(Exception):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 
-from sandbox.command.connection import connected
+from sandbox.plugins.command.connection import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sandbox.guest import Guest
+from infra.toolchain.once import locked
+from sandbox.board.guest import Guest
+from sandbox.board.network import FORWARD, INDICES, Network
 from sandbox.machine import SandboxError, run, say
-from sandbox.network import FORWARD, INDICES, Network
-from sandbox.toolchain.once import locked
 
 _CLAIMS = Path("/run/pollex")
 _FORMERLY = _CLAIMS / "ip_forward"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from sandbox import debian
-from sandbox.machine import CHECKOUT
 
 
 def rootfs() -> Path:
@@ -15,4 +14,4 @@ def rootfs() -> Path:
         SandboxError: it could not be made; the whole log lies beside it.
     """
     saying = "making the stand-in board's root file system, once (about a minute)"
-    return debian.made(CHECKOUT / "sandbox" / "rootfs.sh", debian.BARE, saying=saying)
+    return debian.made(Path(__file__).with_name("rootfs.sh"), debian.BARE, saying=saying)

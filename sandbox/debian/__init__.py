@@ -6,11 +6,11 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from sandbox.machine import CHECKOUT, SandboxError, run, say
-from sandbox.toolchain import once
-from sandbox.toolchain.once import cache
+from infra.toolchain import once
+from infra.toolchain.once import cache
+from sandbox.machine import SandboxError, run, say
 
-BARE = CHECKOUT / "sandbox" / "debian.sh"
+BARE = Path(__file__).with_name("debian.sh")
 """Makes a Debian with nothing in it."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import asyncssh
 
-from sandbox.command.connection import connected
+from sandbox.plugins.command.connection import connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from sandbox import board as boards
-from sandbox import claims, mirror
-from sandbox.board import DEFAULT, HOME, Board
-from sandbox.guest import Guest
+from sandbox import mirror
+from sandbox.board import DEFAULT, HOME, Board, claims
+from sandbox.board.guest import Guest
+from sandbox.board.network import Network
 from sandbox.machine import SandboxError, say
-from sandbox.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sandbox.toolchain.progress import Progress
+from infra.toolchain.progress import Progress
 
 _POLL_SECONDS = 0.2
 

@@ -31,7 +31,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from pulumi_command.remote import ConnectionArgs
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 STAND_IN = Path(__file__).with_name("pulumi-resource-command")
 
 
@@ -309,7 +309,7 @@ class Workshop:
     def plugins(self) -> list[str]:
         """The command lines of the provider under test, as far as it runs."""
         lines = self._processes().values()
-        return [line for line in lines if "pulumi-resource-command" in line or "sandbox.command" in line]
+        return [line for line in lines if "pulumi-resource-command" in line or "sandbox.plugins.command" in line]
 
     def _processes(self) -> dict[int, str]:
         """The command lines of all that was started in this workshop and still runs, by process id."""

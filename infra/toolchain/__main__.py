@@ -1,4 +1,4 @@
-"""Prepare `.toolchain/`: `python -m sandbox.toolchain`, or `make toolchain`."""
+"""Prepare `.toolchain/`: `python -m infra.toolchain`, or `make toolchain`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.toolchain import ToolchainError, golang
-from sandbox.toolchain.once import cache
+from infra.toolchain import ToolchainError, golang
+from infra.toolchain.once import cache
 
 CHECKOUT = Path(__file__).parents[2]
 OLDEST = (3, 150)
 """A pulumi on PATH older than this is passed over: the Python SDK that is locked needs a newer engine."""
 DOWNLOAD_SECONDS = 20
 STAND_INS = {
-    "command": Path("sandbox/command/pulumi-resource-command"),
-    "docker-build": Path("sandbox/docker_build/pulumi-resource-docker-build"),
+    "command": Path("sandbox/plugins/command/pulumi-resource-command"),
+    "docker-build": Path("sandbox/plugins/docker_build/pulumi-resource-docker-build"),
 }
 """Provider → what stands in for it where its official plugin cannot be downloaded."""
 
@@ -47,7 +47,7 @@ def main() -> int:
 def choose_pulumi(checkout: Path) -> Choice:
     """Link a pulumi of PATH that is new enough, else one that is built (or was built before) from Go modules."""
     toolchain = checkout / ".toolchain"
-    _link(toolchain / "bin/pulumi", Path("../../sandbox/pulumi"))
+    _link(toolchain / "bin/pulumi", Path("../../infra/toolchain/shim"))
     link = toolchain / "libexec/pulumi"
     if (found := pulumi_on_path(os.environ.get("PATH", os.defpath))) is not None:
         path, version = found

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.machine import CHECKOUT, SandboxError, run
+from sandbox.machine import SandboxError, run
 
-_BOOT = CHECKOUT / "sandbox" / "boot.sh"
+_BOOT = Path(__file__).with_name("boot.sh")
 _HIERARCHIES = [Path("/sys/fs/cgroup", name) for name in ("", "systemd", "unified")]
 
 POWEROFF = signal.SIGRTMIN + 4

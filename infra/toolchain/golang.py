@@ -18,9 +18,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.toolchain import ToolchainError
-from sandbox.toolchain.once import made
-from sandbox.toolchain.progress import Progress
+from infra.toolchain import ToolchainError
+from infra.toolchain.once import made
+from infra.toolchain.progress import Progress
 
 HERE = Path(__file__).parent
 SDK = "github.com/pulumi/pulumi/sdk/v3"

@@ -14,8 +14,8 @@ from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime import proto
 from pulumi.runtime.proto import provider_pb2_grpc
 
-from sandbox.command import VERSION
-from sandbox.command.resources import RESOURCES, Command, CopyToRemote, checked
+from sandbox.plugins.command import VERSION
+from sandbox.plugins.command.resources import RESOURCES, Command, CopyToRemote, checked
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -1,6 +1,6 @@
 """An older Debian with nvcc, made once by `nvcc.sh` and kept in the cache: what compiles CUDA where no board is.
 
-    python -m sandbox.nvcc
+    python -m sandbox.debian.nvcc
 
 prints where it is. It takes about five minutes, 1.5 GB of download and 6 GB of disk.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from sandbox import debian
-from sandbox.machine import CHECKOUT, SandboxError, require
+from sandbox.machine import SandboxError, require
 
 _ENVIRONMENT = ("PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8")
 _ENTER = """
@@ -31,7 +31,7 @@ def chroot() -> Path:
     """
     require()
     saying = "making a Debian with nvcc 11.2, once (about five minutes, 1.5 GB of download)"
-    return debian.made(CHECKOUT / "sandbox" / "nvcc.sh", saying=saying)
+    return debian.made(Path(__file__).with_name("nvcc.sh"), saying=saying)
 
 
 def start(root: Path, folder: Path, command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:

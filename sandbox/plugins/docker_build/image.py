@@ -19,9 +19,9 @@ from infra.provider.problems import HostError
 from infra.provider.registry import RegistryError, Repository
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.values import changed
-from sandbox.docker_build.context import context_hash
 from sandbox.images import tools
 from sandbox.images.build import BuildError, Built, build
+from sandbox.plugins.docker_build.context import context_hash
 
 _HUB = "https://index.docker.io/v1/"
 """What docker's own configuration calls docker.io."""

@@ -1,0 +1,5 @@
+"""`python -m sandbox.board`."""
+
+from sandbox.board.cli import main
+
+main()
