@@ -99,7 +99,7 @@ def obtain(pin: Source, scratch: Path) -> Tree:
 
 
 def apply(into: Path, names: Iterable[str]) -> None:
-    """Patch an unpacked source with files of patches/, as the host does (infra/hosttools/source.sh).
+    """Patch an unpacked source with files of patches/, as the host does (infra/hosttools/pollex_host/source.py).
 
     Raises:
         SandboxError: one does not apply unchanged.
