@@ -13,6 +13,7 @@ from infra.core import patches
 from infra.core.derivation import canonical, sha256
 from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
 from infra.core.report import ConfigError
+from infra.kinds.children import child
 from infra.kinds.host import plan, units
 from infra.kinds.host.commands import UPLOAD, HostCommands
 from infra.kinds.host.login import login
@@ -31,41 +32,42 @@ class LlamaHost(pulumi.ComponentResource):
         self, name: str, stack: HostStack, made: plan.Plan, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("pollex:host:LlamaHost", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         access = login(stack, ROOT)
-        host = Host("host", connection=access, needs=needs(stack), opts=child)
-        commands = HostCommands(access, sudo=stack.host.sudo, identity=host.identity, opts=child)
-        copied = commands.copy("tools", HOST_FOLDER)
+        host = Host(f"{name}-host", connection=access, needs=needs(stack), opts=child(self, "host"))
+        commands = HostCommands(access, sudo=stack.host.sudo, identity=host.identity)
+        copied = commands.copy(f"{name}-tools", HOST_FOLDER, child(self, "tools"))
         tools = commands.run(
-            "prepare",
+            f"{name}-prepare",
             f"sh {UPLOAD}/pollex-host prepare {' '.join(packages(stack))}",
             tools_hash(HOST_FOLDER),
-            copied,
+            child(self, "prepare", pulumi.ResourceOptions(depends_on=[copied])),
         )
-        server = commands.run("llama-server", f"{TOOLS} ensure", made.build_sheet, tools)
+        after = pulumi.ResourceOptions(depends_on=[tools])
+        # the name of a component `llama` makes this the former one too
+        server = commands.run(f"{name}-server", f"{TOOLS} ensure", made.build_sheet, child(self, "llama-server", after))
         # a quantiser is compiled too, and after the server most of it is in the compiler's cache
-        before_model = tools if stack.model.quantise is None else server
-        model = commands.run("model", f"{TOOLS} ensure-model", made.model_sheet, before_model)
+        before = after if stack.model.quantise is None else pulumi.ResourceOptions(depends_on=[server])
+        model = commands.run(f"{name}-model", f"{TOOLS} ensure-model", made.model_sheet, child(self, "model", before))
         on_host: dict[str, Any] = {"connection": access, "sudo": stack.host.sudo, "identity": host.identity}
         programs: list[pulumi.Resource] = [server, model]
         if made.bundle is not None and made.recipe is not None:
             programs.append(
                 Bundle(
-                    "polish",
+                    f"{name}-polish",
                     **on_host,
                     sheet=made.bundle_sheet,
                     item=made.bundle.item,
                     recipe=made.recipe,
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
+                    opts=child(self, "polish", after),
                 )
             )
         self.generation = Generation(
-            "generation",
+            f"{name}-generation",
             **on_host,
             sheet=made.generation.sheet,
             secrets=pulumi.Output.secret(made.generation.secrets) if made.generation.secrets else None,
             live=made.generation.live,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=programs),
+            opts=child(self, "generation", pulumi.ResourceOptions(depends_on=programs)),
         )
         self.facts = host.facts
         self.register_outputs({"facts": self.facts, "generation": made.generation.id})
