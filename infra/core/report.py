@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from infra.core.settings import NAMESPACE, REFERENCE
+from infra.core.masking import MASK, is_secret_name, masked
+from infra.core.settings import MISSING, NAMESPACE, REFERENCE, REFUSED, Refusal
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -23,7 +24,7 @@ class Problem:
     key: str
     """Full key, such as `pollex:host.port`."""
     value: str
-    """What stands there, or `missing`."""
+    """What stands there, as it may be shown, or `missing`."""
     remedy: str
     """What would be right."""
 
@@ -33,7 +34,8 @@ class ConfigError(Exception):
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         self.file = file
-        self.problems = tuple(problems)
+        # whoever found the problem: what is shown passes here
+        self.problems = tuple(Problem(p.key, masked(p.value), masked(p.remedy)) for p in problems)
         super().__init__(self.report())
 
     def report(self) -> str:
@@ -54,25 +56,36 @@ def validated(declared: type[S], raw: Mapping[str, object], *, file: str) -> S:
     try:
         return declared.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        problems = [_problem(declared, details) for details in error.errors()]
+        problems = [one for details in error.errors() for one in _problems(declared, details)]
     raise ConfigError(file, problems)
 
 
-def _problem(declared: type[BaseModel], details: ErrorDetails) -> Problem:
+def _problems(declared: type[BaseModel], details: ErrorDetails) -> Iterator[Problem]:
     location = [str(part) for part in details["loc"]]
-    if details["type"] == "value_error" and "|" in details["msg"]:
-        name, value, remedy = details["msg"].removeprefix("Value error, ").split("|", 2)
-        return Problem(full_key([*location, name]), value, remedy)
+    if details["type"] == REFUSED:
+        refusals: Sequence[Refusal] = details["ctx"]["refusals"]
+        yield from (problem([*location, *one.where], one.value, one.remedy) for one in refusals)
+        return
     names, field = _walk(declared, location)
     if details["type"] == "extra_forbidden":
-        return Problem(full_key(location), shown(location, details["input"]), _unknown(location[-1], names))
+        # whatever it was meant to be, it may be a secret
+        yield Problem(full_key(location), "unknown", _unknown(location[-1], names))
+        return
     if details["type"] == "missing":
-        return Problem(full_key(location), "missing", field)
+        yield Problem(full_key(location), "missing", field)
+        return
     wrong = _WRONG.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
         "Input should", "should"
     )
-    return Problem(full_key(location), shown(location, details["input"]), f"{wrong}: {field}" if field else wrong)
+    value = details["input"]
+    if details["type"] in _GROUPS:
+        yield Problem(full_key(location), f"a {type(value).__name__}", f"{wrong}: {field}")
+        return
+    yield problem(location, value, f"{wrong}: {field}" if field else wrong)
 
+
+_GROUPS = {"model_type", "model_attributes_type", "dict_type"}
+"""A whole group is not repeated: one line in a wrong place may be a secret."""
 
 _WRONG = {
     "string_pattern_mismatch": "is not of the right form",
@@ -87,10 +100,6 @@ _WRONG = {
 """Pydantic's error types in words that fit into the report; every other message stands as pydantic words it."""
 
 
-_SECRET = ("privatekey", "apikey", "password", "token")
-"""How the names of secret settings end; a test compares them with the types."""
-
-
 def full_key(location: Sequence[str]) -> str:
     """The setting there as a stack file spells it, such as `pollex:host.port`."""
     first, *rest = location
@@ -99,16 +108,23 @@ def full_key(location: Sequence[str]) -> str:
 
 def is_secret(location: Sequence[str]) -> bool:
     """Whether the setting there, or one of the groups around it, is a secret by its name."""
-    return any(part.lower().endswith(_SECRET) for part in location)
+    return any(is_secret_name(part) for part in location)
 
 
-def shown(location: Sequence[str], value: object) -> str:
-    """What stands there, as a report may show it: short, and never a secret."""
-    if is_secret(location):
-        return "***"
-    text = json.dumps(value, ensure_ascii=False)
-    limit = 48
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def problem(location: Sequence[str], value: object, remedy: str) -> Problem:
+    """A problem with what stands there; MISSING says that nothing does."""
+    if value is MISSING:
+        stands = "missing"
+    elif is_secret(location):
+        stands = MASK
+    else:
+        text = masked(json.dumps(value, ensure_ascii=False))
+        stands = text if len(text) <= _LIMIT else text[: _LIMIT - 1] + "…"
+    return Problem(full_key(location), stands, remedy)
+
+
+_LIMIT = 48
+"""Characters of a value that a report shows."""
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

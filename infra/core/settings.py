@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from infra.core.masking import holds_login
 
 NAMESPACE = "pollex"
 REFERENCE = "docs/reference/config.md"
+
+MISSING: Final = object()
+"""What stands where a setting is missing."""
+
+LOGIN_IN_URL: Final = (
+    "names a user or password in a URL, which would stand in the stack's state and on the host: "
+    "name a server that asks for none"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One setting that is wrong together with others, or by a rule of its group."""
+
+    where: tuple[str, ...]
+    """From the group that refuses to the setting, as a stack file spells it."""
+    value: object
+    """What stands there, or MISSING; the report decides what of it may be shown."""
+    remedy: str
+    """What would be right; it repeats nothing of the value."""
+
+
+REFUSED: Final = "refused"
+"""Pydantic's name of the error that carries refusals."""
+
+
+def refuse(refusals: Iterable[Refusal]) -> None:
+    """End a group's validation with everything that it refuses, if that is anything.
+
+    Raises:
+        PydanticCustomError: carries the refusals to the report.
+    """
+    if every := tuple(refusals):
+        raise PydanticCustomError(REFUSED, "is refused", {"refusals": every})
 
 
 def _one_line(text: str) -> str:
     if not text or any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):  # noqa: PLR2004 - ASCII
         raise ValueError("must be one line without control characters")
+    if holds_login(text):
+        raise ValueError(LOGIN_IN_URL)
     return text
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from infra.core.settings import Hex40, Line, Value
+from infra.core.settings import Hex40, Line, Refusal, Value, refuse
 
 
 class Source(Value):
@@ -39,8 +40,9 @@ class Source(Value):
 
     @model_validator(mode="after")
     def _mirrors_say_their_kind(self) -> Self:
-        for position, mirror in enumerate(self.mirrors):
-            kind, _, url = mirror.partition(" ")
-            if kind not in {"git", "bundle"} or not url or " " in url:
-                raise ValueError(f"mirrors.{position}|{mirror}|is neither `git URL` nor `bundle URL`")
+        refuse(
+            Refusal(("mirrors", str(position)), mirror, "is neither `git URL` nor `bundle URL`")
+            for position, mirror in enumerate(self.mirrors)
+            if not re.fullmatch(r"(git|bundle) [^ ]+", mirror)
+        )
         return self

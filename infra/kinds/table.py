@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from infra.core.report import ConfigError, Problem, full_key, shown, validated
+from infra.core.report import ConfigError, problem, validated
+from infra.core.settings import MISSING
 from infra.kinds.dev.spec import DevStack
 from infra.kinds.host.spec import HostStack
 from infra.kinds.image.spec import ImageStack
@@ -29,6 +30,6 @@ def parse(raw: Mapping[str, object], *, file: str) -> Stack:
     kind = raw.get("kind")
     declared = KINDS.get(kind) if isinstance(kind, str) else None
     if declared is None:
-        stands = "missing" if kind is None else shown(["kind"], kind)
-        raise ConfigError(file, [Problem(full_key(["kind"]), stands, f"what the stack declares: {' or '.join(KINDS)}")])
+        remedy = f"what the stack declares: {' or '.join(KINDS)}"
+        raise ConfigError(file, [problem(["kind"], MISSING if kind is None else kind, remedy)])
     return validated(declared, raw, file=file)

@@ -12,6 +12,8 @@ import grpc
 import grpc.aio
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
+from infra.core.masking import masked
+
 CHANNEL: Final = [("grpc.enable_http_proxy", 0)]
 """A proxy that the environment names is for the world outside, not for an engine on this machine."""
 
@@ -71,7 +73,7 @@ class Engine:
             await self._channel.wait_for_state_change(state)
 
     def _send(self, urn: str, line: str, severity: engine_pb2.LogSeverity.ValueType, *, ephemeral: bool) -> None:
-        request = engine_pb2.LogRequest(severity=severity, message=line, urn=urn, ephemeral=ephemeral)
+        request = engine_pb2.LogRequest(severity=severity, message=masked(line), urn=urn, ephemeral=ephemeral)
         self._sending = asyncio.create_task(self._deliver(request, after=self._sending))
 
     async def _deliver(self, request: engine_pb2.LogRequest, after: asyncio.Task[None] | None) -> None:

@@ -23,6 +23,7 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from infra.core.masking import masked
 from infra.provider import VERSION
 from infra.provider.engine import Engine, Log, Voice
 from infra.provider.problems import HostError, Unreachable
@@ -90,9 +91,9 @@ def _answered(method: Method[T]) -> Method[T]:
         except asyncio.CancelledError:
             failure = "cancelled; what ran on the host was left to end by itself, and the next `pulumi up` finds it"
         except HostError as error:
-            failure = str(error)
+            failure = masked(str(error))
         except Exception as error:  # noqa: BLE001 - anything else would reach the engine as a mere "Unexpected …"
-            failure = f"a defect of the pollex provider: {type(error).__name__}: {error}"
+            failure = f"a defect of the pollex provider: {type(error).__name__}: {masked(str(error))}"
         finally:
             self.running.discard(work)
             await self.engine.sent()

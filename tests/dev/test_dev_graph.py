@@ -28,7 +28,7 @@ def graph(tmp_path: Path) -> Graph:
         command = [sys.executable, "-m", "infra.graph", "own", str(file)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return {seen["name"]: seen for seen in json.loads(done.stdout)["resources"]}
+        return {seen["name"].removeprefix("containers-"): seen for seen in json.loads(done.stdout)["resources"]}
 
     return declared
 
@@ -44,7 +44,7 @@ def test_the_twins_agree(graph: Graph, values: dict[str, Any]) -> None:
         assert inputs["networksAdvanced"] == [{"name": stack.network, "aliases": [made.name]}]
         assert (inputs["restart"], inputs["readOnly"], inputs["wait"]) == ("unless-stopped", True, True)
         assert inputs["stopTimeout"] == made.stop_seconds
-        assert (made.after in seen[made.name]["dependsOn"]) == (made.after is not None)
+        assert (f"containers-{made.after}" in seen[made.name]["dependsOn"]) == (made.after is not None)
     assert seen["server-image"]["inputs"]["name"] == stack.images.server
 
 

@@ -299,13 +299,13 @@ def test_a_server_flag_restarts_the_unit_alone(life: Deployment) -> None:
     life.write()
     assert dict(life.pulumi.up().steps) == {
         "llama": "same",
-        "host": "same",
-        "tools": "same",
-        "prepare": "same",
+        "llama-host": "same",
+        "llama-tools": "same",
+        "llama-prepare": "same",
         "llama-server": "same",
-        "model": "same",
-        "polish": "same",
-        "generation": "update",
+        "llama-model": "same",
+        "llama-polish": "same",
+        "llama-generation": "update",
     }
     (after,) = life.show("MainPID")
     assert before != after
@@ -403,7 +403,7 @@ def test_a_changed_patch_or_flag_rebuilds(life: Deployment) -> None:
     life.write()
     done = life.pulumi.up()
     assert done.steps["llama-server"] in {"update", "replace"}
-    assert done.steps["model"] == "same"
+    assert done.steps["llama-model"] == "same"
     assert life.pulumi.outputs()["key"] != before
     assert life.polish("Say hello.")
 

@@ -109,8 +109,8 @@ def test_a_wrong_token_stops_before_the_build(workshop: Workshop) -> None:
     engine = workshop.stack("refused", token="dckr_pat_wrong", name="refused")
     done = engine.up(check=False)
     assert done.status != 0
-    assert done.steps["pushable"] == "failed"
-    assert "image" not in done.steps
+    assert done.steps["llama-pushable"] == "failed"
+    assert "llama-image" not in done.steps
     assert "pollex:registryToken" in done.stdout + done.stderr
     assert "dckr_pat_wrong" not in done.stdout + done.stderr
     with repository(workshop, "refused") as there:

@@ -62,5 +62,7 @@ def test_nothing_touches_the_host_before_the_preflight(host_name: str) -> None:
     def waits_for(name: str) -> set[str]:
         return after[name] | {further for one in after[name] for further in waits_for(one)}
 
-    assert all("host" in waits_for(name) for name in after if name not in {"host", "llama", f"pollex-{host_name}"})
-    assert {"llama-server", "model"} <= waits_for("generation")
+    assert all(
+        "llama-host" in waits_for(name) for name in after if name not in {"llama-host", "llama", f"pollex-{host_name}"}
+    )
+    assert {"llama-server", "llama-model"} <= waits_for("llama-generation")

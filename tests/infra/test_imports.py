@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 INFRA = Path(__file__).parents[2] / "infra"
-EDGES = {"config", "login", "commands", "component", "provider", "program", "graph", "__main__"}
+EDGES = {"config", "children", "login", "commands", "component", "provider", "program", "graph", "__main__"}
 """What may import pulumi (docs/design.md)."""
 ENGINE = {"pulumi", "pulumi_command", "pulumi_docker", "pulumi_docker_build", "asyncssh"}
 

@@ -97,7 +97,7 @@ def test_a_missing_plugin_leaves_the_program_s_own_graph(project: Path, tmp_path
     shown = review(project, "plan", path=f"{tmp_path}:")
     assert shown.returncode == 0, shown.stderr
     assert "own graph, unchecked by an engine" in shown.stdout
-    assert "+ pollex:index:Generation generation after host, llama-server, model" in shown.stdout
+    assert "+ pollex:index:Generation llama-generation after llama-host, llama-model" in shown.stdout
 
 
 def test_a_failed_plan_fails(project: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_docker as docker
 
+from infra.kinds.children import child
 from infra.kinds.dev import compose, native
 from infra.kinds.dev.compose import Container
 from infra.kinds.dev.spec import DevStack
@@ -23,12 +24,12 @@ class Containers(pulumi.ComponentResource):
         # Explicit, so that DOCKER_HOST in somebody's shell does not replace every resource. The daemon is asked when
         # something is made, not before.
         engine = docker.Provider(
-            "engine",
+            f"{name}-engine",
             host=stack.engine,
             disable_docker_daemon_check=True,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=child(self, "engine"),
         )
-        self._child = pulumi.ResourceOptions(parent=self, provider=engine)
+        self._name, self._engine = name, engine
         volume, network = self._volume(stack), self._network(stack)
         images = {image: self._image(label, image) for label, image in _images(stack).items()}
         made: dict[str, docker.Container] = {}
@@ -38,21 +39,29 @@ class Containers(pulumi.ComponentResource):
         self.images = {label: images[image].repo_digest for label, image in _images(stack).items()}
         self.register_outputs({"images": self.images})
 
+    def _child(self, former: str, opts: pulumi.ResourceOptions | None = None) -> pulumi.ResourceOptions:
+        own = child(self, former, pulumi.ResourceOptions(provider=self._engine))
+        return own if opts is None else pulumi.ResourceOptions.merge(own, opts)
+
     def _volume(self, stack: DevStack) -> pulumi.Input[str]:
         if "volume" in stack.foreign:
             return stack.volume
         # models are not a thing to lose with a stack
-        kept = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(retain_on_delete=True))
-        return docker.Volume("models", name=stack.volume, opts=kept).name
+        kept = self._child("models", pulumi.ResourceOptions(retain_on_delete=True))
+        return docker.Volume(f"{self._name}-models", name=stack.volume, opts=kept).name
 
     def _network(self, stack: DevStack) -> pulumi.Input[str]:
         if "network" in stack.foreign:
             return stack.network
-        return docker.Network("network", name=stack.network, driver="bridge", opts=self._child).name
+        return docker.Network(
+            f"{self._name}-network", name=stack.network, driver="bridge", opts=self._child("network")
+        ).name
 
     def _image(self, label: str, image: str) -> docker.RemoteImage:
         """The image on the engine; it stays there, because other containers may run it."""
-        return docker.RemoteImage(f"{label}-image", name=image, keep_locally=True, opts=self._child)
+        return docker.RemoteImage(
+            f"{self._name}-{label}-image", name=image, keep_locally=True, opts=self._child(f"{label}-image")
+        )
 
     def _container(
         self,
@@ -68,7 +77,7 @@ class Containers(pulumi.ComponentResource):
             type="volume", source=volume, target=native.MODELS, read_only=one.models == "ro"
         )
         return docker.Container(
-            one.name,
+            f"{self._name}-{one.name}",
             name=pulumi.Output.concat(network, "-", one.name),
             image=image.image_id,
             envs=[f"{name}={value}" for name, value in one.environment.items()],
@@ -83,7 +92,7 @@ class Containers(pulumi.ComponentResource):
             destroy_grace_seconds=one.stop_seconds,
             wait=True,
             wait_timeout=READY_SECONDS,
-            opts=pulumi.ResourceOptions.merge(self._child, opts),
+            opts=self._child(one.name, opts),
         )
 
 

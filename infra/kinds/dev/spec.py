@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from infra.core.settings import Hex64, Line, Path, Port, Value
+from infra.core.settings import MISSING, Hex64, Line, Path, Port, Refusal, Value, refuse
 
 DIMENSIONS = {
     "all-minilm": 384,
@@ -98,7 +99,7 @@ class Served(Value):
     @model_validator(mode="after")
     def _a_download_is_pinned(self) -> Self:
         if self.downloaded and self.sha256 is None:
-            raise ValueError("sha256|missing|a model that is downloaded is named by its SHA-256, 64 hex digits")
+            refuse([Refusal(("sha256",), MISSING, "a model that is downloaded is named by its SHA-256, 64 hex digits")])
         return self
 
 
@@ -126,7 +127,7 @@ class Embeddings(Served):
     def _dimensions_are_known(self) -> Self:
         if self.dimensions is None and dimensions(self.name) is None:
             names = ", ".join(DIMENSIONS)
-            raise ValueError(f"dimensions|missing|numbers in a vector of {self.name}; known are: {names}")
+            refuse([Refusal(("dimensions",), MISSING, f"numbers in a vector of that model; known are: {names}")])
         return self
 
 
@@ -155,9 +156,11 @@ class Multiplexer(Value):
 
     @model_validator(mode="after")
     def _only_what_is_there(self) -> Self:
-        for position, model in enumerate(self.models):
-            if "://" in model:
-                raise ValueError(f"models.{position}|{model}|is not in the volume; download it first")
+        refuse(
+            Refusal(("models", str(position)), model, "is not in the volume; download it first")
+            for position, model in enumerate(self.models)
+            if "://" in model
+        )
         return self
 
 
@@ -195,14 +198,17 @@ class DevStack(Value):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        refuse(self._misfits())
+        return self
+
+    def _misfits(self) -> Iterator[Refusal]:
         if self.service is not None and self.chat is None:
-            raise ValueError("chat|missing|the polish service asks it: declare it, or leave service out")
+            yield Refusal(("chat",), MISSING, "the polish service asks it: declare it, or leave service out")
         if self.service is not None and self.images.polish is None:
-            raise ValueError("images.polish|missing|the image of the polish service, made by `make polish-image`")
+            yield Refusal(("images", "polish"), MISSING, "the image of the polish service, made by `make polish-image`")
         if self.metal is not None and self.embeddings.context is None:
-            raise ValueError("embeddings.context|missing|llama-server of macOS is not told by the image: set it")
+            yield Refusal(("embeddings", "context"), MISSING, "llama-server of macOS is not told by the image: set it")
         taken: dict[int, str] = {}
         for name, part in (("embeddings", self.embeddings), ("chat", self.chat), ("service", self.service)):
             if part is not None and (other := taken.setdefault(part.port, name)) != name:
-                raise ValueError(f"{name}.port|{part.port}|is the port of {other} too: give each its own")
-        return self
+                yield Refusal((name, "port"), part.port, f"is the port of {other} too: give each its own")

@@ -20,9 +20,7 @@ class HostCommands:
     replace when they change, undo nothing. Progress comes on stderr and is shown; stdout is one JSON line.
     """
 
-    def __init__(
-        self, to: Connection, *, sudo: bool, identity: pulumi.Input[str], opts: pulumi.ResourceOptions
-    ) -> None:
+    def __init__(self, to: Connection, *, sudo: bool, identity: pulumi.Input[str]) -> None:
         self._connection = remote.ConnectionArgs(
             host=to.address,
             port=to.port,
@@ -43,9 +41,8 @@ class HostCommands:
         )
         self._sudo = "sudo -n " if sudo else ""
         self._identity = identity
-        self._opts = opts
 
-    def run(self, name: str, command: str, stdin: str, *after: pulumi.Resource) -> remote.Command:
+    def run(self, name: str, command: str, stdin: str, opts: pulumi.ResourceOptions) -> remote.Command:
         """Run `sudo -n COMMAND` with `stdin`, again whenever `stdin` or the host's identity changes."""
         return remote.Command(
             name,
@@ -55,7 +52,7 @@ class HostCommands:
             triggers=[self._identity],
             logging=remote.Logging.STDERR,
             add_previous_output_in_env=False,
-            opts=pulumi.ResourceOptions.merge(self._opts, pulumi.ResourceOptions(depends_on=list(after))),
+            opts=opts,
         )
 
 

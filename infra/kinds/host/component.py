@@ -13,6 +13,7 @@ from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_
 from infra.core.report import ConfigError
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.tools import tools_hash
+from infra.kinds.children import child
 from infra.kinds.host import plan, units
 from infra.kinds.host.commands import HostCommands
 from infra.kinds.host.login import login
@@ -32,45 +33,51 @@ class LlamaHost(pulumi.ComponentResource):
         self, name: str, stack: HostStack, made: plan.Plan, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("pollex:host:LlamaHost", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         access = login(stack, ROOT)
-        host = Host("host", connection=access, needs=needs(stack), takeover=stack.host.takeover, opts=child)
-        commands = HostCommands(access, sudo=stack.host.sudo, identity=host.identity, opts=child)
+        host = Host(
+            f"{name}-host",
+            connection=access,
+            needs=needs(stack),
+            takeover=stack.host.takeover,
+            opts=child(self, "host"),
+        )
+        commands = HostCommands(access, sudo=stack.host.sudo, identity=host.identity)
         on_host: dict[str, Any] = {"connection": access, "sudo": stack.host.sudo, "identity": host.identity}
         tools = Tools(
-            "tools",
+            f"{name}-tools",
             **on_host,
             hash=tools_hash(str(HOST_FOLDER)),
             packages=packages(stack),
             python=brought_python(stack),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        server = commands.run("llama-server", f"{TOOLS} ensure", manifest.text(made.build_manifest, indent=2), tools)
+        after = pulumi.ResourceOptions(depends_on=[tools])
+        build, model_file = (manifest.text(one, indent=2) for one in (made.build_manifest, made.model_manifest))
+        # the name of a component `llama` makes this the former one too
+        server = commands.run(f"{name}-server", f"{TOOLS} ensure", build, child(self, "llama-server", after))
         # a quantiser is compiled too, and after the server most of it is in the compiler's cache
-        before_model = tools if stack.model.quantise is None else server
-        model = commands.run(
-            "model", f"{TOOLS} ensure-model", manifest.text(made.model_manifest, indent=2), before_model
-        )
+        before = after if stack.model.quantise is None else pulumi.ResourceOptions(depends_on=[server])
+        model = commands.run(f"{name}-model", f"{TOOLS} ensure-model", model_file, child(self, "model", before))
         programs: list[pulumi.Resource] = [server, model]
         if made.bundle is not None and made.bundle_manifest is not None and made.recipe is not None:
             programs.append(
                 Bundle(
-                    "polish",
+                    f"{name}-polish",
                     **on_host,
                     manifest=manifest.text(made.bundle_manifest, indent=2),
                     item=made.bundle.item,
                     recipe=made.recipe,
-                    opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
+                    opts=child(self, "polish", after),
                 )
             )
         self.generation = Generation(
-            "generation",
+            f"{name}-generation",
             **on_host,
             manifest=manifest.text(made.generation.manifest, indent=2),
             secrets=pulumi.Output.secret(made.generation.secrets) if made.generation.secrets else None,
             live=made.generation.live,
             owner=host.owner,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=programs),
+            opts=child(self, "generation", pulumi.ResourceOptions(depends_on=programs)),
         )
         self.facts = host.facts
         self.register_outputs({"facts": self.facts, "generation": made.generation.id})

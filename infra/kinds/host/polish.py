@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra import ROOT
-from infra.core.report import ConfigError, Problem
+from infra.core.report import ConfigError, Problem, is_secret
 from infra.kinds.host import units
 from infra.kinds.host.spec import HostStack, Polish
 from pollex import prompts, settings
@@ -39,6 +39,10 @@ def check(stack: HostStack, polish: Polish) -> None:
     given = units.pollex_settings(stack, polish, prompt=prompts.SHIPPED[0])
     refused = settings.problems({**given, "claude_api_key": "set" if polish.claude_api_key is not None else ""})
     if refused:
-        raise ConfigError(
-            _STACK, [Problem(f"pollex:polish.settings.{problem.key}", "refused", problem.text) for problem in refused]
-        )
+        raise ConfigError(_STACK, [_refused(problem) for problem in refused])
+
+
+def _refused(problem: settings.Problem) -> Problem:
+    """What the service says, without the value where that is a secret by its name."""
+    secret = is_secret(problem.key.split("."))
+    return Problem(f"pollex:polish.settings.{problem.key}", "refused", "is wrong" if secret else problem.text)

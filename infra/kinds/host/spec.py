@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SecretStr, StringConstraints, model_validator
 
-from infra.core.settings import Hex64, Line, Path, Port, PublicKey, Url, UserName, Value
+from infra.core.masking import holds_login, secret_options
+from infra.core.settings import (
+    LOGIN_IN_URL,
+    MISSING,
+    Hex64,
+    Line,
+    Path,
+    Port,
+    PublicKey,
+    Refusal,
+    Url,
+    UserName,
+    Value,
+    refuse,
+)
 from infra.core.source import Source
 
 
@@ -58,10 +73,15 @@ class Host(Value):
 
     @model_validator(mode="after")
     def _needs_a_host_key(self) -> Self:
+        refusals = []
         if self.host_key is None and self.host_key_file is None:
-            raise ValueError("hostKey|missing|pin the host's public key: `ssh-keyscan -t ed25519 ADDRESS` prints it")
+            pin = "pin the host's public key: `ssh-keyscan -t ed25519 ADDRESS` prints it"
+            refusals.append(Refusal(("hostKey",), MISSING, pin))
         if self.user != "root" and not self.sudo:
-            raise ValueError("sudo|false|only root can do without it: set it to true, or user to root")
+            refusals.append(
+                Refusal(("sudo",), self.sudo, "only root can do without it: set it to true, or user to root")
+            )
+        refuse(refusals)
         return self
 
 
@@ -85,11 +105,14 @@ class Build(Value):
 
     @model_validator(mode="after")
     def _jobs_are_positive(self) -> Self:
+        refusals = [
+            Refusal(("flags", str(position)), flag, "is not a CMake argument: it must start with -")
+            for position, flag in enumerate(self.flags)
+            if not flag.startswith("-")
+        ]
         if isinstance(self.jobs, int) and self.jobs < 1:
-            raise ValueError(f"jobs|{self.jobs}|is not a number of jobs: at least 1, or auto")
-        broken = [flag for flag in self.flags if not flag.startswith("-")]
-        if broken:
-            raise ValueError(f"flags|{broken[0]}|is not a CMake argument: it must start with -")
+            refusals.append(Refusal(("jobs",), self.jobs, "is not a number of jobs: at least 1, or auto"))
+        refuse(refusals)
         return self
 
 
@@ -202,6 +225,15 @@ class LlamaServer(Value):
         int, Field(ge=5, description="how long it may take from start to the first completion before it is taken back")
     ] = 300
 
+    @model_validator(mode="after")
+    def _no_secret_in_a_command_line(self) -> Self:
+        remedy = "gives a secret to everybody who runs `ps` on the host: name a file instead, as with --api-key-file"
+        refuse(
+            Refusal(("extraArgs", str(position)), self.extra_args[position], remedy)
+            for position in secret_options(self.extra_args)
+        )
+        return self
+
 
 class Interpreter(Value):
     """The Python that runs the polish service."""
@@ -222,7 +254,7 @@ class Interpreter(Value):
     def _pinned(self) -> Self:
         if (self.url is None) != (self.sha256 is None):
             missing = "sha256" if self.sha256 is None else "url"
-            raise ValueError(f"{missing}|missing|a standalone build is named by url and sha256 together")
+            refuse([Refusal((missing,), MISSING, "a standalone build is named by url and sha256 together")])
         return self
 
 
@@ -268,9 +300,17 @@ class Polish(Value):
 
     @model_validator(mode="after")
     def _settings_are_left_to_give(self) -> Self:
-        for name, setting in _GIVEN.items():
-            if name in self.settings:
-                raise ValueError(f"settings.{name}|{self.settings[name]}|is set by pollex:{setting}")
+        given = [
+            Refusal(("settings", name), self.settings[name], f"is set by pollex:{setting}")
+            for name, setting in _GIVEN.items()
+            if name in self.settings
+        ]
+        logins = [
+            Refusal(("settings", name), value, LOGIN_IN_URL)
+            for name, value in self.settings.items()
+            if name not in _GIVEN and holds_login(json.dumps(value))
+        ]
+        refuse([*given, *logins])
         return self
 
 

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker_build as docker_build
 
 from infra import ROOT
+from infra.kinds.children import child
 from infra.kinds.image import attest, buildx
 from infra.kinds.image.spec import ImageStack
 from infra.provider.image import Attached, Pushable
@@ -27,19 +28,30 @@ class LlamaImage(pulumi.ComponentResource):
         image = stack.image
         token = None if stack.registry_token is None else pulumi.Output.secret(stack.registry_token.get_secret_value())
         login = {"repository": image.repository, "user": image.login, **({} if token is None else {"token": token})}
-        child = pulumi.ResourceOptions(parent=self)
-        pushable = Pushable("pushable", **login, version=image.version, key=made.derivation.key, opts=child)
+        pushable = Pushable(
+            f"{name}-pushable",
+            **login,
+            version=image.version,
+            key=made.derivation.key,
+            opts=child(self, "pushable"),
+        )
         # Of its own, because the default one takes DOCKER_HOST for a setting and builds anew where that differs.
-        own = pulumi.ResourceOptions(parent=self, ignore_changes=["host"])
-        plugin = docker_build.Provider("docker-build", opts=own)
+        own = child(self, "docker-build", pulumi.ResourceOptions(ignore_changes=["host"]))
+        plugin = docker_build.Provider(f"{name}-docker-build", opts=own)
         built = docker_build.Image(
-            "image",
+            f"{name}-image",
             arguments(made.request, builder=image.builder, registry=image.registry, user=image.login, token=token),
             # Those who run a version keep it: destroying the stack forgets what was pushed.
-            pulumi.ResourceOptions(parent=self, provider=plugin, depends_on=[pushable], retain_on_delete=True),
+            child(
+                self,
+                "image",
+                pulumi.ResourceOptions(provider=plugin, depends_on=[pushable], retain_on_delete=True),
+            ),
         )
         documents = built.digest.apply(lambda digest: attest.documents(stack, made, str(digest)))
-        attached = Attached("documents", **login, digest=built.digest, documents=documents, opts=child)
+        attached = Attached(
+            f"{name}-documents", **login, digest=built.digest, documents=documents, opts=child(self, "documents")
+        )
         self.reference = pulumi.Output.concat(image.repository, "@", built.digest)
         self.sizes = attached.sizes
         self.register_outputs({"reference": self.reference, "sizes": self.sizes})

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
-from infra.core.settings import Line, Value
+from infra.core.settings import Line, Refusal, Value, refuse
 from infra.core.source import Source
 
 RegistryAddress = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?$")]
@@ -54,9 +54,9 @@ class Image(Value):
     @model_validator(mode="after")
     def _platforms_are_different(self) -> Self:
         if not self.platforms:
-            raise ValueError("platforms|[]|names no platform: linux/amd64, linux/arm64 or both")
+            refuse([Refusal(("platforms",), [], "names no platform: linux/amd64, linux/arm64 or both")])
         if len(set(self.platforms)) < len(self.platforms):
-            raise ValueError(f"platforms|{', '.join(self.platforms)}|names a platform twice")
+            refuse([Refusal(("platforms",), list(self.platforms), "names a platform twice")])
         return self
 
     @property

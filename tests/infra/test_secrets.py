@@ -1,0 +1,167 @@
+"""A secret may stand in the wrong place; it still appears nowhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra import ROOT
+from infra.core.masking import holds_login, masked
+from infra.core.report import ConfigError
+from infra.kinds import table
+from infra.kinds.host import plan
+from infra.kinds.host.spec import HostStack
+from tests.infra.conftest import values_of
+
+CANARY = "hunter2-canary|hunter3|hunter4"
+LOGIN = "https://somebody:hunter2-canary@example.org"
+
+PLACES: dict[str, tuple[str, Any]] = {
+    "right key, wrong type": ("privateKey", {"pem": CANARY}),
+    "right key, in a list": ("privateKey", [CANARY]),
+    "right key, a group of the service": ("polish.apiKey", [CANARY]),
+    "right key, two lines": ("polish.llamacppApiKey", {"key": CANARY}),
+    "wrong key": ("privteKey", CANARY),
+    "wrong key of a group": ("polish.apikey", CANARY),
+    "wrong group": ("server.privateKeyPassword", CANARY),
+    "in place of a group": ("host", CANARY),
+    "in place of the settings": ("polish.settings", CANARY),
+    "among the settings of the service": ("polish.settings", {"api_key": CANARY}),
+    "two among the settings of the service": ("polish.settings", {"api_key": CANARY, "claude_api_key": CANARY}),
+    "a wrong one among the settings of the service": ("polish.settings", {"anthropic_kye": CANARY}),
+    "a list among the settings of the service": ("polish.settings", {"llamacpp_api_key": [CANARY]}),
+    "a URL among the settings of the service": ("polish.settings", {"ollama_url": f"{LOGIN}:11434"}),
+    "the model's URL": ("model.url", f"{LOGIN}/model.gguf"),
+    "a mirror of the model": ("model.mirrors", [f"{LOGIN}/model.gguf"]),
+    "a mirror of the source": ("source.mirrors", [f"git {LOGIN}/llama.cpp"]),
+    "a mirror of the source of no kind": ("source.mirrors", [f"{LOGIN}/llama.cpp"]),
+    "a token as the user": ("source.mirrors", ["git https://hunter2-canary@example.org/llama.cpp"]),
+    "a substituter": ("substituters", [LOGIN]),
+    "a substituter that is no list": ("substituters", LOGIN),
+    "an interpreter": ("polish.python", {"version": "3.12", "url": f"{LOGIN}/p.tar.gz", "sha256": "0" * 64}),
+    "an argument": ("server.extraArgs", ["--api-key", CANARY]),
+    "an argument in one word": ("server.extraArgs", [f"--api-key={CANARY}"]),
+    "two arguments": ("server.extraArgs", ["--hf-token", CANARY, "--api-key", CANARY]),
+    "arguments as one text": ("server.extraArgs", "--api-key hunter2-canary"),
+    "a CMake flag": ("build.flags", [f"-DX=ON {LOGIN}"]),
+    "the address": ("host.address", LOGIN),
+}
+
+
+def with_secret(place: str) -> dict[str, Any]:
+    """The jetson stack's values with the canary there."""
+    values = values_of("jetson")
+    key, content = PLACES[place]
+    *groups, name = key.split(".")
+    group: Any = values
+    for part in groups:
+        group = group[part]
+    group[name] = content
+    return values
+
+
+def planned(values: dict[str, Any]) -> plan.Plan:
+    stack = table.parse(values, file="stacks/Pulumi.test.yaml")
+    assert isinstance(stack, HostStack)
+    return plan.load(stack)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_secret_in_any_place_is_refused_and_not_shown(place: str) -> None:
+    """If this fails, a key that was set in a wrong place stands in a terminal, a log of CI, or the stack's state."""
+    with pytest.raises(ConfigError) as caught:
+        planned(with_secret(place))
+    text = f"{caught.value}{caught.value!r}{caught.value.problems}"
+    assert "hunter2" not in text
+    assert "hunter3" not in text
+    assert "hunter4" not in text
+    assert f"pollex:{PLACES[place][0]}" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "keys"),
+    [
+        ({"api_key": "a", "claude_api_key": "b", "port": 80}, {"api_key", "claude_api_key", "port"}),
+        ({"api_key": "a|b|c"}, {"api_key"}),
+    ],
+)
+def test_one_group_reports_everything(settings: dict[str, Any], keys: set[str]) -> None:
+    """If this fails, somebody mends one setting a run, or reads half of a value as the advice."""
+    values = values_of("jetson")
+    values["polish"]["settings"] = settings
+    with pytest.raises(ConfigError) as caught:
+        table.parse(values, file="x")
+    shown = {problem.key.removeprefix("pollex:polish.settings."): problem for problem in caught.value.problems}
+    assert shown.keys() == keys
+    assert shown["api_key"].value == "***"
+    assert shown["api_key"].remedy == "is set by pollex:polish.apiKey"
+
+
+def test_secrets_in_their_right_places_are_in_nothing_that_is_shown(tmp_path: Path) -> None:
+    """If this fails, a key that was set as it should be stands in a review, a sheet, a state or an output."""
+    values = values_of("jetson")
+    values["privateKey"], values["privateKeyPassword"] = "hunter2-canary-a", "hunter2-canary-b"
+    values["polish"] |= {"apiKey": "hunter2-canary-c", "claudeApiKey": "hunter2-canary-d"}
+    stack, made = table.parse(values, file="x"), planned(values)
+    content = {**vars_of(made), "secrets": None}
+    assert "hunter2" not in json.dumps(content, default=str)
+    assert "hunter2" not in repr(stack)
+    file = tmp_path / "Pulumi.canary.yaml"
+    file.write_text(yaml.safe_dump({"config": {f"pollex:{name}": value for name, value in values.items()}}))
+    for command in (["infra.review", "render", str(file), str(tmp_path / "out")], ["infra.graph", "canary", str(file)]):
+        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+    assert not [name for name in (tmp_path / "out").iterdir() if "hunter2" in name.read_text()]
+
+
+def vars_of(made: plan.Plan) -> dict[str, Any]:
+    """What of a plan goes into the state in clear, or to a reviewer."""
+    shown = {name: getattr(made, name) for name in made.__slots__ if name != "generation"}
+    return shown | {"generation": [made.generation.id, made.generation.sheet, made.generation.live]}
+
+
+words = st.text("abc:/@?&=-. ", max_size=30)
+
+
+@given(words, words)
+def test_a_login_is_masked_wherever_it_stands(before: str, after: str) -> None:
+    """If this fails, a line of progress shows the password of a mirror."""
+    text = f"{before} git https://somebody:hunter2@example.org/{after}"
+    assert holds_login(text)
+    assert "hunter2" not in masked(text)
+    assert "example.org" in masked(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fetching https://example.org/x?access_token=hunter2&part=1",
+        "fetching https://example.org/x?X-Amz-Signature=hunter2",
+        "llama-server --api-key hunter2 --port 8080",
+        "llama-server --api-key=hunter2",
+        "LLAMA_API_KEY=hunter2",
+        '["--api-key", "hunter2"]',
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n",
+        "key sk-ant-hunter2hunter2",
+    ],
+)
+def test_other_forms_of_a_secret_are_masked(text: str) -> None:
+    """If this fails, a message that repeats a command or an address gives a key away."""
+    assert "hunter2" not in masked(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["git https://github.com/ggml-org/llama.cpp", "manu@jetson.local:22", "--max-tokens 5", "ssh://git@host/x"]
+)
+def test_what_is_no_secret_stays_readable(text: str) -> None:
+    """If this fails, a report hides the very value that is wrong."""
+    assert masked(text) == text
