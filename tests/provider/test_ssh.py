@@ -118,9 +118,10 @@ def agent(tmp_path: Path) -> Iterator[str]:
         process.terminate()
 
 
-def test_an_agent_logs_in(machine: Machine, agent: str) -> None:
+def test_an_agent_logs_in(machine: Machine, agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, people who keep their keys in an agent cannot use the project."""
-    connection = machine.connection(privateKey=None, agentSocketPath=agent)
+    monkeypatch.setenv("SSH_AUTH_SOCK", agent)
+    connection = machine.connection(privateKey=None)
     assert "holds no key" in refusal(connection)[1]
     subprocess.run(["ssh-add", "-q", machine.folder / "login"], env={"SSH_AUTH_SOCK": agent}, check=True)
     assert run(connection, "true")[0].status == 0
