@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
 from pollex.prompts import DEFAULT, Prompt
 from pollex.settings import Settings
-from pollex.upstream import Adapter, CutShortError, LoadingError, UnavailableError, UpstreamError
+from pollex.upstream import Adapter, CutShortError, LoadingError, Said, UnavailableError, UpstreamError
 from pollex.words import Change, Judged, Kept, Options, Reason
 
 log = logging.getLogger("pollex")
@@ -243,6 +243,8 @@ class _Attempt:
         """The last that went wrong."""
         self._good = 0
         """Answers that came whole."""
+        self._down = 0
+        """Answers in a row that did not come because the upstream failed."""
         self.heard = False
         """Whether the listener was told some of the answer, which cannot be taken back."""
 
@@ -312,12 +314,14 @@ class _Attempt:
             if judged.kept[0].reason not in (Reason.CUT_SHORT, Reason.CIRCLES):
                 return judged
             parts = piece.smaller((len(piece.sent) + 1) // 2)
-            if len(parts) == 1:
+            if len(parts) == 1 or any(len(part.sent.split()) < _WORDS for part in parts):
                 return judged
         done, at = list[Judged](), 0
         for part in parts:
             end = at + len(part.whole)
             own = judged.part(at, end, part.whole)
+            if own.kept and own.text == part.whole:
+                own = _kept(part, own.kept[0].reason)
             if own.kept and len(part.sent.split()) >= _WORDS:
                 again = await self._tried(part, limit, tell=False)
                 own = again if len(again.kept) <= len(own.kept) and not _failed(again) else own
@@ -341,23 +345,23 @@ class _Attempt:
             self._problem, self._over = error, Reason.TIMEOUT
             return _kept(piece, Reason.TIMEOUT)
         except UnavailableError as error:
-            # A server that fails twice in a row is left alone; a single text is for the next upstream.
-            alone = not self._good and (len(piece.blocks) == 1 or isinstance(self._problem, UnavailableError))
-            if alone:
+            # A server that fails twice in a row is left alone; where nothing is done, the next upstream has its turn.
+            self._down += 1
+            if not self._good and (len(piece.blocks) == 1 or self._down > 1):
                 raise
-            if self._problem is not None and isinstance(self._problem, UnavailableError):
-                self._over = Reason.FAILED
-            self._problem = error
+            self._problem, self._over = error, Reason.FAILED if self._down > 1 else None
             return _kept(piece, Reason.FAILED)
         except UpstreamError as error:
             self._problem = error
             return _kept(piece, Reason.FAILED)
-        self._good += 1
+        self._good, self._down = self._good + 1, 0
         if tell:
             self._wrote(piece.after)
         found = words.judge(
             piece.sent, answer, self._options, prompt_sent=self._prompt_sent, confidence=confidence or None
         )
+        if words.circles(answer, piece.sent):
+            found = replace(found, kept=tuple(replace(one, reason=Reason.CIRCLES) for one in found.kept))
         return Judged(piece.before + found.text + piece.after, found.changes, found.kept).moved(len(piece.before))
 
     async def _answer(
@@ -367,7 +371,7 @@ class _Attempt:
         stream = words.Stream(piece.sent, self._prompt_sent)
         confidence: dict[int, words.Choice] = {}
         async with aclosing(self._adapter.stream(self._prompt, piece.sent, limit)) as answer:
-            async for part in answer:
+            async for part in _unless_round(answer, stream):
                 at = len(stream.raw)
                 for token in part.tokens:
                     confidence[at] = words.Choice(token.logprob, dict(token.alternatives))
@@ -379,8 +383,6 @@ class _Attempt:
                     break  # what would follow costs the board time and is thrown away
         if tell:
             self._wrote(stream.finish())
-        if words.circles(stream.raw, piece.sent):
-            raise CutShortError
         return stream.raw, confidence
 
     def _moved(self, place: int) -> None:
@@ -391,6 +393,16 @@ class _Attempt:
         if text and self._listener is not None:
             self.heard = True
             self._listener.wrote(text)
+
+
+async def _unless_round(answer: AsyncGenerator[Said, None], stream: words.Stream) -> AsyncIterator[Said]:
+    """The parts of an answer; one that meets its length limit because it goes round in circles just ends there."""
+    try:
+        async for part in answer:
+            yield part
+    except CutShortError:
+        if not stream.round:
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,11 @@ def test_each_ablation_leaves_out_what_it_says() -> None:
     assert "Sure" not in whole
     assert "12 May" in judged(words.ABLATIONS["without protection"])
     assert judged(words.ABLATIONS["without judgement"]) == ANSWER
-    assert judged(words.ABLATIONS["without wrappers"]) != whole
+    proposed = [
+        {change.after for change in judge(TEXT, ANSWER, Options()).changes}
+        for judge in (words.by_default, words.ABLATIONS["without wrappers"])
+    ]
+    assert [any("Sure" in words for words in some) for some in proposed] == [False, True]
     talk = "I am sorry, but I cannot help with that request."
     assert judged(words.by_default, answer=talk) == TEXT
     assert judged(words.ABLATIONS["without faithfulness"], answer=talk) != TEXT

@@ -158,6 +158,21 @@ def llama(binary: Path) -> Iterator[Llama]:  # noqa: F811 - the fixture of that 
         server.end()
 
 
+KEY = "sk-of-the-board"
+"""What `guarded` wants."""
+
+
+@pytest.fixture
+def guarded(binary: Path) -> Iterator[Llama]:  # noqa: F811 - the fixture of that name
+    """A llama-server that wants a key."""
+    server = Llama(binary, fetch.fetch(fetch.MODEL), "--api-key", KEY)
+    try:
+        server.begin()
+        yield server
+    finally:
+        server.end()
+
+
 @pytest.fixture
 def scripted() -> Iterator[Scripted]:
     """A llama-server that is healthy and says `She said` to everything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.conftest import Llama, Service, Start, wait_until
+from pollex import prompts
+from pollex.settings import Settings
+from pollex.upstream import Said, adapters
+from tests.service.conftest import KEY, Llama, Service, Start, wait_until
 
 SENTENCE = "I has went to the libary yesterday and buyed two book."
 LONG = (
@@ -44,6 +48,34 @@ def test_a_sentence(llama: Llama, start: Start) -> None:
     assert "".join(data.get("text", "") for data in heard) == heard[-1]["polished"] == whole["polished"]
     assert len(heard) > 8, "it did not come word by word"
     assert SENTENCE not in service.log.read_text()
+
+
+@pytest.mark.parametrize("suffix", ["", "/v1"])
+def test_how_sure_the_model_was(llama: Llama, suffix: str) -> None:
+    """If this fails, a change that is a whim of the model's cannot be told from a sure one."""
+    settings = {"llamacpp_url": llama.url + suffix, "llamacpp_probabilities": 3, "llamacpp_api_key": "k"}
+    adapter = adapters(Settings.model_validate(settings))[0]
+
+    async def ask() -> list[Said]:
+        said = [part async for part in adapter.stream(prompts.load("polish-small"), SENTENCE, 60)]
+        await adapter.close()
+        return said
+
+    said = asyncio.run(ask())
+    tokens = [token for part in said for token in part.tokens]
+    assert "".join(token.text for token in tokens) == "".join(said)
+    assert all(token.logprob <= 0 and len(token.alternatives) == 3 for token in tokens)
+    assert all(token.alternatives[0] == (token.text, token.logprob) for token in tokens), "it is not the likeliest"
+
+
+def test_a_key(guarded: Llama, start: Start) -> None:
+    """If this fails, a llama-server that wants a key cannot be used, or nobody learns what is wrong."""
+    service = start(llamacpp_url=guarded.url, llamacpp_api_key=KEY, **SETTINGS)
+    wait_until(lambda: ready(service.url))
+    assert service.polish(SENTENCE, "small").status_code == 200
+    stranger = start(llamacpp_url=guarded.url, llamacpp_api_key="wrong", **SETTINGS)
+    refused = stranger.polish(SENTENCE, "small")
+    assert (refused.status_code, "is llamacpp_api_key right?" in refused.json()["error"]) == (502, True)
 
 
 def test_what_is_not_prose_survives(llama: Llama, start: Start) -> None:

@@ -105,3 +105,17 @@ def test_talk_is_cut_off_early() -> None:
         stream.feed(case["answer"])
         read += len(stream.raw)
     assert read < 0.75 * sum(len(case["answer"]) for case in REAL)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "expected"),
+    [
+        ("We choose only a few.", "We choose only one few.", "We choose only a few."),
+        ("We met 12 studnets in Bonn.", "We met 13 students in Bonn.", "We met 12 students in Bonn."),
+        # The opening is not the model's to drop, so the capital that would come after it stays away too.
+        ("Unfortunately the trains was late.", "The trains were late.", "Unfortunately the trains were late."),
+    ],
+)
+def test_one_change_falls_without_the_others(text: str, answer: str, expected: str) -> None:
+    """If this fails, a number changes in silence, or a capital stands in the middle of a sentence."""
+    assert judge(text, answer, POLISH).text == expected

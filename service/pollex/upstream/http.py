@@ -247,7 +247,8 @@ class Server(Adapter):
                 if not isinstance(said, str):
                     raise GarbledError(f"{self._http.name}: an answer that cannot be understood")
                 finished |= done
-                yield Said(halves.feed(said), tokens)
+                if said or tokens:
+                    yield Said(halves.feed(said), tokens)
         if not finished:
             raise UnavailableError(f"{self._http.name}: the answer broke off before its end")
         if rest := halves.end():

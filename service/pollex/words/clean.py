@@ -397,6 +397,11 @@ class Stream:
                 break
         return self._show(final=False)
 
+    @property
+    def round(self) -> bool:
+        """Whether the answer goes round in circles."""
+        return circles(self.raw, self._source)
+
     def finish(self) -> str:
         """The rest of what can be shown."""
         return self._show(final=True)

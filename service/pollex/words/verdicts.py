@@ -202,8 +202,9 @@ def _foreign(proposal: Proposal) -> bool:
 
 def _counts(proposal: Proposal) -> bool:
     """Whether another number would stand there, in words."""
-    gone, come = (Counter(w for w in _words(of) if w in NUMBERS) for of in (proposal.gone, proposal.come))
-    return gone != come
+    gone, come = _words(proposal.gone), _words(proposal.come)
+    counted = Counter(w for w in gone if w in NUMBERS) != Counter(w for w in come if w in NUMBERS)
+    return counted or (come == ["one"] and gone in (["a"], ["an"]))
 
 
 def _denies(proposal: Proposal) -> bool:
