@@ -84,7 +84,7 @@ def test_a_model_is_made(odd_host: Host, source: str) -> None:
     assert odd_host.json("ensure-model", KEY)["how"] == "present"
 
 
-def test_it_is_made_again_from_its_sheet_alone(host: Host, source: str) -> None:
+def test_it_is_made_again_from_its_manifest_alone(host: Host, source: str) -> None:
     """If this fails, a damaged model of this kind can only be mended by the machine that runs pulumi."""
     give_tool(host, WRITES)
     host.json("ensure-model", stdin=quantised(CONTENT, [source]))

@@ -106,7 +106,7 @@ def test_one_group_reports_everything(settings: dict[str, Any], keys: set[str]) 
 
 
 def test_secrets_in_their_right_places_are_in_nothing_that_is_shown(tmp_path: Path) -> None:
-    """If this fails, a key that was set as it should be stands in a review, a sheet, a state or an output."""
+    """If this fails, a key that was set as it should be stands in a review, a manifest, a state or an output."""
     values = values_of("jetson")
     values["privateKey"], values["privateKeyPassword"] = "hunter2-canary-a", "hunter2-canary-b"
     values["polish"] |= {"apiKey": "hunter2-canary-c", "claudeApiKey": "hunter2-canary-d"}
@@ -126,7 +126,7 @@ def test_secrets_in_their_right_places_are_in_nothing_that_is_shown(tmp_path: Pa
 def vars_of(made: plan.Plan) -> dict[str, Any]:
     """What of a plan goes into the state in clear, or to a reviewer."""
     shown = {name: getattr(made, name) for name in made.__slots__ if name != "generation"}
-    return shown | {"generation": [made.generation.id, made.generation.sheet, made.generation.live]}
+    return shown | {"generation": [made.generation.id, made.generation.manifest, made.generation.live]}
 
 
 words = st.text("abc:/@?&=-. ", max_size=30)
