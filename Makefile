@@ -35,8 +35,9 @@ unlock: toolchain ## mend the state of STACK (sandbox) after a killed run
 	@$(V)/python -m infra.toolchain.unlock $(STACK)
 
 .PHONY: lint
-lint: $(V)/.ready ## ruff, mypy, shellcheck, shfmt
+lint: $(V)/.ready ## ruff, mypy, zizmor, shellcheck, shfmt
 	@$(V)/ruff check --quiet . && $(V)/ruff format --check --quiet . && $(V)/mypy --no-error-summary
+	@$(V)/zizmor --quiet --offline .github
 	@$(V)/shellcheck -s sh $(SHELL_FILES) && $(V)/shfmt -d -i 4 -ln posix $(SHELL_FILES)
 
 .PHONY: test

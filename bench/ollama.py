@@ -16,10 +16,11 @@ from pathlib import Path
 
 import httpx
 
-from bench.servers import free_port, running
+from bench.servers import running
 from infra.toolchain import ToolchainError, golang
 from infra.toolchain.once import cache, made
 from sandbox.machine import SandboxError, run, say
+from sandbox.serving import free_port
 
 MODULE = golang.Module(folder=Path(__file__).parent / "peers" / "ollama")
 PACKAGE = "github.com/ollama/ollama"

@@ -34,6 +34,7 @@ from infra import ROOT
 from infra.core.derivation import sha256
 from sandbox import fetch
 from sandbox.machine import SandboxError, run, say
+from sandbox.serving import PASSIVE
 
 PACKAGE = "dict-devil=1.0-13.1"
 MEMBER = "usr/share/dictd/devil.dict.dz"
@@ -154,7 +155,8 @@ def served(tools: Programs, model: Path, folder: Path) -> Iterator[httpx.Client]
     socket = folder / "server.sock"
     socket.unlink(missing_ok=True)
     command = [str(tools / "llama-server"), "-m", str(model), "--host", str(socket), "-c", "1024", "-t", str(THREADS)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, env=os.environ | PASSIVE) as process:
         try:
             with httpx.Client(
                 transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://x", timeout=300

@@ -15,15 +15,10 @@ import httpx
 
 from infra.toolchain import ToolchainError, golang
 from sandbox.machine import CHECKOUT, SandboxError, run
+from sandbox.serving import free_port
 
 START_SECONDS = 60
 """Far beyond any start that is measured here."""
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -35,14 +30,17 @@ def running(
     Args:
         command: the program and its arguments.
         url: what is asked until it answers.
-        environment: variables besides those of this process.
+        environment: variables besides those of this process; what is measured decides them alone.
 
     Raises:
         SystemExit: it did not come up.
     """
     started = time.monotonic()
     process = subprocess.Popen(
-        command, env=os.environ | (environment or {}), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        command,
+        env=os.environ | (environment or {}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     try:
         while not _answers(url):

@@ -23,7 +23,8 @@ from pathlib import Path
 import httpx
 
 from bench import record
-from bench.servers import free_port, running, service
+from bench.servers import running, service
+from sandbox.serving import free_port
 
 TEXT = "I has went to the libary yesterday and buyed two book."
 CLIENTS = 200

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 from sandbox.machine import run
+from sandbox.serving import PASSIVE
 
 _TRUSTED = Path("etc/ssl/certs/ca-certificates.crt")
 
@@ -31,6 +32,9 @@ def furnish(folder: Path, *, base: Path, hostname: str, address: str, disk_mb: i
     (etc / "hosts").write_text(Path("/etc/hosts").read_text() + f"127.0.1.1 {hostname}\n")
     # Given, because systemd takes an empty one for a first boot and resets which units are enabled.
     (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
+    (etc / "systemd" / "system.conf.d").mkdir(parents=True)
+    passive = "".join(f"DefaultEnvironment={name}={value}\n" for name, value in PASSIVE.items())
+    (etc / "systemd" / "system.conf.d" / "shared-cores.conf").write_text(f"[Manager]\n{passive}")
     _trust(folder / "upper")
     _keys(folder, etc / "ssh", address)
     if disk_mb is not None:

@@ -15,6 +15,7 @@ import bcrypt
 
 from sandbox.images.tools import command
 from sandbox.machine import SandboxError
+from sandbox.serving import free_port
 
 _READY_SECONDS = 15
 
@@ -33,7 +34,7 @@ class Registry:
         self.folder = folder
         self.log = folder / "registry.log"
         self._login = login
-        self._port = port or _free_port()
+        self._port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,9 +90,3 @@ class Registry:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self._port)) == 0
-
-
-def _free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

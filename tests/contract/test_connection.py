@@ -14,7 +14,8 @@ import asyncssh
 import pytest
 from pulumi_command import remote
 
-from sandbox.plugins.command.testing import Sshd, free_port, keypair
+from sandbox.plugins.command.testing import Sshd, keypair
+from sandbox.serving import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+
+from sandbox.serving import PASSIVE, free_port
 
 PATIENCE = 60
 """Seconds for a model of 90 MB to load on a busy machine."""
@@ -25,14 +26,11 @@ def serving(binary: Path, model: Path, *options: str) -> Iterator[str]:
     Raises:
         AssertionError: it did not become healthy, or ended before the block did; with the last lines it wrote.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [str(binary), "-m", str(model), "--port", str(port), "--embeddings", "--threads", "2", *options]
-    # Threads that wait must sleep: where other tests run, one that spins keeps the other from finishing.
-    patient = os.environ | {"OMP_WAIT_POLICY": "passive"}
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, env=patient) as process,
+        subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | PASSIVE) as process,
     ):
         try:
             url = f"http://127.0.0.1:{port}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.serving import free_port
 from tests.cli.ggufs import Ollama
 from tests.image.entrypoint import (
     ALONE,
@@ -25,7 +26,7 @@ from tests.image.entrypoint import (
     root,
     start,
 )
-from tests.service.conftest import free_port, wait_until
+from tests.service.conftest import wait_until
 
 Start = Callable[..., Ended]
 

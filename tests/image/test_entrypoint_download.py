@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.serving import free_port
 from tests.image.entrypoint import (
     Container,
     Ended,
@@ -27,7 +28,7 @@ from tests.image.entrypoint import (
     root,
     start,
 )
-from tests.service.conftest import free_port, wait_until
+from tests.service.conftest import wait_until
 
 MEGABYTE = 1 << 20
 

@@ -20,6 +20,7 @@ import pytest
 
 from sandbox import fetch
 from sandbox.minilm import model
+from sandbox.serving import free_port
 from tests.image.entrypoint import (
     SOON,
     Container,
@@ -33,7 +34,7 @@ from tests.image.entrypoint import (
     start,
 )
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
-from tests.service.conftest import answers, free_port, wait_until
+from tests.service.conftest import answers, wait_until
 
 GOOD = {"/health": (200, "{}"), "/metrics": (200, "llamacpp:requests_processing 0\n")}
 TOKEN = {"/completion": (200, json.dumps({"content": "", "tokens_predicted": 1}))}

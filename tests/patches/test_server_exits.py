@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import fetch
+from sandbox.serving import PASSIVE, free_port
 
 SOON = 10
 """Seconds; systemd's own patience with a unit that stops is 90."""
@@ -27,12 +28,13 @@ class Server:
     """A llama-server whose standard error is read line by line."""
 
     def __init__(self, binary: Path, model: Path, *, first_process: bool) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         # As process 1 of its own namespace, as in a container: there, default actions of signals do nothing.
         alone = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"] if first_process else []
         command = [*alone, str(binary), "-m", str(model), "--port", str(self.port), "-c", "1024", "-t", "2"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        quiet = subprocess.DEVNULL
+        environment = os.environ | PASSIVE
+        self.process = subprocess.Popen(command, stdout=quiet, stderr=subprocess.PIPE, text=True, env=environment)
         self._first_process = first_process
         self.said = ""
 

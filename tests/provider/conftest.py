@@ -14,13 +14,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.serving import free_port
+
 HERE = Path(__file__).parent
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def keygen(file: Path, *options: str) -> str:

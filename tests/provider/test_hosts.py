@@ -14,7 +14,8 @@ from infra.provider import hosts
 from infra.provider.connection import Connection
 from infra.provider.hosts import Hosts
 from infra.provider.problems import Lost, Unreachable
-from tests.provider.conftest import Machine, free_port
+from sandbox.serving import free_port
+from tests.provider.conftest import Machine
 
 
 async def ask(shared: Hosts, to: Connection, command: str = "echo $PPID") -> str:

@@ -18,7 +18,8 @@ import yaml
 
 from infra.hosttools.pollex_host import manifest
 from sandbox.engine import CHECKOUT, SHIM, Pulumi, Result
-from tests.provider.conftest import HERE, Machine, free_port
+from sandbox.serving import free_port
+from tests.provider.conftest import HERE, Machine
 
 SERVICE = "service llama-server.service"
 

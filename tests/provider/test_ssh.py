@@ -15,7 +15,8 @@ import pytest
 from infra.provider import ssh
 from infra.provider.connection import Connection
 from infra.provider.problems import Lost, Unreachable
-from tests.provider.conftest import Machine, free_port, keygen
+from sandbox.serving import free_port
+from tests.provider.conftest import Machine, keygen
 
 
 def run(connection: dict[str, Any], command: str, stdin: str = "") -> tuple[ssh.Completed, list[str]]:

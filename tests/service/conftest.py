@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from starlette.testclient import TestClient
 
 from pollex import app, settings
 from sandbox import fetch
+from sandbox.serving import PASSIVE, free_port
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.scripted import GOOD, Scripted, stream, whole
 
@@ -26,14 +26,8 @@ Start = Callable[..., "Service"]
 Client = Callable[..., TestClient]
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 20, what: str = "it") -> float:
-    """Seconds until something became true; fails after a while."""
+def wait_until(true: Callable[[], bool], seconds: float = 300, what: str = "it") -> float:
+    """Seconds until something became true; only what would never come fails here, however busy the machine is."""
     started = time.monotonic()
     while not true():
         if time.monotonic() - started > seconds:
@@ -135,7 +129,7 @@ class Llama:
     def begin(self) -> None:
         """Start, and wait until the model is loaded."""
         quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(self._command, stdout=quiet, stderr=quiet)
+        self.process = subprocess.Popen(self._command, stdout=quiet, stderr=quiet, env=os.environ | PASSIVE)
         wait_until(lambda: answers(f"{self.url}/health"), what="llama-server")
 
     def end(self) -> None:

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 from pulumi import automation
 from pulumi.automation import errors
 
+from sandbox.serving import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -37,13 +39,6 @@ STAND_IN = Path(__file__).with_name("pulumi-resource-command")
 
 class MissingToolError(Exception):
     """A program that the tests drive is not on this machine; the message says how to get it."""
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def keypair(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
