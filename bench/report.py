@@ -23,6 +23,7 @@ PREDICTED = "predicted"
 LEFT_OUT = ("steps", "registers", "ratio")
 """Parts of a report that would fill pages, a row for each file that is compiled; and what follows from others."""
 SPREAD = {"median", "q1", "q3"}
+INTERVAL = {"value", "low", "high"}
 HEAD = ("name", "unit", "ours", "peer", "runs", "date", "machine")
 """What every file says, in the order of the summary; the rest is shown below it."""
 
@@ -86,6 +87,8 @@ def _is_table(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Mapping) and set(value) == INTERVAL:
+        return f"{_shown(value['value'])} ({_shown(value['low'])}–{_shown(value['high'])})"
     if isinstance(value, Mapping) and set(value) == SPREAD:
         return f"{_shown(value['median'])} ({_shown(value['q1'])}–{_shown(value['q3'])})"
     if isinstance(value, Mapping):

@@ -65,6 +65,8 @@ SIZE = "polish-small"
 MODES = ("polish", "correct")
 """Those that leave a right sentence as it is; the others are meant to say it differently, which GLEU cannot judge."""
 OURS = "service, polish"
+TUNED = f"the first {SENTENCES} sentences themselves: other texts may gain less"
+"""What the thresholds and rules of the judgement were chosen on."""
 ORIGINAL = "POLLEX_ORIGINAL_PROMPT"
 
 
@@ -228,6 +230,7 @@ def report(sentences: Sequence[Sentence], outcomes: Mapping[str, Sequence[Outcom
         "ratio": ours.get("over the source", {}).get("value"),
         "runs": len(sentences),
         "goal of the ratio": GOAL,
+        "tuned on": TUNED,
         "ways": rows,
     }
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from bench import words, words_gleu, words_jfleg
+from bench import report, words, words_gleu, words_jfleg
 from bench.words import Outcome
 from bench.words_answers import Answers, serving
 from bench.words_gleu import Corpus
@@ -197,4 +197,5 @@ def test_report() -> None:
     assert said["ways"]["original"]["over the source"]["value"] == 1.0
     assert (said["ways"]["original"]["failed"], said["ways"][words.OURS]["failed"]) == (1, 0)
     assert [said["ways"][words.OURS][verdict] for verdict in ("taken", "offered", "refused")] == [1, 0, 0]
+    assert "| 1 (1–1) |" in report.page({"words": said | {"date": "today", "machine": "this one"}})
     assert "1.000 (1.000–1.000)" in "\n".join(words.table(said))

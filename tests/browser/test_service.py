@@ -12,14 +12,18 @@ from tests.browser.test_polish import polish, seen
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.conftest import Llama, Start, llama, start  # noqa: F401 - the processes, as fixtures
 
-STORY = "He go to the store yesterday and buyed some milks. He forget the bread, so he have to go back again."
-"""What a model of 135 M parameters can mend without losing its thread."""
+STORY = (
+    "The packages was not send to the libary on 14 May, becuase the driver were ill. I dont know when they arrives, "
+    "but I will to ask him tomorow.\n\nThe meeting are moved to friday, 12 May, becuase of the strike. Please dont "
+    "forgot to bring the signed contract."
+)
+"""Mistakes that a model of 135 M parameters can mend, and enough room for it to make some of its own."""
 
 
 @pytest.fixture
 def context_options() -> dict[str, Any]:
     """The size of the README's picture."""
-    return {"viewport": {"width": 1280, "height": 480}, "device_scale_factor": 2}
+    return {"viewport": {"width": 1280, "height": 560}, "device_scale_factor": 2}
 
 
 def opened(context: BrowserContext, url: str) -> Page:
@@ -79,10 +83,15 @@ def test_real_model(
     screenshots: Path,
 ) -> None:
     """All of it together: what a person sees who polishes a letter on their board."""
-    page = opened(context, start(llamacpp_url=llama.url, llamacpp_model="smollm2-135m").url)
+    service = start(llamacpp_url=llama.url, llamacpp_model="smollm2-135m", prompt_path="polish-small")
+    page = opened(context, service.url)
     polish(page, STORY, seconds=120)
-    assert page.locator("#changes .change").count() > 1
-    assert "went to the store" in (page.locator("#outcome").text_content() or "")
-    page.click("#next")
+    outcome = page.locator("#outcome").text_content() or ""
+    assert "is moved to Friday, 12 May" in outcome
+    assert "The packages were not sent" in outcome
+    verdicts = page.locator("#changes .change").evaluate_all("all => all.map((one) => one.dataset.verdict)")
+    for _ in range(verdicts.index("refused")):
+        page.click("#next")
+    expect(page.locator("#why")).not_to_be_empty()
     page.mouse.move(0, 0)
     page.screenshot(path=screenshots / "page.png")
