@@ -51,6 +51,22 @@ A server whose address is not in a private network never answers in the place of
 it. One with an `https://` address is reached through the proxy that `https_proxy` or `all_proxy` names, unless
 `no_proxy` names the host; one with `http://` never is.
 """
+_PROMPTS = """
+A prompt file is plain text: what the model is told. Below a line `---` it may give the form of the message in which
+the text is sent, with `{text}` once. Below that, examples help a small model: each is a text below a line
+`--- text` and its answer below a line `--- answer`.
+
+```
+You put text into plain words and answer with the plain text alone.
+---
+Rewrite this sentence in plain words:
+{text}
+--- text
+The committee endeavours to facilitate participation.
+--- answer
+The committee tries to help everybody to take part.
+```
+"""
 _JUDGED = """
 ## What becomes of a text
 
@@ -83,6 +99,7 @@ def page() -> str:
             _UPSTREAM,
             "## Modes\n\nWhat a request may ask for as `mode`; your own are files that the setting `modes` names.\n",
             *("| mode | what the text becomes |", "|---|---|", *modes),
+            _PROMPTS,
             _JUDGED,
             *("| reason | what it means |", "|---|---|", *reasons),
             "",
