@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 from infra.toolchain.once import cache
 from sandbox.machine import CHECKOUT, SandboxError
+from sandbox.serving import NEVER
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -117,7 +118,7 @@ def _running(run: Path) -> int | None:
 def _wait_until_running(run: Path) -> None:
     """Return when it has noted its number, which it does once the port is open; it is silent unless it failed."""
     log = run / "mirror.log"
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + NEVER
     while _running(run) is None:
         if log.stat().st_size or time.monotonic() > deadline:
             raise SandboxError(f"the mirror did not start\n{log.read_text(errors='replace').strip()}")

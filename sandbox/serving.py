@@ -11,6 +11,10 @@ PASSIVE: Final[Mapping[str, str]] = {"OMP_WAIT_POLICY": "passive"}
 runs beside them, from getting on: at load 10, 2 to 5 tokens a second became 26 to 34."""
 
 
+NEVER: Final = 300.0
+"""Seconds after which what is waited for will not come: a hang, and no verdict on how busy the machine was."""
+
+
 def free_port() -> int:
     """A port of the loopback that nobody listened on a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as probe:

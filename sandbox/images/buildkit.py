@@ -20,8 +20,7 @@ from sandbox.images import tools
 from sandbox.images.build import Built, build
 from sandbox.images.mounts import release
 from sandbox.machine import CHECKOUT, SandboxError
-
-_READY_SECONDS = 30
+from sandbox.serving import NEVER
 
 
 class BuildKit:
@@ -148,7 +147,7 @@ class BuildKit:
         return left if str(self.folder).encode() in command else None
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + NEVER
         while self._socket is None or not self._socket.exists():
             if self._daemon is None or self._daemon.poll() is not None or time.monotonic() > deadline:
                 told = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])

@@ -17,8 +17,8 @@ from typing import Any, Self
 from sandbox.images.mounts import release
 from sandbox.images.tools import command
 from sandbox.machine import SandboxError
+from sandbox.serving import NEVER
 
-_READY_SECONDS = 60
 _NETWORK = "pollex"
 
 
@@ -184,7 +184,7 @@ class Docker:
             self.run("rm", "--force", "--volumes", name, check=False)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + NEVER
         while self.run("version", check=False).returncode:
             if self._daemon is None or self._daemon.poll() is not None or time.monotonic() > deadline:
                 told = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])

@@ -15,9 +15,7 @@ import bcrypt
 
 from sandbox.images.tools import command
 from sandbox.machine import SandboxError
-from sandbox.serving import free_port
-
-_READY_SECONDS = 15
+from sandbox.serving import NEVER, free_port
 
 
 class Registry:
@@ -54,7 +52,7 @@ class Registry:
         with self.log.open("wb") as log:
             serve = [command("docker-registry", "docker-registry"), "serve", str(config)]
             self._process = subprocess.Popen(serve, stdout=log, stderr=log)
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + NEVER
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__(None, None, None)

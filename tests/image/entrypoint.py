@@ -18,12 +18,11 @@ from typing import Any, Literal
 import pytest
 
 from infra.toolchain import golang
+from sandbox.serving import NEVER
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "image/entrypoint"
 FAKE = HERE / "fakellama"
-SOON = 20
-"""Seconds that a start may take that downloads nothing; under emulation it needs a few."""
 ALONE = ["unshare", "--net"]
 """What to put before a program whose ports may be in use here."""
 
@@ -93,7 +92,7 @@ def ended(status: int, out: str, said: str) -> Ended:
 
 
 def start(
-    folder: Path, *args: str, variables: Mapping[str, str], before: Sequence[str] = (), seconds: float = SOON
+    folder: Path, *args: str, variables: Mapping[str, str], before: Sequence[str] = (), seconds: float = NEVER
 ) -> Ended:
     """Run the entrypoint of a folder to its end, with nothing but these variables."""
     command = [*before, str(folder / "entrypoint"), *args]
@@ -167,7 +166,7 @@ class Container:
         """Of process 1, as seen from here."""
         return first_process(self.process.pid)
 
-    def end(self, seconds: float = SOON) -> Ended:
+    def end(self, seconds: float = NEVER) -> Ended:
         """Wait until it ends by itself."""
         out, said = self.process.communicate(timeout=seconds)
         return ended(self.process.returncode, out, said)
@@ -179,7 +178,7 @@ class Container:
         self.process.communicate()
         return out
 
-    def health(self, *args: str, seconds: float = SOON) -> subprocess.CompletedProcess[str]:
+    def health(self, *args: str, seconds: float = NEVER) -> subprocess.CompletedProcess[str]:
         """What the image's HEALTHCHECK finds."""
         inside = ["nsenter", "--target", str(self.pid), "--mount", "--pid"]
         alike = ["chroot", "--userspec=65532:65532", "--groups=65532", str(self._root)]
@@ -206,7 +205,7 @@ def first_process(unshare: int) -> int:
     Raises:
         TimeoutError: it started nothing, or has ended.
     """
-    deadline = time.monotonic() + SOON
+    deadline = time.monotonic() + NEVER
     while time.monotonic() < deadline:
         if children := _children(unshare):
             return children[0]

@@ -18,10 +18,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import fetch
-from sandbox.serving import PASSIVE, free_port
-
-SOON = 10
-"""Seconds; systemd's own patience with a unit that stops is 90."""
+from sandbox.serving import NEVER, PASSIVE, free_port
 
 
 class Server:
@@ -53,8 +50,8 @@ class Server:
         pytest.fail(f"it ended without saying {words!r}:\n{self.said}")
 
     def status(self) -> int:
-        """The exit status, which must come soon."""
-        self.said += self.process.communicate(timeout=SOON)[1]
+        """The exit status; one that does not end by itself never has one."""
+        self.said += self.process.communicate(timeout=NEVER)[1]
         return self.process.returncode
 
     def stop(self, number: signal.Signals) -> int:

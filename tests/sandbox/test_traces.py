@@ -17,6 +17,7 @@ from sandbox.board import Board, destroy
 from sandbox.board.claims import claims
 from sandbox.board.network import FORWARD
 from sandbox.machine import CHECKOUT, SandboxError
+from sandbox.serving import NEVER
 
 
 def traces(index: int, folder: Path) -> dict[str, set[str]]:
@@ -55,7 +56,7 @@ def _claim(index: int) -> list[Path]:
 
 def nothing(index: int, folder: Path) -> dict[str, set[str]]:
     """The same after a moment, because the kernel takes namespaces apart after the last process is gone."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + NEVER
     while any((left := traces(index, folder)).values()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return {kind: found for kind, found in left.items() if found}

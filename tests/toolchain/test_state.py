@@ -16,6 +16,7 @@ from pathlib import Path
 
 from infra.toolchain import unlock
 from sandbox.engine import CHECKOUT, SHIM, Pulumi
+from sandbox.serving import NEVER
 
 MakeProject = Callable[..., Pulumi]
 
@@ -82,7 +83,7 @@ def test_a_stack_without_passphrase_stops_on_a_terminal_too(make_project: MakePr
         stdout=child,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=20,
+        timeout=NEVER,
         check=False,
     )
     os.close(parent)
