@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pollex.words import Options, Stream, judge, pieces
+from infra import ROOT
+from pollex.words import Kind, Options, Reason, Stream, Verdict, judge, pieces
 from pollex.words.tokens import tokens
 from tests.service.test_text import texts
 
@@ -119,3 +120,10 @@ def test_talk_is_cut_off_early() -> None:
 def test_one_change_falls_without_the_others(text: str, answer: str, expected: str) -> None:
     """If this fails, a number changes in silence, or a capital stands in the middle of a sentence."""
     assert judge(text, answer, POLISH).text == expected
+
+
+@pytest.mark.parametrize("code", [*Reason, *Kind, *Verdict])
+def test_every_code_is_explained(code: Reason | Kind | Verdict) -> None:
+    """If this fails, a writer meets a word on the page or in an answer that no page explains."""
+    assert f"`{code.value}`" in (ROOT / "docs/reference/changes.md").read_text()
+    assert not isinstance(code, Reason) or code.message.endswith(".")
