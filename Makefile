@@ -76,6 +76,10 @@ dev-files: $(V)/.ready ## write compose.yaml, Mimir's files and the others of th
 image-packages: $(V)/.ready ## write image/packages anew: the compilers' versions, which are part of the image's key
 	@$(V)/python -m sandbox.images.packages
 
+.PHONY: mutate-words
+mutate-words: $(V)/.ready ## put small errors into the verdicts on changes, one at a time, and list those that no test notices
+	@$(V)/python -m tests.service.mutate
+
 .PHONY: bench-service
 bench-service: $(V)/.ready ## the polish service beside a plain reverse proxy: latency, throughput, memory, start
 	@$(V)/python -m bench.service

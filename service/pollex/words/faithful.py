@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from pollex.words.changes import Reason
 from pollex.words.clean import alike, bag
 from pollex.words.options import Options
-from pollex.words.relations import SMALL, related
+from pollex.words.relations import SMALL, opposite, related
 from pollex.words.tokens import Sort, Token, tokens
 
 _LONG = 4
@@ -93,7 +93,9 @@ def _share(of: Sequence[Token], among: Sequence[Token]) -> float:
     seen = set(pool)
     run = "".join(pool)
     hits = sum(
-        word in seen or any(related(word, other) for other in pool) or (len(word) > _LONG and word in run)
+        word in seen
+        or any(related(word, other) or opposite(word, other) for other in pool)
+        or (len(word) > _LONG and word in run)
         for word in wanted
     )
     return hits / len(wanted)

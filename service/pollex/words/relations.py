@@ -249,7 +249,7 @@ def relation(mine: str, theirs: str) -> Relation:
 
 def _allowed(length: int) -> float:
     """Slips of the pen in a word of so many letters."""
-    return 0 if length < 2 else 1 if length < 5 else 2 if length < 8 else 3  # noqa: PLR2004 - about a third of the letters
+    return 0 if length < 2 else 1 if length < 6 else 2 if length < 9 else 3  # noqa: PLR2004 - about a third of the letters
 
 
 _OPPOSITES = ("un", "in", "im", "il", "ir", "dis", "non", "mis")
@@ -259,7 +259,7 @@ def opposite(mine: str, theirs: str) -> bool:
     """Whether one word is the other with a prefix that turns its meaning round."""
     short, long = sorted((mine, theirs), key=len)
     return any(long == prefix + short for prefix in _OPPOSITES) or any(
-        len(short) > 5 and long.endswith(end) and short.endswith(other) and long[:4] == short[:4]  # noqa: PLR2004
+        len(short) > 5 and long.endswith(end) and short.endswith(other) and long[:3] == short[:3]  # noqa: PLR2004
         for end, other in (("less", "ful"), ("ful", "less"))
     )
 

@@ -75,8 +75,9 @@ def verdicts(run: Sequence[Proposal], options: Options, odds: Sequence[float | N
         if change.verdict is not Verdict.TAKEN:
             continue
         lead = next((c for p, c in leads if _follows(proposal, change.kind, p)), None)
-        if i and change.kind is Kind.CAPITALS and changes[i - 1].verdict is not Verdict.TAKEN and _ends(run[i - 1]):
-            lead = changes[i - 1]
+        if change.kind is Kind.CAPITALS:
+            ended = (c for p, c in zip(run[:i], changes, strict=False) if c.verdict is not Verdict.TAKEN and _ends(p))
+            lead = next(ended, lead)
         if places and not proposal.gone:
             lead = places[0]
         if lead is not None:
@@ -113,7 +114,7 @@ def verdict(proposal: Proposal, options: Options, odds: float | None) -> Change:
     kind = kind_of(proposal)
     if (reason := _against(proposal)) is not None:
         return _change(proposal, kind, Verdict.REFUSED, reason)
-    if kind not in _TAKES.get(options.mode, _TAKES["polish"]):
+    if kind not in _takes(options):
         return _change(proposal, kind, Verdict.OFFERED, Reason.BEYOND_MODE)
     if _strays(proposal, kind, options):
         return _change(proposal, kind, Verdict.REFUSED, Reason.MEANING)
@@ -122,9 +123,14 @@ def verdict(proposal: Proposal, options: Options, odds: float | None) -> Change:
     return _change(proposal, kind, Verdict.TAKEN, Reason.MODE)
 
 
+def _takes(options: Options) -> frozenset[Kind]:
+    """The kinds that the mode is for; a mode of the operator's own is judged like `polish`."""
+    return _TAKES.get(options.mode, _TAKES["polish"])
+
+
 def _strays(proposal: Proposal, kind: Kind, options: Options) -> bool:
     """Whether a change of words, not of their forms, stands in a part that says something else."""
-    related = options.related * (_SHORTER if options.mode == "shorten" else 1)
+    related = options.related * (_SHORTER if Kind.DELETION in _takes(options) else 1)
     if proposal.part.recall >= related or not proposal.part.strays:
         return False
     return kind not in _LEAST or _exchanges(proposal, kind)
