@@ -10,14 +10,20 @@ from infra.provider.host import HostLifecycle
 from infra.provider.hosts import Hosts
 from infra.provider.image import AttachedLifecycle, PushableLifecycle
 
-hosts = Hosts()
-LIFECYCLES: dict[str, server.Lifecycle] = {
-    "pollex:index:Host": HostLifecycle(hosts),
-    "pollex:index:Attached": AttachedLifecycle(),
-    "pollex:index:Bundle": BundleLifecycle(hosts),
-    "pollex:index:Generation": GenerationLifecycle(hosts),
-    "pollex:index:Pushable": PushableLifecycle(),
-    "pollex:index:Tools": ToolsLifecycle(hosts),
-}
 
-server.main(sys.argv[1:], LIFECYCLES, hosts)
+def main() -> None:
+    """Serve the engine that is named on the command line."""
+    hosts = Hosts()
+    lifecycles: dict[str, server.Lifecycle] = {
+        "pollex:index:Host": HostLifecycle(hosts),
+        "pollex:index:Attached": AttachedLifecycle(),
+        "pollex:index:Bundle": BundleLifecycle(hosts),
+        "pollex:index:Generation": GenerationLifecycle(hosts),
+        "pollex:index:Pushable": PushableLifecycle(),
+        "pollex:index:Tools": ToolsLifecycle(hosts),
+    }
+    server.main(sys.argv[1:], lifecycles, hosts)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,8 +20,6 @@ IDENTITY = "11111111-1111-4111-8111-111111111111"
 FORMER = {
     "jetson": {
         "llama-host": "host",
-        "llama-tools": "tools",
-        "llama-prepare": "prepare",
         "llama-server": "llama-server",
         "llama-model": "model",
         "llama-polish": "polish",

@@ -7,16 +7,18 @@ from typing import Any
 
 import pulumi
 
-from infra import HOST_FOLDER, ROOT
+from infra import FILES, HOST_FOLDER
 from infra.core import patches
 from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
 from infra.core.report import ConfigError
+from infra.core.settings import Value
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.children import child
 from infra.kinds.host import plan, units
 from infra.kinds.host.commands import HostCommands
 from infra.kinds.host.login import login
+from infra.kinds.host.plan import Plan
 from infra.kinds.host.spec import HostStack
 from infra.provider.bundle import Bundle
 from infra.provider.delivery import Tools
@@ -29,11 +31,32 @@ from infra.provider.tools import TOOLS
 class LlamaHost(pulumi.ComponentResource):
     """One host: preflight, tools, the build and the model side by side, then the generation behind its gate."""
 
-    def __init__(
-        self, name: str, stack: HostStack, made: plan.Plan, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    plan: Plan
+    """Everything that is made to exist, as text."""
+    facts: pulumi.Output[dict[str, Any]]
+    """What the preflight learnt of the host."""
+    generation: Generation
+    """What is live; its `generation` is only known when the activation has passed its gate."""
+
+    def __init__(self, name: str, stack: Value, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare a host and what it serves.
+
+        Args:
+            name: the component's name; its children are called after it.
+            stack: what is declared, such as `infra.config.load()` returns it; a stack of kind `host`.
+            opts: the engine's options.
+
+        Raises:
+            pulumi.RunError: the declaration is of another kind, or cannot be carried out.
+        """
         super().__init__("pollex:host:LlamaHost", name, None, opts)
-        access = login(stack, ROOT)
+        if not isinstance(stack, HostStack):
+            raise pulumi.RunError("a LlamaHost is declared by a stack of kind host: set pollex:kind to it")
+        try:
+            self.plan = made = plan.load(stack)
+        except (patches.PatchError, ConfigError) as error:
+            raise pulumi.RunError(str(error)) from None
+        access = login(stack, FILES)
         host = Host(
             f"{name}-host",
             connection=access,
@@ -125,11 +148,8 @@ def brought_python(stack: HostStack) -> dict[str, Any] | None:
 
 def declare(stack: HostStack) -> Mapping[str, object]:
     """Declare the host and return the stack's outputs; none of them is secret."""
-    try:
-        made = plan.load(stack)
-    except (patches.PatchError, ConfigError) as error:
-        raise pulumi.RunError(str(error)) from None
-    host = LlamaHost("llama", stack, made)
+    host = LlamaHost("llama", stack)
+    made = host.plan
     return {
         "address": stack.host.address,
         "url": made.app_config["llamacpp_url"],

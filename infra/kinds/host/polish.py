@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra import ROOT
+from infra import FILES
 from infra.core.report import ConfigError, Problem, is_secret
 from infra.kinds.host import units
 from infra.kinds.host.spec import HostStack, Polish
@@ -21,7 +21,7 @@ def own_prompt(polish: Polish) -> str | None:
     """
     if polish.prompt in prompts.SHIPPED:
         return None
-    file = ROOT / polish.prompt
+    file = FILES / polish.prompt
     try:
         prompts.load(str(file))
     except prompts.PromptError as error:
