@@ -39,9 +39,16 @@ _SWAPS: dict[type, type] = {
 }
 
 
+_PLAIN = frozenset({"frozen", "slots", "strict"})
+"""Arguments that only guard against errors of this code itself."""
+
+
 def mutants(tree: ast.Module) -> Iterator[tuple[int, str, ast.Module]]:
     """Line, what is altered, and the altered module."""
+    plain = {id(word.value) for word in ast.walk(tree) if isinstance(word, ast.keyword) and word.arg in _PLAIN}
     for number, node in enumerate(ast.walk(tree)):
+        if id(node) in plain:
+            continue
         for what, alter in _alterations(node):
             other = copy.deepcopy(tree)
             alter(next(same for at, same in enumerate(ast.walk(other)) if at == number))

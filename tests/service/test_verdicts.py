@@ -7,6 +7,31 @@ import pytest
 from pollex.words import Choice, Options, judge
 
 TABLE = [
+    ("we like Mcdonald food", "we like McDonald food", "polish", ["Mcdonald>McDonald capitals taken mode"]),
+    ("we met A man", "we met a man", "polish", ["A>a capitals offered unsure"]),
+    (
+        "see you really friday then",
+        "see you Friday then",
+        "polish",
+        ["really> deletion offered beyond-mode", "friday>Friday capitals taken mode"],
+    ),
+    (
+        "green grass tall trees white towers stand near quiet lake villages",
+        "green grass tall trees river bridges stand near quiet lake villages",
+        "polish",
+        ["white towers>river bridges wording taken mode"],
+    ),
+    ("so am here now", "so I am here now", "polish", [">I grammar taken mode"]),
+    ("(Peple went there)", "(People went there)", "polish", ["Peple>People spelling taken mode"]),
+    (
+        "we met Anna there",
+        "we met Anne too there",
+        "polish",
+        ["Anna>Anne spelling refused name", ">too grammar taken mode"],
+    ),
+    ("Andrea went there", "went there", "polish", ["Andrea> deletion refused name"]),
+    ("grass is grass here now", "is grass here now", "polish", ["grass> deletion offered beyond-mode"]),
+    ("here grass is grass", "here grass is", "polish", ["grass> deletion offered beyond-mode"]),
     # text, answer, mode, each change as: before > after, kind, verdict, reason
     ("the libary is open", "the library is open", "correct", ["libary>library spelling taken mode"]),
     ("alot of rain", "a lot of rain", "correct", ["alot>a lot spelling taken mode"]),

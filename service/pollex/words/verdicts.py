@@ -65,7 +65,7 @@ def verdicts(run: Sequence[Proposal], options: Options, odds: Sequence[float | N
     put in the place of something protected.
     """
     changes = [verdict(proposal, options, odd) for proposal, odd in zip(run, odds, strict=True)]
-    places = [c for c in changes if c.verdict is Verdict.REFUSED and c.reason in _PLACES]
+    places = [c for c in changes if c.reason in _PLACES]
     leads = [
         (p, c)
         for p, c in zip(run, changes, strict=True)
@@ -186,7 +186,8 @@ def _proper(token: Token) -> bool:
 def _repeated(proposal: Proposal) -> bool:
     """Whether a word is taken out that stands there twice."""
     part, edit = proposal.part, proposal.edit
-    around = [part.mine[i].key for i in (edit.i1 - 1, edit.i2) if 0 <= i < len(part.mine)]
+    beside = [*part.mine[edit.i1 - 1 : edit.i1], *part.mine[edit.i2 : edit.i2 + 1]]
+    around = [token.key for token in beside]
     return len(proposal.gone) == 1 and not proposal.come and proposal.gone[0].key in around
 
 
@@ -245,7 +246,7 @@ def _others(proposal: Proposal) -> bool:
 def _named(proposal: Proposal) -> bool:
     """Whether a name goes, or becomes another one."""
     first = next(
-        (i for i in range(proposal.part.start, proposal.part.end) if proposal.part.mine[i].sort is Sort.WORD), 0
+        (i for i in range(proposal.part.start, proposal.part.end) if proposal.part.mine[i].sort is Sort.WORD), None
     )
     come = _words(proposal.come)
     for offset, token in enumerate(proposal.gone):
@@ -281,7 +282,7 @@ def _doubtful(proposal: Proposal, kind: Kind) -> bool:
     """What is right more often than wrong, but not by far: a capital in the middle of a sentence that goes."""
     if kind is not Kind.CAPITALS:
         return False
-    lowered = proposal.before[:1].isupper() and proposal.after[:1].islower()
+    lowered = proposal.before[0].isupper() and proposal.after[0].islower()
     return lowered and proposal.edit.i1 != proposal.part.start
 
 
