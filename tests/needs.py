@@ -33,6 +33,7 @@ FILES = {
     "embeddings": f"{_COMPILES} /usr/bin/torchrun",
     "host": f"{_COMPILES} curl",
     "host/test_board.py": "board",
+    "host/test_upgrade.py": "board",
     "image": "root slow /usr/bin/torchrun c++ docker-registry dockerd openssl qemu-aarch64-static runc update-binfmts",
     "image/test_stand_in.py": "",
     "infra": "systemd-analyze",
