@@ -7,6 +7,8 @@ import pytest
 from pollex.words import Choice, Options, judge
 
 TABLE = [
+    ("we choose only a few", "we choose only one few", "polish", ["a>one grammar refused number"]),
+    ("we choose only the few", "we choose only one few", "polish", ["the>one grammar taken mode"]),
     ("we like Mcdonald food", "we like McDonald food", "polish", ["Mcdonald>McDonald capitals taken mode"]),
     ("we met A man", "we met a man", "polish", ["A>a capitals offered unsure"]),
     (

@@ -156,7 +156,7 @@ def kind_of(proposal: Proposal) -> Kind:
         return Kind.SPELLING
     if len(gone) == len(come) == 1:
         return _KINDS[relation(gone[0], come[0])]
-    little = max(len(gone), len(come)) <= _FEW and not any(map(_proper, proposal.come[1:] or proposal.come))
+    little = max(len(gone), len(come)) <= _FEW and not any(map(_proper, proposal.come))
     if (little and all(word in SMALL for word in (*gone, *come))) or _repeated(proposal):
         return Kind.GRAMMAR
     return Kind.WORDING if gone and come else Kind.DELETION if gone else Kind.INSERTION
