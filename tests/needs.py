@@ -22,6 +22,7 @@ FILES = {
     "bench/test_sass.py": "slow clang++-14",
     "browser": "browser chromium|google-chrome node",
     "cli": "",
+    "cli/test_config.py": "engine",
     "cli/test_gguf.py": "slow",
     "cli/test_lists.py": "zsh",
     "contract": "engine root /usr/sbin/sshd",
