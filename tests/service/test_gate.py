@@ -124,6 +124,6 @@ def test_a_full_queue(start: Start, streamed: bool) -> None:  # noqa: FBT001 - a
     for response in responses:
         if response.status_code == 503:
             assert int(response.headers["retry-after"]) >= 1
-            assert response.json() == {"error": "the queue is full, try again later"}
+            assert response.json() == {"error": "the queue is full, try again later", "code": "queue_full"}
     places = [response.text.count('"position"') for response in responses]
     assert sorted(places) == ([0, 0, 0, 0, 2] if streamed else [0] * 5)
