@@ -2,7 +2,8 @@
 
 import pulumi
 
-from infra import config, program
+from infra import config
+from infra.kinds import table
 
-for name, value in program.declare(config.load()).items():
+for name, value in table.declare(config.load()).items():
     pulumi.export(name, value)

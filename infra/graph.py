@@ -17,6 +17,7 @@ from pulumi.runtime import mocks, rpc
 
 from infra import ROOT, config, review
 from infra.core.settings import NAMESPACE
+from infra.kinds import table
 
 _SECRET = re.compile(r"private|password|token|secrets", re.IGNORECASE)
 _LONG = 200
@@ -99,9 +100,7 @@ def graph(stack: str, values: dict[str, object]) -> dict[str, Any]:
 
     @mocks.test  # type: ignore[untyped-decorator]  # the SDK has no types here
     def program() -> pulumi.Output[None]:
-        from infra import program  # noqa: PLC0415 - declares resources, so only under the mocks
-
-        declared = program.declare(config.load())
+        declared = table.declare(config.load())
         return pulumi.Output.all(**declared).apply(outputs.update)
 
     program()

@@ -23,9 +23,9 @@ A group is written as YAML. Wrong and missing settings are reported all at once,
 def page() -> str:
     """The whole page as Markdown."""
     lines, seen = [_INTRO], set[str]()
-    for kind, stack in table.KINDS.items():
-        lines += [f"## A stack of kind `{kind}`", "", (stack.__doc__ or "").splitlines()[0], ""]
-        lines += [*_table("", stack, seen), ""]
+    for name, kind in table.KINDS.items():
+        lines += [f"## A stack of kind `{name}`", "", (kind.spec.__doc__ or "").splitlines()[0], ""]
+        lines += [*_table("", kind.spec, seen), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

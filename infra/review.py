@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,6 @@ from infra.core import patches
 from infra.core.report import ConfigError
 from infra.core.settings import NAMESPACE
 from infra.kinds import table
-from infra.kinds.dev import compose
-from infra.kinds.host import plan
-from infra.kinds.image import attest
 
 
 def stack_files(tree: Path) -> list[Path]:
@@ -65,15 +62,8 @@ def render(file: Path) -> dict[str, str]:
         patches.PatchError: the patch series is wrong.
     """
     stack = table.parse(values(file), file=f"stacks/{file.name}")
-    return FILES[stack.kind](stack)
+    return table.files(stack)
 
-
-FILES: Mapping[str, Callable[[Any], dict[str, str]]] = {
-    "host": plan.files,
-    "image": attest.files,
-    "dev": compose.files,
-}
-"""`pollex:kind`, and what makes every text that such a stack generates, by name; its keys are `keys.json`."""
 
 KEYS = "keys.json"
 

@@ -1,8 +1,11 @@
-"""The kinds of stacks, and the way from a stack file's plain values to what is declared."""
+"""The kinds of stacks: what a stack file declares, what is generated from it, and what `up` makes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
 
 from infra.core.report import ConfigError, problem, validated
 from infra.core.settings import MISSING
@@ -13,8 +16,29 @@ from infra.kinds.image.spec import ImageStack
 Stack = HostStack | ImageStack | DevStack
 """What a stack file can declare."""
 
-KINDS: Mapping[str, type[Stack]] = {"host": HostStack, "image": ImageStack, "dev": DevStack}
-"""`pollex:kind`, and what it declares."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of stack.
+
+    Modules are named, and imported by whoever asks: the providers' SDKs that a component needs are a third of a
+    program's start, and whoever renders needs none.
+    """
+
+    spec: type[Stack]
+    """What is declared."""
+    generated: str
+    """The module whose `files` makes every text that such a stack generates, by name; its keys are `keys.json`."""
+    component: str
+    """The module whose `declare` declares its resources and returns its outputs."""
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "host": Kind(spec=HostStack, generated="infra.kinds.host.plan", component="infra.kinds.host.component"),
+    "image": Kind(spec=ImageStack, generated="infra.kinds.image.attest", component="infra.kinds.image.component"),
+    "dev": Kind(spec=DevStack, generated="infra.kinds.dev.compose", component="infra.kinds.dev.component"),
+}
+"""By `pollex:kind`."""
 
 
 def parse(raw: Mapping[str, object], *, file: str) -> Stack:
@@ -32,4 +56,20 @@ def parse(raw: Mapping[str, object], *, file: str) -> Stack:
     if declared is None:
         remedy = f"what the stack declares: {' or '.join(KINDS)}"
         raise ConfigError(file, [problem(["kind"], MISSING if kind is None else kind, remedy)])
-    return validated(declared, raw, file=file)
+    return validated(declared.spec, raw, file=file)
+
+
+def files(stack: Stack) -> dict[str, str]:
+    """Every text that the stack generates by name, its keys among them.
+
+    Raises:
+        patches.PatchError: the patch series is wrong.
+    """
+    chosen: Callable[[Any], dict[str, str]] = import_module(KINDS[stack.kind].generated).files
+    return chosen(stack)
+
+
+def declare(stack: Stack) -> Mapping[str, object]:
+    """Declare the stack's resources and return its outputs."""
+    chosen: Callable[[Any], Mapping[str, object]] = import_module(KINDS[stack.kind].component).declare
+    return chosen(stack)

@@ -44,7 +44,7 @@ def settings() -> set[str]:
             if inner := group_of(field.annotation):
                 yield from below(f"{key}.", inner)
 
-    return {key for stack in table.KINDS.values() for key in below("", stack)}
+    return {key for kind in table.KINDS.values() for key in below("", kind.spec)}
 
 
 def test_settings_that_are_mentioned_exist() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
+import yaml
 from pydantic import BaseModel, SecretStr
 
 from infra import ROOT, review
@@ -162,6 +163,23 @@ def test_wrong_values_of_the_service_are_named(values: dict[str, Any], key: str)
     assert (problem.key, problem.value) == (f"pollex:polish.{key}", shown)
 
 
+def test_the_project_names_every_setting() -> None:
+    """If this fails, `pulumi up` says of a missing setting only that it is missing, or shows a secret in clear."""
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    fields = {
+        field.alias or name: field for kind in table.KINDS.values() for name, field in kind.spec.model_fields.items()
+    }
+    assert set(project) == set(fields)
+    for name, field in fields.items():
+        types = {field.annotation, *getattr(field.annotation, "__args__", ())}
+        listed = any(get_origin(one) is tuple for one in types)
+        wanted = "object" if group_of(field.annotation) else "array" if listed else "string"
+        declared = project[name]
+        assert declared.get("type", "string") == wanted, name
+        assert not declared["default"], name
+        assert declared.get("secret", False) == (SecretStr in types), name
+
+
 def test_names_of_secrets_are_known_as_such() -> None:
     """If this fails, a new secret setting is shown in errors and reviews."""
 
@@ -173,7 +191,7 @@ def test_names_of_secrets_are_known_as_such() -> None:
             elif SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ())):
                 yield field.alias or name
 
-    named = {name for stack in table.KINDS.values() for name in secrets(stack)}
+    named = {name for kind in table.KINDS.values() for name in secrets(kind.spec)}
     assert {"privateKey", "apiKey"} <= named
     assert all(report.is_secret([name]) for name in named)
     assert not report.is_secret(["model", "sha256"])
