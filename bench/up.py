@@ -29,7 +29,8 @@ from typing import Any
 
 from bench import record
 from bench.packets import Watch
-from infra import ROOT, review
+from infra import ROOT
+from infra.core import stackfile
 from infra.core.derivation import sha256
 from infra.kinds import table
 from infra.kinds.host import plan
@@ -70,7 +71,7 @@ class Steps:
     @classmethod
     def of(cls, deployed: Deployment) -> Steps:
         """What the stack of `deployed` declares; the archives' hashes are those of the mirror's files."""
-        stack = table.parse(review.values(deployed.config_file), file=deployed.config_file.name)
+        stack = table.parse(stackfile.values(deployed.config_file), file=deployed.config_file.name)
         if not isinstance(stack, HostStack):
             raise SystemExit("error: the sandbox's stack is of another kind")
         made = plan.load(stack)

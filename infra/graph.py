@@ -15,7 +15,8 @@ from typing import Any
 import pulumi
 from pulumi.runtime import mocks, rpc
 
-from infra import ROOT, config, review
+from infra import ROOT, config
+from infra.core import stackfile
 from infra.core.settings import NAMESPACE
 from infra.kinds import table
 
@@ -90,7 +91,7 @@ def graph(stack: str, values: dict[str, object]) -> dict[str, Any]:
 
     Args:
         stack: the stack's name.
-        values: its own values, as `infra.review.values` reads them.
+        values: its own values, as `infra.core.stackfile.values` reads them.
     """
     settings = {f"{NAMESPACE}:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
     os.environ["PULUMI_CONFIG"] = json.dumps(settings)
@@ -109,5 +110,5 @@ def graph(stack: str, values: dict[str, object]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     name, file = sys.argv[1:]
-    json.dump(graph(name, review.values(Path(file))), sys.stdout, indent=2)
+    json.dump(graph(name, stackfile.values(Path(file))), sys.stdout, indent=2)
     print()

@@ -18,40 +18,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from infra import ROOT
-from infra.core import patches
+from infra.core import patches, stackfile
 from infra.core.report import ConfigError
 from infra.core.settings import NAMESPACE
 from infra.kinds import table
-
-
-def stack_files(tree: Path) -> list[Path]:
-    """The stack files of a tree, by name."""
-    return sorted((tree / "stacks").glob("Pulumi.*.yaml"))
-
-
-def stack_name(file: Path) -> str:
-    """`jetson` for `Pulumi.jetson.yaml`."""
-    return file.name.removeprefix("Pulumi.").removesuffix(".yaml")
-
-
-def values(file: Path) -> dict[str, object]:
-    """A stack file's own values without their namespace and without encrypted ones, which only an `up` can read."""
-    config = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
-    prefix = f"{NAMESPACE}:"
-    own = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
-    return dict(_open(own))
-
-
-def _open(value: Any) -> Any:
-    """The value without what is encrypted in it."""
-    if isinstance(value, dict):
-        return {k: _open(v) for k, v in value.items() if not (isinstance(v, dict) and set(v) == {"secure"})}
-    return [_open(item) for item in value] if isinstance(value, list) else value
 
 
 def render(file: Path) -> dict[str, str]:
@@ -61,7 +35,7 @@ def render(file: Path) -> dict[str, str]:
         spec.ConfigError: the stack file is wrong.
         patches.PatchError: the patch series is wrong.
     """
-    stack = table.parse(values(file), file=f"stacks/{file.name}")
+    stack = table.parse(stackfile.values(file), file=f"stacks/{file.name}")
     return table.files(stack)
 
 
@@ -71,14 +45,14 @@ KEYS = "keys.json"
 def render_tree(tree: Path, folder: Path) -> dict[str, str]:
     """Render every stack of a tree with that tree's own code into `folder`/<stack>; what failed, by stack."""
     failures = {}
-    for file in stack_files(tree):
-        target = folder / stack_name(file)
+    for file in stackfile.stack_files(tree):
+        target = folder / stackfile.stack_name(file)
         target.mkdir(parents=True)
         command = [sys.executable, "-m", "infra.review", "render", str(file), str(target)]
         environment = {**os.environ, "PYTHONPATH": str(tree)}
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            failures[stack_name(file)] = (done.stderr.strip() or "no output").splitlines()[-1]
+            failures[stackfile.stack_name(file)] = (done.stderr.strip() or "no output").splitlines()[-1]
     return failures
 
 
@@ -135,8 +109,8 @@ def plans() -> Iterator[str]:
     Where a provider's plugin cannot be had, the resources come from the program alone, and the text says so.
     """
     with tempfile.TemporaryDirectory(prefix="pollex-plan-") as temporary:
-        for file in stack_files(ROOT):
-            stack = stack_name(file)
+        for file in stackfile.stack_files(ROOT):
+            stack = stackfile.stack_name(file)
             yield f"### Plan of {stack}\n"
             done = _preview(stack, file, Path(temporary))
             if done.returncode and "no resource plugin" in done.stdout + done.stderr:
@@ -154,7 +128,7 @@ def _preview(stack: str, file: Path, folder: Path) -> subprocess.CompletedProces
     backend.mkdir(exist_ok=True)
     content = yaml.safe_load(file.read_text())
     content.pop("encryptionsalt", None)
-    content["config"] = {f"{NAMESPACE}:{key}": value for key, value in values(file).items()}
+    content["config"] = {f"{NAMESPACE}:{key}": value for key, value in stackfile.values(file).items()}
     copy.write_text(yaml.safe_dump(content))
     environment = {
         **os.environ,

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import review
+from infra.core import stackfile
 from infra.core.patches import FOLDER
 from infra.core.source import Source
 from sandbox import fetch
@@ -31,7 +31,7 @@ class OutOfReachError(SandboxError):
 
 def _pinned(stack: str) -> Source:
     """As stacks/Pulumi.<stack>.yaml says."""
-    values = review.values(CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml")
+    values = stackfile.values(CHECKOUT / "stacks" / f"Pulumi.{stack}.yaml")
     return Source.model_validate_json(json.dumps(values["source"]))
 
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from infra import review
+from infra.core import stackfile
 from infra.provider.registry import RegistryError, Repository
 from sandbox import fetch
 from sandbox.images import base
@@ -20,7 +20,7 @@ COMMITTED = CHECKOUT / "stacks" / "Pulumi.image.yaml"
 
 def committed() -> dict[str, Any]:
     """The values of the committed stack, keyed without the namespace."""
-    return review.values(COMMITTED)
+    return stackfile.values(COMMITTED)
 
 
 def reachable(registry: str, mirror: str, **changes: Any) -> dict[str, Any]:

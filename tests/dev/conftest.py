@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, review
+from infra import ROOT
+from infra.core import stackfile
 from infra.kinds import table
 from infra.kinds.dev.spec import DevStack
 from sandbox.images import tools
@@ -32,7 +33,7 @@ Compose = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def values() -> dict[str, Any]:
     """The committed stack's values, to change at will."""
-    return copy.deepcopy(review.values(STACK))
+    return copy.deepcopy(stackfile.values(STACK))
 
 
 @pytest.fixture

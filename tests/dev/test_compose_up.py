@@ -21,7 +21,7 @@ import httpx
 import pytest
 import yaml
 
-from infra import review
+from infra.core import stackfile
 from infra.kinds.dev import compose as rendered
 from infra.kinds.dev import native
 from infra.kinds.dev.spec import DevStack, Multiplexer
@@ -102,7 +102,7 @@ def free_ports(count: int) -> list[int]:
 
 def declared(engine: Engine, **changes: Any) -> DevStack:
     """The committed stack with what can be had here: images, a small model, free ports."""
-    values = review.values(STACK)
+    values = stackfile.values(STACK)
     embeddings, chat, service = free_ports(3)
     served = {"model": MODEL, "context": 512}
     values |= {

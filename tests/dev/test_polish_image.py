@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import ROOT, review
+from infra import ROOT
+from infra.core import stackfile
 from infra.kinds import table
 from infra.kinds.image import buildx, polishimage
 from infra.kinds.image.spec import ImageStack
@@ -20,7 +21,7 @@ Golden = Callable[[str, str], None]
 @pytest.fixture
 def stack() -> ImageStack:
     """The committed image stack."""
-    parsed = table.parse(review.values(ROOT / "stacks" / "Pulumi.image.yaml"), file="x")
+    parsed = table.parse(stackfile.values(ROOT / "stacks" / "Pulumi.image.yaml"), file="x")
     assert isinstance(parsed, ImageStack)
     return parsed
 

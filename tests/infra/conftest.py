@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, review
+from infra import ROOT
+from infra.core import stackfile
 from infra.kinds import table
 from infra.kinds.host.spec import HostStack
 
-FILES = {review.stack_name(file): file for file in review.stack_files(ROOT)}
-HOSTS = [name for name, file in FILES.items() if review.values(file)["kind"] == "host"]
+FILES = {stackfile.stack_name(file): file for file in stackfile.stack_files(ROOT)}
+HOSTS = [name for name, file in FILES.items() if stackfile.values(file)["kind"] == "host"]
 
 
 def values_of(stack: str) -> dict[str, Any]:
     """The values of a committed stack file, keyed without the namespace, as the program reads them."""
-    return review.values(ROOT / "stacks" / f"Pulumi.{stack}.yaml")
+    return stackfile.values(ROOT / "stacks" / f"Pulumi.{stack}.yaml")
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, review
-from infra.core import patches
+from infra import ROOT
+from infra.core import patches, stackfile
 from infra.core.derivation import Derivation, sha256
 from infra.core.profiles import PROFILES
 from infra.core.report import ConfigError
@@ -43,7 +43,7 @@ def host(values: dict[str, Any]) -> HostStack:
 
 
 def host_stacks() -> dict[str, HostStack]:
-    files = {review.stack_name(file): review.values(file) for file in review.stack_files(ROOT)}
+    files = {stackfile.stack_name(file): stackfile.values(file) for file in stackfile.stack_files(ROOT)}
     return {name: host(values) for name, values in files.items() if values["kind"] == "host"}
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, SecretStr
 
-from infra import ROOT, review
-from infra.core import report
+from infra import ROOT
+from infra.core import report, stackfile
 from infra.core.report import ConfigError, Problem, group_of
 from infra.core.settings import REFERENCE
 from infra.kinds import table
@@ -27,7 +27,7 @@ def problems(values: dict[str, Any]) -> dict[str, Problem]:
 def test_committed_stacks_are_valid(stack_name: str) -> None:
     """If this fails, a fresh clone cannot even be previewed."""
     file = ROOT / "stacks" / f"Pulumi.{stack_name}.yaml"
-    assert table.parse(review.values(file), file=file.name).kind in table.KINDS
+    assert table.parse(stackfile.values(file), file=file.name).kind in table.KINDS
 
 
 @pytest.mark.parametrize("kind", [None, "hots", ["host"]])

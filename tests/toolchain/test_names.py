@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import ROOT, review
+from infra import ROOT
+from infra.core import stackfile
 from sandbox.engine import Pulumi
 
 PLUGIN = ROOT / "infra" / "provider"
@@ -47,7 +48,7 @@ def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Pulumi:
     (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump(project))
     file = tmp_path / "stacks" / f"Pulumi.{name}.yaml"
     file.parent.mkdir()
-    values = review.values(ROOT / "stacks" / file.name)
+    values = stackfile.values(ROOT / "stacks" / file.name)
     file.write_text(yaml.safe_dump({"config": {f"pollex:{key}": value for key, value in values.items()}}))
     environment = {"PULUMI_CONFIG_PASSPHRASE": "test", "PULUMI_SKIP_UPDATE_CHECK": "true"}
     return Pulumi(project=tmp_path, stack=name, state=tmp_path / "state", environment=environment)

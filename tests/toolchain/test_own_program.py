@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import ROOT, review
+from infra import ROOT
+from infra.core import stackfile
 from infra.kinds import table
 from infra.kinds.host import plan
 from infra.kinds.host.spec import HostStack
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.engine
 
 def declared() -> plan.Plan:
     """What this checkout makes of the jetson stack."""
-    stack = table.parse(review.values(ROOT / "stacks/Pulumi.jetson.yaml"), file="x")
+    stack = table.parse(stackfile.values(ROOT / "stacks/Pulumi.jetson.yaml"), file="x")
     assert isinstance(stack, HostStack)
     return plan.load(stack)
 
@@ -32,7 +33,7 @@ def test_the_component_is_planned_from_another_folder(tmp_path: Path) -> None:
     """If this fails, `pip install` gives a Pulumi user a component that lacks its patches, tools or service."""
     venv = environment(tmp_path / "venv")
     folder = project(tmp_path / "mine", venv)
-    values: dict[str, Any] = review.values(ROOT / "stacks/Pulumi.jetson.yaml")
+    values: dict[str, Any] = stackfile.values(ROOT / "stacks/Pulumi.jetson.yaml")
     values["host"] |= {"privateKeyFile": "keys/id", "hostKeyFile": "keys/host.pub"}
     (folder / "keys").mkdir()
     (folder / "keys/id").write_text("a private key\n")

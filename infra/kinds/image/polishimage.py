@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from infra import ROOT, review
+from infra import ROOT
+from infra.core import stackfile
 from infra.core.derivation import KEY_LABEL, Derivation, sha256
 from infra.core.report import ConfigError
 from infra.kinds import table
@@ -108,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--certificates", metavar="FILE", help="certificates that a proxy here is trusted by")
     given = parser.parse_args(arguments)
     try:
-        stack = table.parse(review.values(given.file), file=str(given.file))
+        stack = table.parse(stackfile.values(given.file), file=str(given.file))
     except ConfigError as error:
         sys.exit(str(error))
     if not isinstance(stack, ImageStack):
