@@ -35,8 +35,9 @@ unlock: toolchain ## mend the state of STACK (sandbox) after a killed run
 	@$(V)/python -m infra.toolchain.unlock $(STACK)
 
 .PHONY: lint
-lint: $(V)/.ready ## ruff, mypy, zizmor, shellcheck, shfmt
+lint: $(V)/.ready ## ruff, mypy, import-linter, zizmor, shellcheck, shfmt
 	@$(V)/ruff check --quiet . && $(V)/ruff format --check --quiet . && $(V)/mypy --no-error-summary
+	@said=$$($(V)/lint-imports --no-cache --no-logo) || { echo "$$said"; exit 1; }
 	@$(V)/zizmor --quiet --offline .github
 	@$(V)/shellcheck -s sh $(SHELL_FILES) && $(V)/shfmt -d -i 4 -ln posix $(SHELL_FILES)
 
