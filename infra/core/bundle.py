@@ -83,12 +83,16 @@ def derivation(recipe: Recipe, root: Path = ROOT) -> Derivation:
     )
 
 
-def sources(root: Path = ROOT) -> list[str]:
-    """The files that run, sorted; neither what writes documentation nor what Python and editors leave behind."""
+def package(root: Path = ROOT) -> list[str]:
+    """Every file of the service's package, sorted, below `SOURCES`; not what Python leaves behind."""
     folder = root / SOURCES
     names = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    names = (n for n in names if "__pycache__" not in n.parts and not n.name.startswith("."))
-    return sorted(str(n) for n in names if str(n) not in _DOCUMENTATION)
+    return sorted(str(name) for name in names if "__pycache__" not in name.parts)
+
+
+def sources(root: Path = ROOT) -> list[str]:
+    """The files of the package that run; neither what writes documentation nor what editors leave behind."""
+    return [n for n in package(root) if n not in _DOCUMENTATION and not Path(n).name.startswith(".")]
 
 
 def said(made: Derivation, substituters: Sequence[str]) -> manifest.Bundle:

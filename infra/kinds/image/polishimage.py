@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra import ROOT
-from infra.core import stackfile
+from infra.core import bundle, stackfile
 from infra.core.derivation import KEY_LABEL, Derivation, sha256
 from infra.core.report import ConfigError
 from infra.kinds import table
@@ -29,12 +29,15 @@ from infra.kinds.image.spec import ImageStack
 NAME = "polish"
 """The image's name, beside llama-server's."""
 
+CONTEXT = "image/polish"
+"""The folder of its recipe."""
+
 
 def texts(root: Path = ROOT) -> dict[str, str]:
     """Every file that decides the image's bytes, by its path."""
-    found = [*(root / "image" / "polish").iterdir(), root / "requirements" / "service.txt"]
-    found += [file for file in (root / "service" / "pollex").rglob("*") if "__pycache__" not in file.parts]
-    return {file.relative_to(root).as_posix(): file.read_text() for file in sorted(found) if file.is_file()}
+    names = [file.relative_to(root).as_posix() for file in (root / CONTEXT).iterdir()]
+    names += [bundle.LOCK, *(f"{bundle.SOURCES}/{name}" for name in bundle.package(root))]
+    return {name: (root / name).read_text() for name in names}
 
 
 def derivation(stack: ImageStack, files: Mapping[str, str]) -> Derivation:
@@ -64,8 +67,8 @@ def request(stack: ImageStack, made: Derivation) -> BuildRequest:
     image = stack.image
     kept = f"type=registry,ref={image.cache}-{NAME}" if image.cache is not None else None
     return BuildRequest(
-        context="image/polish",
-        dockerfile="image/polish/Dockerfile",
+        context=CONTEXT,
+        dockerfile=f"{CONTEXT}/Dockerfile",
         contexts={"debian": image.base, "requirements": "requirements", "service": "service"},
         args={"SOURCE_DATE_EPOCH": str(image.epoch)},
         platforms=image.platforms,
