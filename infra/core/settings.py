@@ -15,6 +15,9 @@ from infra.core.masking import holds_login
 NAMESPACE = "pollex"
 REFERENCE = "docs/reference/config.md"
 
+POLISH_PORT: Final = 8090
+"""The polish service's own default, and what its image listens on; the service's settings take long to import."""
+
 MISSING: Final = object()
 """What stands where a setting is missing."""
 

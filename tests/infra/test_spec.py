@@ -13,9 +13,11 @@ from pydantic import BaseModel, SecretStr
 from infra import ROOT
 from infra.core import report, stackfile
 from infra.core.report import ConfigError, Problem, group_of
-from infra.core.settings import REFERENCE
+from infra.core.settings import POLISH_PORT, REFERENCE
 from infra.kinds import table
 from infra.kinds.host.spec import HostStack
+from pollex import target
+from pollex.settings import Settings
 
 
 def problems(values: dict[str, Any]) -> dict[str, Problem]:
@@ -178,6 +180,13 @@ def test_the_project_names_every_setting() -> None:
         assert declared.get("type", "string") == wanted, name
         assert not declared["default"], name
         assert declared.get("secret", False) == (SecretStr in types), name
+
+
+def test_the_port_of_the_polish_service_is_its_own() -> None:
+    """If this fails, a container listens on one port and is published, or asked, on another."""
+    assert Settings.model_fields["port"].default == POLISH_PORT
+    assert f"http://localhost:{POLISH_PORT}" == target.DEFAULT_URL
+    assert f"\nEXPOSE {POLISH_PORT}\n" in (ROOT / "image/polish/Dockerfile").read_text()
 
 
 def test_names_of_secrets_are_known_as_such() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.core import yamltext
+from infra.core.settings import POLISH_PORT
 from infra.kinds.dev import native
 from infra.kinds.dev.spec import Chat, DevStack, Embeddings, Service
 
@@ -20,8 +21,6 @@ EMBEDDINGS = "llama-server"
 CHAT = "llama-chat"
 POLISH = "polish"
 
-POLISH_PORT = 8090
-"""The port that the polish service's image listens on."""
 HEALTH = ("/entrypoint", "health")
 """The health check of llama-server's image, where another one has to be replaced: there is no shell in it."""
 

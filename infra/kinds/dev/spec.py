@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from infra.core.settings import MISSING, Hex64, Line, Path, Port, Refusal, Value, refuse
+from infra.core.settings import MISSING, POLISH_PORT, Hex64, Line, Path, Port, Refusal, Value, refuse
 
 DIMENSIONS = {
     "all-minilm": 384,
@@ -140,7 +140,7 @@ class Chat(Served):
 class Service(Value):
     """The polish service in front of the chat server."""
 
-    port: Annotated[Port, Field(description="the port of its page and its API")] = 8090
+    port: Annotated[Port, Field(description="the port of its page and its API")] = POLISH_PORT
     address: Address = "127.0.0.1"
     prompt: Annotated[
         Literal["polish", "polish-small"], Field(description="the prompt; polish-small is for models below 1B")

@@ -13,6 +13,7 @@ from infra.core.masking import holds_login, secret_options
 from infra.core.settings import (
     LOGIN_IN_URL,
     MISSING,
+    POLISH_PORT,
     Hex64,
     Line,
     Path,
@@ -261,7 +262,7 @@ class Interpreter(Value):
 class Polish(Value):
     """The polish service in front of llama-server: its unit and its settings."""
 
-    port: Annotated[Port, Field(description="the port of its page and its API")] = 8090
+    port: Annotated[Port, Field(description="the port of its page and its API")] = POLISH_PORT
     host: Annotated[Line, Field(description="the address it listens on; 127.0.0.1 keeps it on the board")] = "0.0.0.0"  # noqa: S104 - phones and laptops are its users
     user: Annotated[
         UserName | None,

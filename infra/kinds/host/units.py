@@ -10,6 +10,7 @@ import yaml
 from pydantic import SecretStr
 
 from infra.core.profiles import PROFILES
+from infra.core.settings import POLISH_PORT
 from infra.kinds.host.spec import Build, HostStack, LlamaServer, Model, Polish
 
 LLAMA_SERVER = "/usr/local/bin/llama-server"
@@ -252,7 +253,7 @@ def page_url(stack: HostStack, polish: Polish) -> str:
 def app_config(stack: HostStack) -> dict[str, str | int]:
     """What the polish service and the original Go program read, as keys of their YAML file."""
     return {
-        "port": stack.polish.port if stack.polish is not None else 8090,
+        "port": stack.polish.port if stack.polish is not None else POLISH_PORT,
         "llamacpp_url": local_url(stack.server.host, stack.server.port),
         "llamacpp_model": stack.model.name,
     }
