@@ -200,14 +200,15 @@ def test_proxy(workshop: Workshop, sshd: Sshd, tmp_path: Path) -> None:
 
 def test_retries(workshop: Workshop, sshd: Sshd, tmp_path: Path) -> None:
     """If this fails, a board that is still booting is given up at once, or one that is gone is waited for too long."""
-    port = free_port()
-    late = sshd.connection(port=port, dial_error_limit=-1)
+    server = socket.create_server(("127.0.0.1", 0))
+    late = sshd.connection(port=server.getsockname()[1], dial_error_limit=-1)
     gone = sshd.connection(port=free_port(), dial_error_limit=2)
 
     def relay() -> None:
-        time.sleep(8)  # longer than a busy machine takes to the first try
-        with socket.create_server(("127.0.0.1", port)) as server:
-            server.settimeout(60)
+        with server:
+            server.settimeout(NEVER)
+            hung_up, _ = server.accept()
+            hung_up.close()  # the board has not booted yet; it has when the next try comes
             front, _ = server.accept()
             back = socket.create_connection(("127.0.0.1", sshd.port))
             pumps = [threading.Thread(target=_pump, args=pair) for pair in ((front, back), (back, front))]
