@@ -8,9 +8,11 @@ from collections.abc import Sequence
 _NAMES = r"(?:private[-_]?key|api[-_]?key|password|passphrase|passwd|token|secret|credentials?|authorization|signature)"
 _SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
 
-_LOGIN = re.compile(r"(https?://)[^\s/?#]*@|(\w[\w+.-]*://)[^\s/?#]*:[^\s/?#]*@", re.IGNORECASE)
+# No expression may look at a stretch of a long line once for each of its characters: what stands before the part that
+# decides is bounded.
+_LOGIN = re.compile(r"(https?://)[^\s/?#]*@|(\w[\w+.-]{0,31}://)[^\s/?#:]*:[^\s/?#]*@", re.IGNORECASE)
 """Where a URL names a password, or a user of a web server, which is often a token; `ssh://git@` is none."""
-_QUERY = re.compile(rf"(?<=[?&])([^=&\s]*{_NAMES})=[^&\s\"']*", re.IGNORECASE)
+_QUERY = re.compile(rf"(?<=[?&])([^=&?\s]{{0,64}}{_NAMES})=[^&\s\"']*", re.IGNORECASE)
 _OPTION = re.compile(rf"((?<![\w-])(?:--?|[A-Z])[\w-]*?{_NAMES}|-hft)([= \"',]+)[^\s\"',=]+", re.IGNORECASE)
 _BLOCK = re.compile(r"-----BEGIN .*", re.DOTALL)
 _KEY = re.compile(r"\b(?:sk-|ghp_|github_pat_|glpat-|hf_|dckr_pat_|xox[a-z]-)[\w-]{8,}")

@@ -165,3 +165,13 @@ def test_other_forms_of_a_secret_are_masked(text: str) -> None:
 def test_what_is_no_secret_stays_readable(text: str) -> None:
     """If this fails, a report hides the very value that is wrong."""
     assert masked(text) == text
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "unit", ["x", "a-", "?", "&a", "a://b:", ":", "https://", "token", "--token ", "-", "token=", "sk-"]
+)
+def test_a_long_line_is_masked_at_once(unit: str) -> None:
+    """If this fails, one long line of a compiler's output holds `pulumi up` up for hours."""
+    line = f"a://{unit * (500_000 // len(unit))}"
+    assert "hunter2" not in masked(f"{line} https://you:hunter2@example.org/")
