@@ -45,6 +45,7 @@ _TEST_PACKAGES = {
     "runc": "runc",
     "systemd-analyze": "systemd",
     "update-binfmts": "binfmt-support",
+    "vim": "vim",
     "zsh": "zsh",
 }
 """The same for what only the tests call; `|` stands between commands of which one is enough."""

@@ -23,6 +23,7 @@ FILES = {
     "browser": "browser chromium|google-chrome node",
     "cli": "",
     "cli/test_config.py": "engine",
+    "cli/test_editor.py": "vim",
     "cli/test_gguf.py": "slow",
     "cli/test_lists.py": "zsh",
     "contract": "engine root /usr/sbin/sshd",
