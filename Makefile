@@ -54,8 +54,12 @@ test-root: toolchain ## the tests that need root, Debian packages, the engine or
 
 .PHONY: test-boards
 test-boards: toolchain ## the tests on stand-in boards
-	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m board --ignore=tests/sandbox tests
+	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m board --ignore=tests/sandbox --ignore=tests/e2e/test_life_cycles.py tests
 	@$(V)/pytest --quiet -m board tests/sandbox # alone: it looks at what a board leaves on the machine
+
+.PHONY: test-life-cycles
+test-life-cycles: toolchain ## what may happen to a stack, its state and its board; apart from make test until it has run to its end once
+	@$(V)/pytest --quiet tests/e2e/test_life_cycles.py
 
 .PHONY: test-browser
 test-browser: $(V)/.ready ## the tests in a real Chromium
