@@ -70,7 +70,7 @@ def test_what_belongs_to_somebody_else_is_not_made(compose: Compose, tmp_path: P
 
 def test_the_runbook_s_lines_fit_into_mimir_s_file(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:
     """If this fails, who edits Mimir's compose file as the runbook says has a file that compose refuses."""
-    runbook = (ROOT / "docs" / "runbooks" / "embeddings-for-mimir.md").read_text()
+    runbook = (ROOT / "docs" / "how-to" / "embeddings-for-mimir.md").read_text()
     (block,) = re.findall(r"in place of the service's .*?```yaml\n(.*?)```", runbook, re.DOTALL)
     project = yaml.safe_load(MIMIR.read_text())
     service = project["services"]["llama-server"]

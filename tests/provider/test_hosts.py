@@ -106,7 +106,7 @@ import contextlib, runpy
 with contextlib.suppress(SystemExit):
     runpy.run_module("infra.provider", run_name="__main__")
 """
-PROGRAM = "from infra import config, program; import infra.kinds.host.component"
+PROGRAM = "from infra import config; from infra.kinds import table; import infra.kinds.host.component"
 
 
 @pytest.mark.parametrize(
