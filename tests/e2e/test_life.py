@@ -301,7 +301,6 @@ def test_a_server_flag_restarts_the_unit_alone(life: Deployment) -> None:
         "llama": "same",
         "llama-host": "same",
         "llama-tools": "same",
-        "llama-prepare": "same",
         "llama-server": "same",
         "llama-model": "same",
         "llama-polish": "same",
