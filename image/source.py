@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from pollex_host import say
 from pollex_host.errors import HostToolError
 from pollex_host.manifest import Patch, Source
 from pollex_host.source import Checkout
@@ -27,5 +28,6 @@ Path(WORK).mkdir()
 try:
     Checkout(WORK, source, patches, lambda phase, detail: print(phase, detail, flush=True)).make()
 except HostToolError as error:
-    sys.exit("\n".join(error.lines))
+    say.complain(error.lines)
+    sys.exit(error.status)
 shutil.move(f"{WORK}/src", "/src")

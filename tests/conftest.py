@@ -54,6 +54,12 @@ def golden(snapshot: SnapshotAssertion) -> Golden:
 COMMANDS = pytest.StashKey[set[str]]()
 """What a test's file calls besides what every machine has."""
 
+MAKERS = frozenset({"board", "engine", "slow"})
+"""Marks of tests whose first one may have to make what is kept: an image, a server, a board's root, the engine."""
+MAKING_SECONDS = 3600
+"""What they may take instead of pyproject.toml's `timeout`: the image took over 900 s beside two other tiers' compiles
+on two cores, and a test that only waits for it hangs no worse for it."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test the marks of what it needs."""
@@ -66,6 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.stash[COMMANDS] = commands
         for mark in marks:
             item.add_marker(mark)
+        if marks & MAKERS:
+            item.add_marker(pytest.mark.timeout(MAKING_SECONDS))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -90,13 +90,23 @@ def test_what_is_not_prose_survives(llama: Llama, start: Start) -> None:
     assert [line[:2] for line in polished.splitlines()[-4:-2]] == ["- ", "- "]
 
 
-def test_counted_in_tokens(llama: Llama, start: Start) -> None:
-    """If this fails, a text that does not fit the context is found out after minutes, or cut."""
+def test_cut_to_the_context(llama: Llama, start: Start) -> None:
+    """If this fails, a text that does not fit the context is found out after minutes, or loses its end."""
     service = start(llamacpp_url=llama.url, split_chars=0, **SETTINGS)
     wait_until(lambda: ready(service.url))
-    response = service.polish(LONG * 4, "small")
+    response = service.polish(" ".join([LONG] * 4), "small")
+    assert response.status_code == 200, response.text
+    assert response.json()["polished"].lower().count("on sunday") == 4
+
+
+def test_counted_in_tokens(llama: Llama, start: Start) -> None:
+    """If this fails, what cannot be cut to the context is sent, and the board works on it for minutes."""
+    service = start(llamacpp_url=llama.url, split_chars=0, **SETTINGS)
+    wait_until(lambda: ready(service.url))
+    word = "Donaudampfschifffahrt" * 100
+    response = service.polish(word, "small")
     assert response.status_code == 400
-    tokens = len(httpx.post(f"{llama.url}/tokenize", json={"content": LONG * 4}).json()["tokens"])
+    tokens = len(httpx.post(f"{llama.url}/tokenize", json={"content": word}).json()["tokens"])
     assert response.json()["error"].startswith(f"text too long: {tokens} tokens (max ")
     assert not any(line.get("answered") for line in service.logged())
 
