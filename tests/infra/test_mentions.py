@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from pydantic import BaseModel
 
 from infra import ROOT
 from infra.core.report import group_of
+from infra.hosttools.pollex_host.cli import VERBS
 from infra.kinds import table
+from pollex.cli import cli
 
 PLACES = (
     "infra",
@@ -81,4 +84,65 @@ def test_pages_that_are_linked_exist() -> None:
         if name.endswith(".md"):
             for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
                 wrong |= set() if (ROOT / name).parent.joinpath(link).exists() else {f"{name}: {link}"}
+    assert not wrong
+
+
+def options_of(words: list[str]) -> set[str] | None:
+    """The options of a command of `pollex`, or None where there is no such command."""
+    command: click.Command = cli
+    for word in words:
+        if not isinstance(command, click.Group):
+            break  # an argument
+        if word not in command.commands:
+            return None
+        command = command.commands[word]
+    parameters = [*cli.params, *command.params]
+    return {"-h", "--help", *(option for one in parameters for option in [*one.opts, *one.secondary_opts])}
+
+
+def wrong_in(command: str) -> bool:
+    """Whether a command line of ours names a verb or an option that is none."""
+    program, *words = command.split()
+    if program == "pollex-host":
+        verb = words[0] if words else ""
+        return bool(verb) and verb not in {*VERBS, "help"}
+    plain = [word for word in words if re.fullmatch("[a-z]+", word)]
+    known = options_of(plain)
+    return known is None or any(word.partition("=")[0] not in known for word in words if word.startswith("-"))
+
+
+def test_commands_that_are_mentioned_exist() -> None:
+    """If this fails, somebody types what a document or an error says and is told that there is no such command."""
+    assert wrong_in("pollex polich")
+    assert wrong_in("pollex polish --colour")
+    assert wrong_in("pollex-host renew")
+    spans = (
+        (name, command)
+        for name, text in texts()
+        for command in re.findall(r"(?:`|^\$? *(?:ssh \S+ )?)(pollex(?:-host)?(?: [-\w=]+)+)", text, re.MULTILINE)
+        if name.endswith(".md") or "`" in text
+    )
+    assert not {f"{name}: {command}" for name, command in spans if wrong_in(command)}
+
+
+def anchors(text: str) -> set[str]:
+    """What a page's headings can be linked by, as a forge makes it."""
+    headings = re.findall(
+        r"^#{1,6} +(.+?) *$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings} | set(
+        re.findall(r'<a (?:id|name)="([^"]+)"', text)
+    )
+
+
+def test_headings_that_are_linked_exist() -> None:
+    """If this fails, a reader who follows a link is put at the top of a long page."""
+    wrong = set()
+    for name, text in texts():
+        links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text) if name.endswith(".md") else []
+        links += re.findall(r"(?<!/)\b(docs/[\w/-]+\.md)#([\w-]+)", text) if not name.endswith(".md") else []
+        for path, anchor in links:
+            page = (ROOT / name).parent / path if name.endswith(".md") and path else ROOT / (path or name)
+            if page.exists() and anchor not in anchors(page.read_text()):
+                wrong.add(f"{name}: {path}#{anchor}")
     assert not wrong
