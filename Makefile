@@ -101,6 +101,10 @@ bench-words: $(V)/.ready ## what becomes of texts: GLEU of JFLEG's sentences, wh
 bench-embeddings: $(V)/.ready ## embeddings as the image serves them, beside Ollama
 	@$(V)/python -m bench.embeddings
 
+.PHONY: bench-busy
+bench-busy: $(V)/.ready ## ways in which threads wait for each other, alone and beside others (root, a quarter of an hour)
+	@$(V)/python -m bench.busy
+
 .PHONY: bench-image
 bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, embeddings a second, memory
 	@$(V)/python -m bench.image --build

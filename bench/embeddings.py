@@ -50,7 +50,7 @@ VARIED: Mapping[str, Mapping[str, str]] = {
     "4 slots, 1 thread": {"LLAMA_ARG_N_PARALLEL": "4", "LLAMA_ARG_THREADS": "1"},
     "batch 512": {"LLAMA_ARG_BATCH": "512", "LLAMA_ARG_UBATCH": "512"},
     "llama-server's HTTP threads": {"LLAMA_ARG_THREADS_HTTP": "3"},
-    "threads sleep at once": {"OMP_WAIT_POLICY": "passive"},
+    "threads wait as libgomp has it": {"OMP_WAIT_POLICY": "", "GOMP_SPINCOUNT": "300000"},
 }
 """Other options of llama-server than the image's, as the container's environment."""
 

@@ -15,7 +15,7 @@ import httpx
 
 from infra.toolchain import ToolchainError, golang
 from sandbox.machine import CHECKOUT, SandboxError, run
-from sandbox.serving import free_port
+from sandbox.serving import PASSIVE, free_port
 
 START_SECONDS = 60
 """Far beyond any start that is measured here."""
@@ -68,7 +68,8 @@ def llama_server(program: Path, model: Path, *options: str) -> Iterator[str]:
     """The URL of a llama-server that has loaded a model."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with running([program, "-m", model, "--port", str(port), "--log-disable", *options], f"{url}/health"):
+    command: list[str | Path] = [program, "-m", model, "--port", str(port), "--log-disable", *options]
+    with running(command, f"{url}/health", PASSIVE):
         yield url
 
 

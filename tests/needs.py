@@ -37,6 +37,7 @@ FILES = {
     "host/test_board.py": "board",
     "host/test_upgrade.py": "board",
     "image": "root slow /usr/bin/torchrun c++ docker-registry dockerd openssl qemu-aarch64-static runc update-binfmts",
+    "image/test_emulation.py": "",
     "image/test_stand_in.py": "",
     "infra": "systemd-analyze",
     "infra/test_bundle.py": "slow",

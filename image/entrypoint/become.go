@@ -27,7 +27,7 @@ func become(ctx context.Context, args, environ []string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	err = syscall.Exec(server, append([]string{server}, args...), withoutEmpty(environ))
+	err = syscall.Exec(server, append([]string{server}, args...), sleepy(withoutEmpty(environ)))
 	if errors.Is(err, syscall.ENOEXEC) {
 		return fail(failed, "%s is not made for this machine (%s/%s)", server, runtime.GOOS, runtime.GOARCH)
 	}
@@ -42,6 +42,18 @@ func withoutSecrets(args []string) []string {
 		}
 	}
 	return shown
+}
+
+// sleepy lets threads that wait for each other sleep, unless the user decided how they wait. By itself libgomp lets
+// them go round in circles, and whoever else needs the processor, often the thread that is waited for, does not get it.
+func sleepy(environ []string) []string {
+	g := given{environ: environ}
+	for _, name := range []string{"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} {
+		if _, set := g.variable(name); set {
+			return environ
+		}
+	}
+	return append(environ, "OMP_WAIT_POLICY=passive")
 }
 
 // withoutEmpty drops llama-server's variables that are empty: it would take an empty number for a wrong one.

@@ -12,6 +12,7 @@ const (
 	wrongBytes    = 3 // a file, manifest or download is not what its name, size or hash says
 	notFound      = 4
 	noSpace       = 6
+	noMemory      = 7 // the model cannot fit into what the container may have
 	unreachable   = 8
 )
 

@@ -17,6 +17,9 @@ type gguf struct {
 	context      int    // tokens that it was trained for; 0 when the file does not say
 	dimensions   int    // of its embeddings; 0 when the file does not say
 	pooling      string // mean, cls, last or rank; empty when the file does not say, or says none
+	bytes        uint64 // of the file
+	heads        uint64 // of attention; 0 when the file does not say
+	perToken     uint64 // bytes that a token takes in the cache of keys and values, in F16; 0 when the file does not say
 }
 
 func (g gguf) String() string {
@@ -72,7 +75,9 @@ func readGGUF(path string) (gguf, error) {
 	case needed > uint64(info.Size()):
 		return gguf{}, fail(wrongBytes, "%s is cut short: it has %d bytes, its tensors need %d", path, info.Size(), needed)
 	}
-	return r.summary(), nil
+	summary := r.summary()
+	summary.bytes = uint64(info.Size())
+	return summary, nil
 }
 
 // headerReader goes through a header once, and keeps single texts and whole numbers.
@@ -245,11 +250,31 @@ func (r *headerReader) summary() gguf {
 		context:      number(".context_length"),
 		dimensions:   number(".embedding_length"),
 		pooling:      poolings[r.numbers[architecture+".pooling_type"]],
+		heads:        r.numbers[architecture+".attention.head_count"],
+		perToken:     r.perToken(architecture),
 	}
 	if fileType, set := r.numbers["general.file_type"]; set && fileTypes[fileType] != "" {
 		g.quantisation = fileTypes[fileType]
 	}
 	return g
+}
+
+// perToken follows llama_hparams: heads that share keys and values have them once, and their length is the embedding's
+// share unless the file says another. Where each layer has its own number of heads, which is an array, it is 0.
+func (r *headerReader) perToken(architecture string) uint64 {
+	number := func(key string, otherwise uint64) uint64 {
+		if value, set := r.numbers[architecture+key]; set {
+			return value & (1<<20 - 1)
+		}
+		return otherwise
+	}
+	heads := number(".attention.head_count", 0)
+	if heads == 0 {
+		return 0
+	}
+	share := number(".embedding_length", 0) / heads
+	keys, values := number(".attention.key_length", share), number(".attention.value_length", share)
+	return number(".block_count", 0) * number(".attention.head_count_kv", heads) * (keys + values) * 2
 }
 
 func (r *headerReader) take(length int) ([]byte, error) {

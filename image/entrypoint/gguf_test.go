@@ -59,7 +59,7 @@ func read(t *testing.T, content []byte) (gguf, error) {
 // If this fails, a model is served with another pooling, context or name than its file says.
 func TestHeaderIsRead(t *testing.T) {
 	got, err := read(t, tiny())
-	want := gguf{architecture: "bert", quantisation: "Q8_0", context: 512, dimensions: 384, pooling: "cls"}
+	want := gguf{architecture: "bert", quantisation: "Q8_0", context: 512, dimensions: 384, pooling: "cls", bytes: uint64(len(tiny()))}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}

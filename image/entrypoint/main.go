@@ -44,8 +44,12 @@ func start(ctx context.Context, g given) error {
 	if err != nil {
 		return err
 	}
-	p, err := makePlan(m, header, s, g)
+	l := thisContainer()
+	p, err := makePlan(m, header, s, g, l)
 	if err != nil {
+		return err
+	}
+	if err := checkMemory(m.name, p.needs, l); err != nil {
 		return err
 	}
 	if err := checkPort(g); err != nil {

@@ -26,6 +26,8 @@ var (
 	optPort       = option{env: "LLAMA_ARG_PORT", names: []string{"--port"}}
 	optReranking  = option{env: "LLAMA_ARG_RERANKING", names: []string{"--reranking", "--rerank"}, isFlag: true}
 	optHTTP       = option{env: "LLAMA_ARG_THREADS_HTTP", names: []string{"--threads-http"}}
+	optFlash      = option{env: "LLAMA_ARG_FLASH_ATTN", names: []string{"--flash-attn", "-fa"}, isFlag: true}
+	optThreads    = option{env: "LLAMA_ARG_THREADS", names: []string{"--threads", "-t"}}
 	optUBatch     = option{env: "LLAMA_ARG_UBATCH", names: []string{"--ubatch-size", "-ub"}}
 )
 

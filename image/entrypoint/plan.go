@@ -20,11 +20,12 @@ const (
 type plan struct {
 	args  []string
 	notes []string // for people, a line each
+	needs memoryNeeds
 }
 
 // makePlan decides what the user left open. What they set, by an argument or by llama-server's variable, is not
 // touched.
-func makePlan(m model, header gguf, s settings, g given) (plan, error) {
+func makePlan(m model, header gguf, s settings, g given, l limits) (plan, error) {
 	p := planner{given: g, model: m, header: header, settings: s}
 	mode, err := p.mode()
 	if err != nil {
@@ -36,6 +37,7 @@ func makePlan(m model, header gguf, s settings, g given) (plan, error) {
 	}
 	p.set(optModel, m.path)
 	p.set(optAlias, m.name)
+	p.setThreads(l)
 	p.set(optHost, "0.0.0.0")
 	p.set(optPort, strconv.Itoa(defaultPort))
 	p.set(optMetrics, "1") // for the health check, which has to tell a busy server from one that hangs
@@ -49,6 +51,7 @@ func makePlan(m model, header gguf, s settings, g given) (plan, error) {
 	if mode != chat {
 		p.setBatch(room)
 	}
+	p.needs = p.estimate(mode, room, parallel)
 	return p.plan, err
 }
 
@@ -124,6 +127,16 @@ func (p *planner) room(mode string) (int, error) {
 		room = trained
 	}
 	return room, nil
+}
+
+// setThreads keeps the number within what the container may use.
+func (p *planner) setThreads(l limits) {
+	threads, why := l.threads()
+	if _, set := p.given.lookup(optThreads); set || threads == 0 {
+		return
+	}
+	p.set(optThreads, strconv.Itoa(threads))
+	p.note("threads: %d, %s", threads, why)
 }
 
 // setBatch makes room for the longest text, which has to be in one batch: the physical one, and the logical one with

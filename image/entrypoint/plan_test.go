@@ -21,7 +21,7 @@ func planned(name string, header gguf, environ, args string) (string, string, er
 	if err != nil {
 		return "", "", err
 	}
-	p, err := makePlan(model{name: name, path: "/m"}, header, s, g)
+	p, err := makePlan(model{name: name, path: "/m"}, header, s, g, limits{})
 	return strings.Join(p.args, " "), strings.Join(p.notes, "\n"), err
 }
 

@@ -90,6 +90,15 @@ def test_chat_answers_through_the_published_port(chat: Container) -> None:
     assert answer["choices"][0]["message"]["content"].strip()
 
 
+def test_too_little_memory_is_said(docker: Docker, native: str, models: Path) -> None:
+    """If this fails, a model that the container cannot hold ends with status 137 and no word."""
+    limited = ("--memory=64m", "--memory-swap=64m")
+    with docker.container(native, models=models, environment={"MODEL": CHAT}, options=limited) as container:
+        assert container.wait(HEALTHY_SECONDS) == 7, container.logs
+        assert "of memory (the file 99 MB" in container.logs
+        assert "the container may use 68 MB" in container.logs
+
+
 def test_clients_that_keep_connections_do_not_wait_for_each_other(embeddings: Container) -> None:
     """If this fails, an application's pool of connections waits five seconds for each vector."""
     with ExitStack() as stack:

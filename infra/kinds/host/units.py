@@ -125,7 +125,8 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
                 "RestartSec": server.restart_sec,
                 # where the CUDA driver keeps what it compiles; the home directory is read-only
                 "CacheDirectory": "llama-server",
-                "Environment": "CUDA_CACHE_PATH=/var/cache/llama-server",
+                # threads that wait sleep: those that spin keep the service beside them from the board's cores
+                "Environment": "CUDA_CACHE_PATH=/var/cache/llama-server OMP_WAIT_POLICY=passive",
                 # the last option wins; where nothing was measured yet there is no file and nothing is added
                 **({"EnvironmentFile": f"-{TUNED}"} if server.tune is not None else {}),
                 **HARDENING,

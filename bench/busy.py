@@ -1,0 +1,244 @@
+"""How llama-server's threads wait for each other: what each way costs alone, and beside others that want the cores.
+
+    python -m bench.busy [--rounds N] [--seconds S]
+
+Prints a table and writes build/bench/busy.json: vectors a second (all-MiniLM-L6-v2, one sentence after the other) and
+tokens a second (SmolLM2-135M), pinned to one and two cores beside 0, 2 and 8 processes that only compute on the same
+cores, and on two cores within 0.5, 1 and 1.5 cores' time, as `docker run --cpus` gives it. Each setting is measured for
+a moment at a time, in turn with the others, and the best of the rounds counts: what else this machine does is not
+what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from bench import record
+from bench.embeddings import inputs
+from bench.programs import programs
+from sandbox import fetch, minilm
+from sandbox.machine import SandboxError, require_root, say
+from sandbox.serving import PASSIVE, free_port
+
+DEFAULT: Final = "default"
+"""The setting that image, units and measurements have."""
+SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {
+    "libgomp's own": {},
+    DEFAULT: PASSIVE,
+    "spin 100": {"GOMP_SPINCOUNT": "100"},
+    "spin 1000": {"GOMP_SPINCOUNT": "1000"},
+    "spin 10000": {"GOMP_SPINCOUNT": "10000"},
+    "1 thread": {"LLAMA_ARG_THREADS": "1"},
+}
+"""What is compared, as the server's environment."""
+PERIOD: Final = 100_000
+"""Microseconds in which a quota is counted, as container engines set it."""
+GROUPS: Final = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+"""Where CPU quotas are set: cgroup v1, v2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a server has to compute on."""
+
+    cores: int
+    busy: int = 0
+    """Processes that compute on the same cores."""
+    quota: float | None = None
+    """Cores' time that the server may use."""
+
+    def __str__(self) -> str:
+        """A column's head."""
+        return f"--cpus {self.quota}" if self.quota is not None else f"{self.cores} core, {self.busy} busy"
+
+    @property
+    def threads(self) -> int:
+        """As the image chooses them."""
+        return max(1, min(self.cores, self.cores if self.quota is None else ceil(self.quota)))
+
+
+PLACES: Final = (
+    *(Place(cores, busy) for cores in (1, 2) for busy in (0, 2, 8)),
+    *(Place(2, quota=quota) for quota in (0.5, 1, 1.5)),
+)
+
+
+@contextmanager
+def others(place: Place) -> Iterator[None]:
+    """Processes that only compute, on the server's cores."""
+    loop = [sys.executable, "-c", "while True: pass"]
+    with ExitStack() as stack:
+        for _ in range(place.busy):
+            process = subprocess.Popen(loop, preexec_fn=partial(os.sched_setaffinity, 0, range(place.cores)))  # noqa: PLW1509 - one thread here
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        yield
+
+
+@contextmanager
+def quota(place: Place) -> Iterator[Path | None]:
+    """A control group with a place's quota; None where there is none."""
+    if place.quota is None:
+        yield None
+        return
+    root = next(root for root in GROUPS if root.exists())
+    group = root / f"pollex-bench-{os.getpid()}"
+    group.mkdir()
+    try:
+        limit = int(place.quota * PERIOD)
+        if (group / "cpu.max").exists():
+            (group / "cpu.max").write_text(f"{limit} {PERIOD}")
+        else:
+            (group / "cpu.cfs_quota_us").write_text(str(limit))
+        yield group
+    finally:
+        group.rmdir()
+
+
+@contextmanager
+def server(model: Path, place: Place, group: Path | None, settings: Mapping[str, str], *options: str) -> Iterator[str]:
+    """The URL of a server in its place.
+
+    Raises:
+        SandboxError: it ended instead.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    def enter() -> None:
+        os.sched_setaffinity(0, range(place.cores))
+        if group is not None:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    program = str(programs("llama-server") / "llama-server")
+    command = [program, "-m", str(model), "--port", str(port), "--log-disable", *options]
+    environment = os.environ | {"LLAMA_ARG_THREADS": str(place.threads), **settings}
+    with subprocess.Popen(command, env=environment, preexec_fn=enter) as process:  # noqa: PLW1509 - one thread here
+        try:
+            while not _answers(url):
+                if process.poll() is not None:
+                    raise SandboxError(f"llama-server ended with status {process.returncode}")
+                time.sleep(0.05)
+            yield url
+        finally:
+            process.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def vectors(client: httpx.Client, seconds: float) -> float:
+    """Sentences embedded a second."""
+    sentences = inputs()["sentence"]
+    begun, done = time.monotonic(), 0
+    while (taken := time.monotonic() - begun) < seconds:
+        client.post("/v1/embeddings", json={"input": sentences[done % len(sentences)]}).raise_for_status()
+        done += 1
+    return done / taken
+
+
+def tokens(client: httpx.Client, seconds: float) -> float:
+    """Tokens written a second."""
+    done, taken = 0, 0.0
+    while taken < seconds:
+        asked = {"prompt": "Once upon a time", "n_predict": 8, "ignore_eos": True, "cache_prompt": True}
+        timings = client.post("/completion", json=asked).raise_for_status().json()["timings"]
+        done += timings["predicted_n"]
+        taken += timings["predicted_ms"] / 1000
+    return done / taken
+
+
+LOADS: Final = {"vectors": vectors, "tokens": tokens}
+
+
+Rates = dict[str, dict[str, dict[str, float]]]
+"""Things done a second, by load, setting and place."""
+
+
+def measure(place: Place, rates: Rates, rounds: int, seconds: float) -> None:
+    """Add a place's best rate of each setting and load."""
+    models = {"vectors": minilm.model("F16"), "tokens": fetch.fetch(fetch.MODEL)}
+    options = {"vectors": ["--embeddings"], "tokens": ["-c", "512"]}
+    for load, ask in LOADS.items():
+        with quota(place) as group, ExitStack() as stack:
+            clients = {}
+            for name, settings in SETTINGS.items():
+                url = stack.enter_context(server(models[load], place, group, settings, *options[load]))
+                clients[name] = stack.enter_context(httpx.Client(base_url=url, timeout=300, trust_env=False))
+                ask(clients[name], 0.01)
+            with others(place):
+                for _ in range(rounds):
+                    for name, client in clients.items():
+                        row = rates.setdefault(load, {}).setdefault(name, {})
+                        row[str(place)] = max(row.get(str(place), 0.0), round(ask(client, seconds), 1))
+
+
+def behind(rates: Rates, name: str) -> float:
+    """By how much a setting falls behind the best one of a column, at worst: 0.05 is 5 %."""
+    return max(
+        1 - rates[load][name][place] / max(row[place] for row in rates[load].values())
+        for load in rates
+        for place in rates[load][name]
+    )
+
+
+def table(rates: Rates) -> Iterator[str]:
+    """The report for people."""
+    for load, rows in rates.items():
+        yield f"{load + ' a second':18}" + "".join(f"{place:>15}" for place in rows[DEFAULT])
+        for name, row in rows.items():
+            yield f"{name:18}" + "".join(f"{rate:15.1f}" for rate in row.values())
+    yield from (f"{name}: at worst {behind(rates, name):.0%} behind the best of a column" for name in SETTINGS)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m bench.busy", description="Measure how threads wait.")
+    parser.add_argument("--rounds", type=int, default=4, help="times that each setting has its turn")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
+    options = parser.parse_args()
+    before = record.load()
+    rates: Rates = {}
+    try:
+        require_root()
+        for place in PLACES:
+            measure(place, rates, options.rounds, options.seconds)
+            say(f"{place}: measured")
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+    print("\n".join(table(rates)))
+    column, own = str(Place(2, 8)), "libgomp's own"
+    record.write(
+        {
+            "name": "busy",
+            "unit": "vectors a second on two cores beside 8 others; peer: libgomp's own way of waiting",
+            "ours": rates["vectors"][DEFAULT][column],
+            "peer": rates["vectors"][own][column],
+            "runs": options.rounds,
+            "settings": {name: " ".join(map("=".join, each.items())) or "none" for name, each in SETTINGS.items()},
+            "behind_the_best_at_worst": {name: round(behind(rates, name), 2) for name in SETTINGS},
+            **{f"{load}_a_second": rates[load] for load in LOADS},
+            "load_before": before,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
