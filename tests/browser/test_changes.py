@@ -124,3 +124,32 @@ def test_asks_for_what_is_wanted(page: Page, standin: Standin) -> None:
     assert standin.asked[-1] == standin.asked[-2]
     page.click("#open-settings")
     expect(page.locator("#spared")).to_have_value("Jon Smyth\npollex")
+
+
+def test_what_was_decided_looks_decided(judged: Page) -> None:
+    """Accept would seem to do nothing, and nobody could see which changes are still to be looked at."""
+    look = "one => { const {backgroundColor, borderBottomColor, borderBottomWidth} = getComputedStyle(one);"
+    look += " return [backgroundColor, borderBottomColor, borderBottomWidth].join(); }"
+    after, before = judged.locator("#changes ins").first, judged.locator("#changes del").first
+    looks = [(after.evaluate(look), before.evaluate(look))]
+    judged.click("#accept")
+    looks.append((after.evaluate(look), before.evaluate(look)))
+    expect(judged.locator("#decided")).to_have_text("1 decided")
+    judged.click("#previous")
+    judged.click("#reject")
+    looks.append((after.evaluate(look), before.evaluate(look)))
+    assert len(set(looks)) == 3
+    expect(judged.locator("#decided")).to_have_text("1 decided")
+    described = judged.locator("#changes input").evaluate_all("all => all.map((one) => one.ariaDescription)")
+    assert described == ["rejected", "not decided", "not decided"]
+
+
+def test_another_sentence_is_no_mended_word(page: Page, standin: Standin) -> None:
+    """A sentence that was replaced as a whole would be waved through among the commas."""
+    standin.polish = polished(
+        TAKEN, changes=[change(TEXT, "Teh", "The"), change(TEXT, "dont know why. What is", "cannot say what it was")]
+    )
+    polish(page, TEXT)
+    expect(page.locator("#changes .change").nth(0)).to_have_css("display", "inline")
+    expect(page.locator("#changes .change").nth(1)).to_have_css("display", "block")
+    expect(page.get_by_label("Rewrite “dont know why. What is” as “cannot say what it was”")).to_have_count(1)

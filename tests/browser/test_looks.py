@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.standin import Standin, polished
-from tests.browser.test_polish import polish
+from tests.browser.test_polish import polish, seen
 from tests.browser.test_screens import LETTER, MENDED, changes
 
 
@@ -25,7 +25,29 @@ def test_fingers_can_hit_the_buttons(page: Page, standin: Standin) -> None:
     for button in page.locator("main button:visible").all():
         box = button.bounding_box()
         assert box is not None
-        assert min(box["width"], box["height"]) >= 40, button.inner_text()
+        assert min(box["width"], box["height"]) >= 44, button.inner_text()
+    for number in range(page.locator("#changes .change").count()):
+        box = page.locator("#changes .change").nth(number).bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+
+
+def test_shows_on_a_phone_how_far_it_is(page: Page, standin: Standin) -> None:
+    """A minute's work would look like a dead page: what moves would be below the fold, and Stop too."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    standin.polish = polished(MENDED * 4, pause=0.3)
+    page.fill("#text", LETTER * 4)
+    page.click("#polish")
+    seen(page, "#phase", "Writing")
+    for shown in ("#progress", "#phase", "#stop"):
+        expect(page.locator(shown)).to_be_in_viewport(ratio=1)
+    expect(page.locator("#stop")).to_be_focused()
+    page.click("#stop")
+    expect(page.locator("#stream")).to_be_in_viewport()
+    page.click("#edit")
+    expect(page.locator("#text")).to_be_focused()
+    page.get_by_role("button", name="Back to the changes").click()
+    expect(page.locator("#text")).to_be_hidden()
 
 
 def test_long_text_keeps_its_buttons_in_sight(page: Page, standin: Standin) -> None:

@@ -65,7 +65,10 @@ def test_rejected_change_is_not_in_the_copy(ready: Page, context: BrowserContext
     """What a person rejected would end up in their letter."""
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     polish(ready)
-    ready.get_by_label("Replace “dont” with “doesn't”").locator("..").click()
+    ready.locator("#changes .change", has_text="dont").click()
+    expect(ready.get_by_label("Replace “dont” with “doesn't”")).to_be_focused()
+    expect(ready.locator("#outcome")).to_have_text(POLISHED)  # a tap may be meant for a neighbour: it only points
+    ready.click("#reject")
     ready.get_by_text("Result", exact=True).click()
     expect(ready.locator("#outcome")).to_have_text("The cat sat on the mat and dont care.")
     ready.click("#copy")
@@ -77,9 +80,11 @@ def test_buttons_decide_and_go_on(ready: Page) -> None:
     """On a phone there is no keyboard: each change must be decided by tapping two buttons."""
     polish(ready)
     expect(ready.locator("#tally")).to_have_text("1 of 3")
+    expect(ready.locator("#decided")).to_have_text("0 decided")
     ready.click("#reject")
     ready.click("#accept")
     expect(ready.locator("#tally")).to_have_text("3 of 3")
+    expect(ready.locator("#decided")).to_have_text("2 decided")
     ready.click("#reject")
     expect(ready.locator("#outcome")).to_have_text("Teh cat sat on the mat and dont care.")
     ready.click("#reject-all")
@@ -164,7 +169,10 @@ def test_stops(ready: Page, standin: Standin, how: str) -> None:
     assert standin.disconnected.wait(2)
     expect(ready.locator("#status")).to_have_text("Stopped. Your text is unchanged.")
     assert ready.input_value("#text") == "Another text."
+    expect(ready.locator("#stream")).to_contain_text("Something")
+    ready.click("#former")
     expect(ready.locator("#outcome")).to_have_text(POLISHED)
+    expect(ready.locator("#stale")).to_be_visible()
 
 
 def test_chooses_a_model(ready: Page, standin: Standin) -> None:
@@ -200,5 +208,5 @@ def test_announces(ready: Page, standin: Standin) -> None:
     assert ready.evaluate("heard") == [
         "Writing.",
         "Done. 3 changes to review.",
-        "2 of 3 accepted. Replace “teh” with “the”",
+        "1 of 3 decided. Replace “teh” with “the”",
     ]

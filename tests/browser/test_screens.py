@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.standin import Standin, polished, too_long
+from tests.browser.standin import Standin, polished, sse, too_long
 from tests.browser.test_polish import polish, seen
 
 LETTER = (
@@ -53,9 +53,16 @@ def trouble(page: Page, standin: Standin) -> None:
     changes(page, standin)
     standin.unavailable = {"small": "llama-server unreachable"}
     standin.polish = too_long(3012, 1536, "tokens")
-    page.click("#polish")
+    page.keyboard.press("Control+Enter")
     expect(page.get_by_role("alert")).to_contain_text("3,012")
     expect(page.locator("#upstream")).to_contain_text("unreachable")
+
+
+def broken(page: Page, standin: Standin) -> None:
+    changes(page, standin)
+    standin.polish = lambda _: sse(("delta", {"text": MENDED[:90]}), ("error", {"error": "gone", "status": 502}))
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Gone")
 
 
 def recent(page: Page, standin: Standin) -> None:
@@ -67,7 +74,7 @@ def preferences(page: Page, _: Standin) -> None:
     page.click("#open-settings")
 
 
-STATES: list[Callable[[Page, Standin], None]] = [empty, writing, changes, result, trouble, recent, preferences]
+STATES: list[Callable[[Page, Standin], None]] = [empty, writing, changes, result, trouble, broken, recent, preferences]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from tests.browser.standin import Answer, Standin, polished, proposed, refuse, sse, too_long
-from tests.browser.test_polish import seen
+from tests.browser.test_polish import polish, seen
 
 TEXT = "Teh cat."
 DONE = {
@@ -70,14 +70,34 @@ def test_says_what_is_wrong(page: Page, standin: Standin, trouble: str) -> None:
     page.fill("#text", TEXT)
     page.click("#polish")
     expect(page.get_by_role("alert")).to_contain_text(words)
-    expect(page.locator("#result")).to_have_attribute("data-state", "empty")
-    expect(page.locator("#stream")).to_be_hidden()
+    written = trouble in {"in the stream", "length limit", "cut off"}
+    expect(page.locator("#result")).to_have_attribute("data-state", "broken" if written else "empty")
+    expect(page.locator("#stream")).to_have_text("The" if written else "")
     assert page.input_value("#text") == TEXT
 
     standin.polish = polished("The cat.")
     page.click("#polish")
     expect(page.locator("#outcome")).to_have_text("The cat.")
     expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_one_text_is_not_taken_for_another(page: Page, standin: Standin) -> None:
+    """After a failure the pane would show the changes of the text before, and Copy would put that into the letter."""
+    polish(page, "Teh cat sat.")
+    standin.polish = lambda _: sse(("delta", {"text": "A second"}), ("error", {"error": "gone", "status": 502}))
+    page.fill("#text", "A secnod text.")
+    page.click("#polish")
+    expect(page.get_by_role("alert")).to_contain_text("Gone.")
+    expect(page.locator("#stream")).to_have_text("A second")
+    for hidden in ("#changes", "#outcome", "#copy", "#use"):
+        expect(page.locator(hidden)).to_be_hidden()
+    page.keyboard.press("Control+Shift+Enter")
+    expect(page.locator("#status")).to_have_text("There is no result to copy.")
+    page.click("#former")
+    expect(page.locator("#changes del")).to_have_text("Teh")
+    expect(page.locator("#stale")).to_be_visible()
+    page.fill("#text", "Teh cat sat.")
+    expect(page.locator("#stale")).to_be_hidden()
 
 
 def test_counts_down(page: Page, standin: Standin) -> None:

@@ -1,6 +1,7 @@
 /** The two dialogs: recent texts, and settings. */
 
 import { make } from "./dom.js";
+import { read } from "./spared.js";
 
 /** How many characters of a text tell it from others. */
 const TITLE = 120;
@@ -25,7 +26,7 @@ export function showRecent(dialog, history, open) {
 function item(entry, choose) {
     const when = new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
     const facts = make("span", { className: "muted" }, `${when} · ${entry.model}`);
-    const button = make("button", { type: "button" }, entry.text.trim().slice(0, TITLE), facts);
+    const button = make("button", { type: "button", dir: "auto" }, entry.text.trim().slice(0, TITLE), facts);
     button.addEventListener("click", choose);
     return make("li", {}, button);
 }
@@ -39,9 +40,7 @@ function item(entry, choose) {
  */
 export function settings(dialog, remembered, { onKey, onKeep }) {
     keySettings(dialog, remembered.key, onKey);
-    const spared = dialog.querySelector("#spared");
-    spared.value = remembered.spared.get().join("\n");
-    spared.addEventListener("change", () => remembered.spared.set(lines(spared.value)));
+    sparedSettings(dialog, remembered.spared);
     const keep = dialog.querySelector("#keep");
     keep.checked = remembered.keep.get();
     keep.addEventListener("change", () => {
@@ -59,9 +58,18 @@ export function settings(dialog, remembered, { onKey, onKeep }) {
     }
 }
 
-/** The lines of a text that hold something. */
-function lines(text) {
-    return text.split("\n").map((line) => line.trim()).filter(Boolean);
+/** Stores what can be sent, and says of the rest why not as long as it stands there. */
+function sparedSettings(dialog, remembered) {
+    const [spared, problem] = ["#spared", "#spared-problem"].map((id) => dialog.querySelector(id));
+    spared.value = remembered.get().join("\n");
+    const check = () => {
+        const { words, problems } = read(spared.value);
+        problem.textContent = problems.join(" ");
+        spared.ariaInvalid = String(problems.length > 0);
+        return words;
+    };
+    spared.addEventListener("input", check);
+    spared.addEventListener("change", () => remembered.set(check()));
 }
 
 function keySettings(dialog, remembered, onKey) {

@@ -3,6 +3,7 @@
 import { Api, ApiError } from "./api.js";
 import { copy } from "./copy.js";
 import { settings, showRecent } from "./dialogs.js";
+import { Editor } from "./editor.js";
 import { explain } from "./explain.js";
 import { Models } from "./models.js";
 import { Modes } from "./modes.js";
@@ -13,6 +14,9 @@ import { History, Remembered } from "./store.js";
 
 /** How often health is asked while the page is looked at, in ms. */
 const LOOK_EVERY = 30_000;
+
+/** Whether one pane is shown at a time; style.css has the same width. */
+const NARROW = matchMedia("(max-width: 50rem)");
 
 class Page {
     /** Every element that has an id, by that. */
@@ -29,6 +33,9 @@ class Page {
     #history = new History();
     #notice = new Notice(this.#at.notice);
     #review = new Review(this.#at.changes);
+    #editor = new Editor(this.#at, (text) => this.#edited(text));
+    /** The texts that what is shown belongs to: the one that was polished, and what was made of it here. */
+    #sources = [];
     #key = this.#remembered.key.get();
     #api = new Api(() => this.#key);
     #models = new Models(this.#api, this.#at.model, this.#at.upstream, this.#remembered.model.get());
@@ -49,8 +56,7 @@ class Page {
             },
             onKeep: (keep) => keep || this.#forget(),
         });
-        this.#at.text.value = this.#remembered.draft.get();
-        this.#counted();
+        this.#editor.start(this.#remembered.draft.get());
         this.#listen();
         await this.#connect();
     }
@@ -67,16 +73,50 @@ class Page {
         this.#at.status.textContent = text;
     }
 
-    /** @param {"empty" | "running" | "done"} state  decides what the result pane shows */
+    /** @param {"empty" | "running" | "done" | "broken"} state  decides what the result pane shows */
     #show(state) {
-        const { result, stop, polish, clear } = this.#at;
+        const { result, stop, polish } = this.#at;
         const running = state === "running";
+        const stopped = !running && document.activeElement === stop;
         result.dataset.state = state;
         result.ariaBusy = String(running);
-        if (!running && document.activeElement === stop) polish.focus();
-        stop.hidden = !running;
-        clear.hidden = running;
         polish.ariaDisabled = String(running);
+        this.#turn(state === "empty" ? "text" : "result");
+        this.#stale();
+        if (stopped) polish.focus();
+        this.#refocus(running ? stop : this.#at["result-title"]);
+    }
+
+    /** @param {"text" | "result"} pane  is the one that a small screen shows */
+    #turn(pane) {
+        this.#at.main.dataset.pane = pane;
+        this.#at.back.hidden = pane === "result" || this.#at.result.dataset.state === "empty";
+        if (NARROW.matches) scrollTo(0, 0);
+    }
+
+    /** Where what had the keyboard is not shown any more, something near it gets it. */
+    #refocus(element) {
+        const focused = document.activeElement;
+        if (!focused || focused === document.body || !focused.checkVisibility()) element.focus();
+    }
+
+    /** Marks a result whose text was edited since. */
+    #stale() {
+        const stale = this.#done && !this.#sources.includes(this.#editor.value);
+        if (stale && this.#at.stale.hidden) this.#announce("The changes are of an earlier text now.");
+        this.#at.stale.hidden = !stale;
+        this.#at.facts.hidden = stale;
+    }
+
+    #edited(text) {
+        if (this.#remembered.keep.get()) this.#remembered.draft.set(text);
+        this.#stale();
+    }
+
+    /** Brings the text to the fore. */
+    #edit() {
+        this.#turn("text");
+        this.#at.text.focus();
     }
 
     get #done() {
@@ -86,7 +126,7 @@ class Page {
     async #polish() {
         if (this.#run) return;
         const request = {
-            text: this.#at.text.value,
+            text: this.#editor.value,
             model: this.#at.model.value,
             mode: this.#at.mode.value,
             keep: this.#remembered.spared.get(),
@@ -95,10 +135,9 @@ class Page {
         this.#at.text.ariaInvalid = "false";
         if (!request.text.trim()) {
             this.#notice.show({ title: "There is no text yet", advice: "Paste or type one first." });
-            this.#at.text.focus();
+            this.#edit();
             return;
         }
-        const former = this.#at.result.dataset.state;
         this.#show("running");
         const { stream, progress, phase } = this.#at;
         const run = new Run(this.#api, request, { stream, progress, phase, announce: (text) => this.#announce(text) });
@@ -107,12 +146,22 @@ class Page {
             this.#finish(request, await run.result());
         } catch (error) {
             if (this.#run !== run) return; // something else is shown by now
-            this.#show(former);
-            if (error.name === "AbortError") this.#announce("Stopped. Your text is unchanged.");
+            const stopped = error.name === "AbortError";
+            this.#breakOff(stopped ? "Stopped here." : "It broke off here.");
+            if (stopped) this.#announce("Stopped. Your text is unchanged.");
             else this.#fail(error);
         } finally {
             if (this.#run === run) this.#run = undefined;
         }
+    }
+
+    /** What was written until then stays to be read; what was shown of another text before does not pass for this one's. */
+    #breakOff(why) {
+        const written = this.#at.stream.textContent !== "";
+        const former = this.#sources.length > 0;
+        this.#at.former.hidden = !former;
+        this.#at.rest.textContent = written ? `${why} This is not the whole text, and nothing of it was reviewed.` : "";
+        this.#show(written || former ? "broken" : "empty");
     }
 
     #finish({ text, model: asked }, { model, elapsed_ms, changes, kept }) {
@@ -122,11 +171,11 @@ class Page {
         const other = this.#models.other(model, asked);
         if (other) this.#notice.show({ title: `${other} answered`, advice: "The model you chose cannot be reached." });
         this.#announce(`Done. ${outcome(changes, kept)}`);
-        if (matchMedia("(max-width: 50rem)").matches) this.#at.result.scrollIntoView();
     }
 
     /** Shows a text with what was proposed for it, and says so where there is nothing to decide or something stayed. */
     #present(text, changes, kept) {
+        this.#sources = [text];
         this.#show("done");
         this.#review.show(text, changes, kept);
         const none = this.#review.count === 0;
@@ -148,7 +197,7 @@ class Page {
         const explanation = explain(error);
         const remedies = {
             key: { label: "Enter the key", act: () => this.#openSettings(this.#at.key) },
-            text: { label: "Go to the text", act: () => this.#at.text.focus() },
+            text: { label: "Go to the text", act: () => this.#edit() },
         };
         if (explanation.field === "text") this.#at.text.ariaInvalid = "true";
         return this.#notice.show(explanation, remedies[explanation.field]);
@@ -171,22 +220,11 @@ class Page {
         field?.focus();
     }
 
-    #counted() {
-        const text = this.#at.text.value;
-        const words = text.match(/\S+/g)?.length ?? 0;
-        this.#at.count.textContent = `${words} ${words === 1 ? "word" : "words"} · ${[...text].length} characters`;
-    }
-
-    /** Puts a text in place of the one there is. */
-    #write(text) {
-        this.#at.text.value = text;
-        this.#at.text.dispatchEvent(new Event("input"));
-    }
-
     #restore({ text, changes, kept, model }) {
         this.#run?.stop();
         this.#run = undefined;
-        this.#write(text);
+        this.#turn("text"); // what is not shown cannot be written to so that it can be undone
+        this.#editor.write(text);
         this.#notice.clear();
         this.#present(text, changes, kept);
         this.#at.facts.textContent = model;
@@ -199,7 +237,7 @@ class Page {
     }
 
     async #copyResult() {
-        if (!this.#done) return;
+        if (!this.#done) return this.#announce("There is no result to copy.");
         try {
             await copy(this.#review.text);
             this.#announce("Copied.");
@@ -209,6 +247,15 @@ class Page {
             const advice = `${error.message}. Choose “Result” and copy the text by hand.`;
             this.#notice.show({ title: "Not copied", advice });
         }
+    }
+
+    /** Goes on with the result as the text. */
+    #use() {
+        const result = this.#review.text;
+        this.#sources.push(result);
+        this.#turn("text");
+        this.#editor.write(result);
+        this.#announce("This is your text now. Undo brings back the former one.");
     }
 
     /** Goes to a neighbouring change from wherever the keyboard is. */
@@ -233,6 +280,8 @@ class Page {
 
     #tally() {
         this.#at.tally.textContent = `${this.#review.current + 1} of ${this.#review.count}`;
+        this.#at.decided.textContent = `${this.#review.decided} decided`;
+        this.#at.kind.textContent = this.#review.kind;
         this.#at.why.textContent = this.#review.why;
         this.#at.outcome.textContent = this.#review.text;
     }
@@ -240,7 +289,7 @@ class Page {
     /** A decision or a step made with the buttons, where the screen reader's focus is not on the change. */
     #decided(act) {
         act();
-        this.#announce(`${this.#review.accepted} of ${this.#review.count} accepted. ${this.#review.description}`);
+        this.#announce(`${this.#review.decided} of ${this.#review.count} decided. ${this.#review.description}`);
     }
 
     #listen() {
@@ -262,19 +311,16 @@ class Page {
     }
 
     #listenToEditor() {
-        const { editor, stop, text, clear, model, mode } = this.#at;
+        const { editor, stop, model, mode, edit, back } = this.#at;
         editor.addEventListener("submit", (event) => {
             event.preventDefault();
             void this.#polish();
         });
         stop.addEventListener("click", () => this.#run?.stop());
-        text.addEventListener("input", () => {
-            this.#counted();
-            if (this.#remembered.keep.get()) this.#remembered.draft.set(text.value);
-        });
-        clear.addEventListener("click", () => {
-            this.#write("");
-            text.focus();
+        edit.addEventListener("click", () => this.#edit());
+        back.addEventListener("click", () => {
+            this.#turn("result");
+            this.#refocus(this.#at["result-title"]);
         });
         model.addEventListener("change", () => this.#remembered.model.set(model.value));
         mode.addEventListener("change", () => this.#remembered.mode.set(mode.value));
@@ -299,6 +345,12 @@ class Page {
             this.#at[id].addEventListener("click", () => this.#decided(act));
         }
         this.#at.copy.addEventListener("click", () => void this.#copyResult());
+        this.#at.use.addEventListener("click", () => this.#use());
+        this.#at.former.addEventListener("click", () => this.#show("done"));
+        // what is scrolled to must not end up behind the buttons, however high they are
+        new ResizeObserver(([{ target }]) => {
+            document.documentElement.style.scrollPaddingBottom = `${target.offsetHeight}px`;
+        }).observe(this.#at.foot);
     }
 }
 

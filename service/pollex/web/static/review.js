@@ -1,12 +1,25 @@
 /** What the model proposed for a text, on the page: each change to be accepted or rejected. */
 
+/** As many words on both sides are no mended words any more, but another sentence. */
+const REWRITTEN = 5;
+
+const KINDS = {
+    spelling: "Spelling",
+    punctuation: "Punctuation",
+    capitals: "Capitals",
+    grammar: "Grammar",
+    wording: "Wording",
+    deletion: "Words left out",
+    insertion: "Words put in",
+};
+
 import { make } from "./dom.js";
 import { parts, resolve } from "./parts.js";
 
 export class Review extends EventTarget {
     /** @type {import("./parts.js").Part[]} */
     #parts = [];
-    /** One checkbox per change, in the text's order; checked means accepted. */
+    /** One checkbox per change, in the text's order; checked means that it is in the text. */
     #boxes = [];
     #current = 0;
 
@@ -15,7 +28,11 @@ export class Review extends EventTarget {
         super();
         this.element = element;
         element.addEventListener("focusin", ({ target }) => this.select(this.#boxes.indexOf(target)));
-        element.addEventListener("change", () => this.#changed());
+        element.addEventListener("click", (event) => this.#click(event));
+        element.addEventListener("change", ({ target }) => {
+            this.#settle(target, target.checked);
+            this.#changed();
+        });
         element.addEventListener("keydown", (event) => this.#key(event));
     }
 
@@ -39,8 +56,9 @@ export class Review extends EventTarget {
         return this.#boxes.length;
     }
 
-    get accepted() {
-        return this.#boxes.filter((box) => box.checked).length;
+    /** How many changes a person has accepted or rejected. */
+    get decided() {
+        return this.#boxes.filter((box) => box.parentElement.dataset.decided).length;
     }
 
     /** Index of the change that accept and reject speak about. */
@@ -56,6 +74,12 @@ export class Review extends EventTarget {
     /** What the current change does, in words. */
     get description() {
         return this.#boxes[this.#current]?.ariaLabel ?? "";
+    }
+
+    /** What sort of change the current one is. */
+    get kind() {
+        const { kind, verdict } = this.#changes[this.#current] ?? {};
+        return kind ? `${PREFIX[verdict]}${KINDS[kind] ?? kind}` : "";
     }
 
     /** Why the service did not take the current change by itself; empty where it did. */
@@ -80,7 +104,7 @@ export class Review extends EventTarget {
     /** Accepts or rejects the current change and goes on to the next. */
     decide(accept) {
         if (this.count === 0) return;
-        this.#boxes[this.#current].checked = accept;
+        this.#settle(this.#boxes[this.#current], accept);
         this.#changed();
         this.select(this.#current + 1);
     }
@@ -88,7 +112,7 @@ export class Review extends EventTarget {
     /** Rejects every change, or accepts all but those that the service refused: they would do harm unseen. */
     decideAll(accept) {
         for (const [index, change] of this.#changes.entries()) {
-            if (!accept || change.verdict !== "refused") this.#boxes[index].checked = accept;
+            if (!accept || change.verdict !== "refused") this.#settle(this.#boxes[index], accept);
         }
         this.#changed();
     }
@@ -103,6 +127,19 @@ export class Review extends EventTarget {
             box.tabIndex = at === this.#current ? 0 : -1;
             box.parentElement.classList.toggle("current", at === this.#current);
         }
+    }
+
+    /** Notes what a person decided. */
+    #settle(box, accept) {
+        box.checked = accept;
+        box.ariaDescription = accept ? "accepted" : "rejected";
+        box.parentElement.dataset.decided = box.ariaDescription;
+    }
+
+    /** A tap only points at a change: on a small screen it may be meant for its neighbour. */
+    #click({ target }) {
+        const box = target.closest(".change")?.querySelector("input");
+        if (box && box !== target) box.focus();
     }
 
     #changed() {
@@ -131,12 +168,16 @@ export class Review extends EventTarget {
     }
 
     #change({ before, after, verdict, message }) {
-        const label = `${PREFIX[verdict]}${describe(before, after)}${verdict === "taken" ? "" : `. ${message}`}`;
+        const whole = count(before) >= REWRITTEN && count(after) >= REWRITTEN;
+        const what = whole ? `Rewrite ${spoken(before)} as ${spoken(after)}` : describe(before, after);
+        const label = `${PREFIX[verdict]}${what}${verdict === "taken" ? "" : `. ${message}`}`;
         const box = make("input", { type: "checkbox", checked: verdict === "taken", ariaLabel: label });
+        box.ariaDescription = "not decided";
         this.#boxes.push(box);
         const sides = [before && make("del", {}, visible(before)), after && make("ins", {}, visible(after))];
-        const element = make("label", { className: "change" }, box, ...sides.filter(Boolean));
+        const element = make("span", { className: "change" }, box, ...sides.filter(Boolean));
         element.dataset.verdict = verdict;
+        if (whole) element.dataset.size = "whole";
         if (verdict !== "taken") element.title = message;
         return element;
     }
@@ -148,6 +189,10 @@ function describe(before, after) {
     if (!before) return `Insert ${spoken(after)}`;
     if (!after) return `Remove ${spoken(before)}`;
     return `Replace ${spoken(before)} with ${spoken(after)}`;
+}
+
+function count(text) {
+    return text.match(/\S+/g)?.length ?? 0;
 }
 
 function spoken(text) {

@@ -1,0 +1,108 @@
+"""The text itself: what is written into it can be taken back, and nothing around it moves."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.standin import Standin, change, polished
+from tests.browser.test_polish import POLISHED, TEXT, polish, seen
+
+CONTROLS = ("#text", "#model", "#mode", "#clear", "#polish")
+
+
+def places(page: Page, *selectors: str) -> list[object]:
+    """Where controls stand."""
+    return [page.locator(selector).bounding_box() for selector in selectors]
+
+
+def test_clear_can_be_undone(page: Page) -> None:
+    """A letter of an hour would be gone after a slip of the finger."""
+    page.fill("#text", TEXT)
+    page.click("#clear")
+    expect(page.locator("#text")).to_have_value("")
+    page.keyboard.press("Control+Z")
+    expect(page.locator("#text")).to_have_value(TEXT)
+    page.click("#clear")
+    page.get_by_role("button", name="Undo clear").click()  # where there is no keyboard
+    expect(page.locator("#text")).to_have_value(TEXT)
+    expect(page.locator("#clear")).to_have_text("Clear")
+
+
+def test_goes_on_with_the_result(page: Page, standin: Standin) -> None:
+    """Who wants to write on would have to copy the result over their text by hand."""
+    standin.polish = polished(POLISHED)
+    polish(page)
+    page.click("#use")
+    expect(page.locator("#text")).to_have_value(POLISHED)
+    expect(page.locator("#stale")).to_be_hidden()
+    page.keyboard.press("Control+Z")
+    expect(page.locator("#text")).to_have_value(TEXT)
+
+
+def test_says_that_the_text_went_on(page: Page, standin: Standin) -> None:
+    """Somebody would copy the polished form of what they had since rewritten."""
+    standin.polish = polished(POLISHED)
+    polish(page)
+    expect(page.locator("#stale")).to_be_hidden()
+    page.press("#text", "End")
+    page.keyboard.type("!")
+    expect(page.locator("#stale")).to_be_visible()
+    expect(page.locator("#status")).to_have_text("The changes are of an earlier text now.")
+    page.keyboard.press("Backspace")
+    expect(page.locator("#stale")).to_be_hidden()
+
+
+def test_controls_stay_where_they_are(page: Page, standin: Standin) -> None:
+    """The second click of an impatient hand would hit another button than the one it was meant for."""
+    standin.polish = polished(POLISHED, pause=0.2)
+    page.fill("#text", TEXT)
+    before = places(page, *CONTROLS)
+    page.click("#polish")
+    seen(page, "#stream", "The cat")
+    assert places(page, *CONTROLS) == before
+    expect(page.locator("#result")).to_have_attribute("data-state", "done")
+    assert places(page, *CONTROLS) == before
+    review = ("#accept", "#reject", "#use", "#copy")
+    decided = places(page, *review)
+    page.click("#accept")
+    page.click("#copy")
+    expect(page.locator("#copy")).to_have_text("Copied")
+    assert places(page, *review) == decided
+    page.click("#clear")
+    assert places(page, *CONTROLS) == before
+
+
+def test_one_frame_at_a_time(page: Page) -> None:
+    """Two frames around one field look like a mistake, and hide which of them has the keyboard."""
+
+    def framed() -> list[str]:
+        look = "all => all.filter((one) => getComputedStyle(one).outlineStyle !== 'none'"
+        look += " || getComputedStyle(one).boxShadow !== 'none').map((one) => one.id)"
+        return list(page.locator("#editor, #editor *").evaluate_all(look))
+
+    page.keyboard.press("Shift+Tab")
+    page.focus("#text")
+    assert framed() == ["editor"]
+    page.keyboard.press("Tab")
+    assert framed() == ["model"]
+
+
+def test_runs_from_right_to_left(page: Page, standin: Standin) -> None:
+    """A letter in Arabic or Hebrew would stand with its full stops at the wrong end."""
+    text = "שלום עולם."
+    standin.polish = polished(text, changes=[change(text, "עולם", "לעולם")])
+    polish(page, f"{text}")
+    for place in ("#text", "#changes", "#outcome"):
+        expect(page.locator(place)).to_have_css("direction", "rtl")
+        expect(page.locator(place)).to_have_css("unicode-bidi", "plaintext")
+
+
+def test_a_word_too_long_to_keep_is_told(page: Page, standin: Standin) -> None:
+    """One line pasted by mistake would have every text refused, with nothing on the page to say which line."""
+    page.click("#open-settings")
+    page.fill("#spared", f"Smyth\n{'x' * 101}\n{'👍' * 100}")
+    expect(page.locator("#spared-problem")).to_have_text("Line 2 has 101 characters, at most 100 are possible.")
+    expect(page.locator("#spared")).to_have_attribute("aria-invalid", "true")
+    page.keyboard.press("Escape")
+    polish(page)
+    assert standin.asked[-1]["keep"] == ["Smyth", "👍" * 100]
