@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from pollex import __version__, deadline, prompts, wire
 from pollex.gate import QueueFullError
+from pollex.languagetool import LanguageTool
 from pollex.metrics import Metrics
 from pollex.middleware import CrossOrigin, Guarded, Observed, refuse
 from pollex.polish import Listener, Polisher, TextTooLongError, UnknownModelError
@@ -253,6 +254,7 @@ async def _problem(_: Request, error: Exception) -> Response:
 def create(settings: Settings) -> Starlette:
     """The application; it looks after its upstreams while it runs."""
     api = Api(settings)
+    languagetool = LanguageTool(settings, api.polisher, api.prompts, api.metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -262,9 +264,10 @@ def create(settings: Settings) -> Starlette:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+            await languagetool.close()
             await api.polisher.close()
 
-    routes = api.routes()
+    routes = [*languagetool.routes(), *api.routes()]
     known = frozenset(route.path for route in routes if isinstance(route, Route)) | {"/"}
     return Starlette(
         routes=[*routes, *_page()],

@@ -54,5 +54,11 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self.checked = Counter(
+            "pollex_check_paragraphs_total",
+            "Paragraphs of LanguageTool's clients: from memory, by the model, or dropped for a newer state.",
+            ["by"],
+            registry=self.registry,
+        )
         self.rate_limited = Counter("pollex_rate_limited_total", "Refused as too many.", registry=self.registry)
         self.queue_full = Counter("pollex_queue_full_total", "Refused by a full queue.", registry=self.registry)

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from pollex import prompts
+from pollex.words import MODES
 
 PREFIX = "POLLEX_"
 REFERENCE = "docs/reference/service.md"
@@ -200,6 +201,27 @@ class Settings(BaseModel):
     rate_limit: Annotated[
         int, Field(ge=0, description="Requests a minute of one client to one path of /api, without a key. 0: no limit.")
     ] = 10
+    check_model: Annotated[
+        str, Field(description="Model that checks for LanguageTool's clients. Empty: the first that is configured.")
+    ] = ""
+    check_mode: Annotated[str, Field(description="Mode in which it does; the ones above, and your own.")] = "correct"
+    check_seconds: Annotated[
+        Seconds,
+        Field(
+            description="Seconds after which LanguageTool's clients are told what is known; the rest comes with their "
+            "next request. LibreOffice waits for 10 s."
+        ),
+    ] = 8
+    check_max_chars: Annotated[
+        int, Field(ge=1, le=100_000, description="Characters of a text of LanguageTool's clients.")
+    ] = 40_000
+    check_cache_chars: Annotated[
+        int,
+        Field(ge=0, description="Characters of checked paragraphs that are remembered, in memory alone. 0: none."),
+    ] = 1_000_000
+    check_rate_limit: Annotated[
+        int, Field(ge=0, description="Requests a minute of one client to /v2/check, without a key. 0: no limit.")
+    ] = 120
     trusted_proxies: Annotated[
         list[IPv4Network | IPv6Network],
         BeforeValidator(_from_list),
@@ -346,9 +368,15 @@ def _relations(settings: Settings) -> list[Problem]:
         _joint("llamacpp_model", f"{model!r} is the id of two upstreams; give each its own")
         for model in sorted({model for model in models if models.count(model) > 1})
     ]
+    modes = {*MODES, *settings.modes}
+    if settings.check_mode not in modes:
+        found.append(
+            _joint("check_mode", f"{settings.check_mode!r} is no mode (these are: {', '.join(sorted(modes))})")
+        )
     if settings.mock:
         return found + _prompt(settings)
     named = {"decoding": [*settings.decoding], "fallback": [*settings.fallback]}
+    named["check_model"] = [settings.check_model] if settings.check_model else []
     named["fallback"] += [model for tried in settings.fallback.values() for model in tried]
     for key, ids in named.items():
         found += [

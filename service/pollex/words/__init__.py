@@ -6,6 +6,7 @@ is judged by itself; the polished text is the author's text with the changes tha
 
 from __future__ import annotations
 
+from pollex.words.blocks import Block, blocks
 from pollex.words.changes import Change, Choice, Confidence, Judged, Kept, Kind, Reason, Verdict
 from pollex.words.clean import Stream, circles
 from pollex.words.judge import judge
@@ -14,6 +15,7 @@ from pollex.words.pieces import Piece, pieces
 
 __all__ = [
     "MODES",
+    "Block",
     "Change",
     "Choice",
     "Confidence",
@@ -25,6 +27,7 @@ __all__ = [
     "Reason",
     "Stream",
     "Verdict",
+    "blocks",
     "circles",
     "judge",
     "pieces",
