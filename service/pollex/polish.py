@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
 from pollex.prompts import DEFAULT, Prompt
 from pollex.settings import Settings
-from pollex.upstream import Adapter, CutShortError, LoadingError, Said, UnavailableError, UpstreamError
+from pollex.upstream import Adapter, CutShortError, LoadingError, UnavailableError, UpstreamError
 from pollex.words import Change, Judged, Kept, Options, Reason
 
 log = logging.getLogger("pollex")
@@ -337,10 +337,7 @@ class _Attempt:
             self._wrote(piece.before)
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + self._until - time.monotonic()):
-                answer, confidence = await self._answer(piece, limit, tell=tell)
-        except CutShortError as error:
-            self._problem = error
-            return _kept(piece, Reason.CUT_SHORT)
+                answer = await self._answer(piece, limit, tell=tell)
         except TimeoutError as error:
             self._problem, self._over = error, Reason.TIMEOUT
             return _kept(piece, Reason.TIMEOUT)
@@ -358,32 +355,43 @@ class _Attempt:
         if tell:
             self._wrote(piece.after)
         found = words.judge(
-            piece.sent, answer, self._options, prompt_sent=self._prompt_sent, confidence=confidence or None
+            piece.sent,
+            answer.raw,
+            self._options,
+            prompt_sent=self._prompt_sent,
+            confidence=answer.confidence or None,
         )
-        if words.circles(answer, piece.sent):
+        if words.circles(answer.raw, piece.sent):
             found = replace(found, kept=tuple(replace(one, reason=Reason.CIRCLES) for one in found.kept))
+        elif answer.cut:
+            # What was said so far may tell why it was so long; none of it is believed.
+            told = found.text == piece.sent and len(answer.raw) > len(piece.sent)
+            reasons = {one.reason for one in found.kept} & _LONG if told else set[Reason]()
+            return _kept(piece, min(reasons, default=Reason.CUT_SHORT))
         return Judged(piece.before + found.text + piece.after, found.changes, found.kept).moved(len(piece.before))
 
-    async def _answer(
-        self, piece: words.Piece, limit: int | None, *, tell: bool
-    ) -> tuple[str, dict[int, words.Choice]]:
+    async def _answer(self, piece: words.Piece, limit: int | None, *, tell: bool) -> _Answer:
         """The raw answer up to where nothing good can follow, and how sure the model was of it."""
         stream = words.Stream(piece.sent, self._prompt_sent)
         confidence: dict[int, words.Choice] = {}
+        cut = False
         async with aclosing(self._adapter.stream(self._prompt, piece.sent, limit)) as answer:
-            async for part in _unless_round(answer, stream):
-                at = len(stream.raw)
-                for token in part.tokens:
-                    confidence[at] = words.Choice(token.logprob, dict(token.alternatives))
-                    at += len(token.text)
-                shown = stream.feed(part)
-                if tell:
-                    self._wrote(shown)
-                if stream.complete:
-                    break  # what would follow costs the board time and is thrown away
+            try:
+                async for part in answer:
+                    at = len(stream.raw)
+                    for token in part.tokens:
+                        confidence[at] = words.Choice(token.logprob, dict(token.alternatives))
+                        at += len(token.text)
+                    shown = stream.feed(part)
+                    if tell:
+                        self._wrote(shown)
+                    if stream.complete:
+                        break  # what would follow costs the board time and is thrown away
+            except CutShortError:
+                cut = True
         if tell:
             self._wrote(stream.finish())
-        return stream.raw, confidence
+        return _Answer(stream.raw, confidence, cut)
 
     def _moved(self, place: int) -> None:
         if self._listener is not None:
@@ -395,14 +403,14 @@ class _Attempt:
             self._listener.wrote(text)
 
 
-async def _unless_round(answer: AsyncGenerator[Said, None], stream: words.Stream) -> AsyncIterator[Said]:
-    """The parts of an answer; one that meets its length limit because it goes round in circles just ends there."""
-    try:
-        async for part in answer:
-            yield part
-    except CutShortError:
-        if not stream.round:
-            raise
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a model said of a piece."""
+
+    raw: str
+    confidence: dict[int, words.Choice]
+    cut: bool
+    """Whether it met its length limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +445,8 @@ def _joined(done: list[Judged]) -> Judged:
     )
 
 
+_LONG = {Reason.ANSWERED, Reason.ADDED, Reason.UNRELATED, Reason.CHAT, Reason.REFUSAL, Reason.OTHER_LANGUAGE}
+"""Why an answer may be longer than its text."""
 _WORDS = 3
 """Alone, fewer words than these make a small model answer them instead of polishing them."""
 

@@ -55,9 +55,20 @@ def test_an_upstream_that_misbehaves(
 def test_a_text_cut_by_length(client: Client, scripted: Scripted) -> None:
     """If this fails, somebody sends a mail whose end the model never wrote."""
     scripted.answers["/v1/chat/completions"] = stream(chunk("She"), chunk(reason="length"))
-    response = client(llamacpp_url=scripted.url).post("/api/polish", json={"text": "she sayd", "model_id": MODEL})
-    assert response.status_code == 502
-    assert response.json()["error"] == "polish failed: the model stopped at its length limit; nothing was returned"
+    response = client(llamacpp_url=scripted.url).post(
+        "/api/polish", json={"text": "she sayd", "model_id": MODEL, "changes": True}
+    )
+    assert (response.status_code, response.json()["polished"]) == (200, "she sayd")
+    assert [kept["reason"] for kept in response.json()["kept"]] == ["cut-short"]
+
+
+def test_an_answer_without_end(client: Client, scripted: Scripted) -> None:
+    """If this fails, a question that a model answers at length is an error instead of a text that stayed as it was."""
+    said = "To reset it, open the settings, choose the account, and then follow the steps. First, the"
+    scripted.answers["/v1/chat/completions"] = stream(chunk(said), chunk(reason="length"))
+    asked = {"text": "How do I reset my pasword?", "model_id": MODEL, "changes": True}
+    answer = client(llamacpp_url=scripted.url).post("/api/polish", json=asked).json()
+    assert (answer["polished"], [kept["reason"] for kept in answer["kept"]]) == (asked["text"], ["answered"])
 
 
 def test_a_text_too_long_is_not_sent(client: Client, scripted: Scripted) -> None:
@@ -87,7 +98,7 @@ def test_nobody_waits_for_a_refusal(start: Start, scripted: Scripted) -> None:
     assert (refused.status_code, refused.json()["error"]) == (400, "text too long: 50 tokens (max 15)")
 
 
-@pytest.mark.parametrize("answer", [stream(ends=False), whole(b"<html>", status=500), stream(chunk(reason="length"))])
+@pytest.mark.parametrize("answer", [stream(ends=False), whole(b"<html>", status=500)])
 def test_a_failure_before_the_first_word(
     client: Client, scripted: Scripted, answer: Callable[[socket.socket], None]
 ) -> None:
@@ -227,7 +238,8 @@ def test_claude(client: Client, second: Scripted) -> None:
     sent = json.loads(next(body for path, body in second.asked if path == "/v1/messages"))
     assert (sent["max_tokens"], sent["messages"][0]["content"]) == (4096, "he sayd")
     second.answers["/v1/messages"] = stream(event % (b"message_delta", b'{"stop_reason": "max_tokens"}'))
-    assert "length limit" in api.post("/api/polish", json=asked).json()["error"]
+    cut = api.post("/api/polish", json=asked | {"changes": True}).json()
+    assert (cut["polished"], [kept["reason"] for kept in cut["kept"]]) == ("he sayd", ["cut-short"])
 
 
 def test_readiness_needs_a_generation(client: Client, scripted: Scripted) -> None:

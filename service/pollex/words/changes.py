@@ -79,7 +79,7 @@ _MESSAGES = {
     Reason.SENTENCES: "It would leave a sentence without its end.",
     Reason.MEANING: "It would replace what you wrote by something else.",
     Reason.QUESTION: "It would turn a question into a statement, or a statement into a question.",
-    Reason.LANGUAGE: "It is in another writing system than your text.",
+    Reason.LANGUAGE: "It is in another language or writing system than your text.",
     Reason.EMPTY: "The model gave no text.",
     Reason.ANSWERED: "The model answered your text instead of correcting it.",
     Reason.REFUSAL: "The model refused to work on this.",

@@ -349,14 +349,16 @@ def _words(of: Sequence[Token]) -> tuple[str, ...]:
     return tuple(token.key for token in of if token.sort is not Sort.SIGN)
 
 
-_ROUND = re.compile(r"(?s)(.{6,240}?)\1{3,}.{0,240}\Z")
+_ROUND = re.compile(r"(?s)(?:(.{6,240}?)\1{3,}|(.{1,5}?)\2{15,}).{0,240}\Z")
 _TAIL = 1600
 
 
 def circles(raw: str, source: str) -> bool:
     """Whether an answer ends in something that it says for the fourth time, and the author did not."""
-    match = _ROUND.search(raw[-_TAIL:])
-    return match is not None and any(map(str.isalnum, match.group(1))) and match.group(1) * 3 not in source
+    if (match := _ROUND.search(raw[-_TAIL:])) is None:
+        return False
+    said = match.group(1) or match.group(2)
+    return any(map(str.isalnum, said)) and said * 3 not in source
 
 
 _PLACES = re.compile(r"\n|[.!?:][\"'”’)*_]{0,3}[ \n]")

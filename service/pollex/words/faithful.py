@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from pollex.words.changes import Reason
 from pollex.words.clean import alike, bag
 from pollex.words.options import Options
-from pollex.words.relations import SMALL, opposite, related
+from pollex.words.relations import SMALL, opposite, person, related, tongue
 from pollex.words.tokens import Sort, Token, tokens
 
 _LONG = 4
@@ -43,6 +43,17 @@ class Part:
     def scripts(self) -> frozenset[str]:
         """The writing systems of the author's words."""
         return scripts("".join(self.said[0]))
+
+    @cached_property
+    def tongue(self) -> int | None:
+        """The language of the author's words, where they tell."""
+        return tongue(self.said[0])
+
+    @cached_property
+    def persons(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Whom the author means, and whom the answer does: I, you, he, she, we."""
+        mine, theirs = (frozenset(who for word in said if (who := person(word))) for said in self.said)
+        return mine, theirs
 
     @cached_property
     def recall(self) -> float:
@@ -116,12 +127,20 @@ def part_reason(part: Part, options: Options) -> Reason | None:
         return None
     if not theirs:
         return Reason.DROPPED
+    if _translated(own, theirs):
+        return Reason.OTHER_LANGUAGE
     if part.recall < options.related / 2:
         return _instead(own, theirs, asks=part.asks and not part.asked)
     if part.asks and not part.asked and (own[0] != theirs[0] or len(theirs) < len(own)):
         return Reason.ANSWERED
     added = part.precision < _SOME and len(theirs) > len(own) + 3
     return Reason.ADDED if added or (_longer(own, theirs) and part.precision < options.related) else None
+
+
+def _translated(own: Sequence[str], said: Sequence[str]) -> bool:
+    """Whether the small words of an answer are those of another language."""
+    mine, theirs = tongue(own), tongue(said)
+    return mine is not None and theirs is not None and mine != theirs
 
 
 def _longer(own: Sequence[str], theirs: Sequence[str]) -> bool:
@@ -167,7 +186,7 @@ def whole_reason(mine: Sequence[Token], theirs: Sequence[Token], answer: str) ->
 
 def _instead(own: Sequence[str], said: Sequence[str], *, asks: bool) -> Reason:
     """What an answer is that has next to nothing of the author's words."""
-    if not scripts("".join(said)) <= scripts("".join(own)):
+    if not scripts("".join(said)) <= scripts("".join(own)) or _translated(own, said):
         return Reason.OTHER_LANGUAGE
     if asks:
         return Reason.ANSWERED

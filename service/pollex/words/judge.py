@@ -17,8 +17,9 @@ from pollex.words.changes import Change, Confidence, Judged, Kept, apply
 from pollex.words.clean import clean, segments, unframed
 from pollex.words.faithful import Part, part_reason, whole_reason
 from pollex.words.options import Options
+from pollex.words.relations import SMALL
 from pollex.words.tokens import Sort, Token, broken, tokens
-from pollex.words.verdicts import Proposal, verdicts
+from pollex.words.verdicts import Proposal, settled, verdicts
 
 
 def judge(
@@ -46,19 +47,20 @@ def judge(
     if (reason := whole_reason(mine, theirs, cleaned.text)) is not None:
         return Judged(text, kept=(Kept(0, len(text), reason),))
     case = _Case(text, mine, cleaned.text, theirs, edits(mine, theirs))
-    changes, kept = list[Change](), list[Kept]()
+    pairs, kept = list[tuple[Proposal, Change]](), dict[int, Kept]()
     for part, among in case.parts():
         if not among:
             continue
         start, end = mine[part.start].start, mine[part.end - 1].end
         if (reason := part_reason(part, options)) is not None:
-            kept.append(Kept(start, end, reason))
+            kept[part.start] = Kept(start, end, reason)
             continue
         for run in _runs(among):
-            proposals = case.proposals(run, part, changes[-1].end if changes else 0)
+            proposals = case.proposals(run, part, pairs[-1][1].end if pairs else 0)
             odds = [_odds(one, answer, cleaned.places, confidence) if confidence else None for one in proposals]
-            changes += verdicts(proposals, options, odds)
-    return Judged(apply(text, changes), tuple(changes), _together(kept))
+            pairs += zip(proposals, verdicts(proposals, options, odds), strict=True)
+    changes = settled(pairs, kept)
+    return Judged(apply(text, changes), tuple(changes), _together(text, list(kept.values())))
 
 
 def _runs(among: Sequence[Edit]) -> Iterator[list[Edit]]:
@@ -73,11 +75,11 @@ def _runs(among: Sequence[Edit]) -> Iterator[list[Edit]]:
         yield run
 
 
-def _together(kept: Sequence[Kept]) -> tuple[Kept, ...]:
+def _together(text: str, kept: Sequence[Kept]) -> tuple[Kept, ...]:
     """Neighbours that stayed for the same reason are one."""
     found: list[Kept] = []
     for one in kept:
-        if found and found[-1].reason is one.reason:
+        if found and found[-1].reason is one.reason and not text[found[-1].end : one.start].strip():
             found[-1] = Kept(found[-1].start, one.end, one.reason)
         else:
             found.append(one)
@@ -188,6 +190,8 @@ class _Case:
         gone, come = self.mine[i1:i2], self.theirs[j1:j2]
         before, after = self.gap(i1), self.gap(i2) if i2 < len(self.mine) else ""
         words = self._recased(gone, come) or self._said(j1, j2)
+        if gone and come and i1 != part.start and gone[0].text[:1].islower() and _titled(gone[0], come[0]):
+            words = words[:1].lower() + words[1:]
         if come and not gone:
             return self._inserted(edit, part, words, before)
         if gone and not come:
@@ -242,6 +246,11 @@ class _Case:
         if "'" in words and "’" in self.text and "'" not in self.text:
             return words.replace("'", "’")
         return words
+
+
+def _titled(gone: Token, come: Token) -> bool:
+    """Whether another small word has a capital that it only has at the beginning of a sentence, and in titles."""
+    return gone.key != come.key and come.text.istitle() and come.key in SMALL and come.key[0] != "i"
 
 
 def _letters(text: str) -> str:

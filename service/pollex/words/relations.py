@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
 
@@ -25,6 +27,13 @@ def _table(text: str) -> dict[str, str]:
     return {word: line.split()[0] for line in text.strip().splitlines() for word in line.split()}
 
 
+_NO_VERBS = _set(
+    """
+    be can will may good bad much little man woman child person foot tooth mouse life this he she it they we i you who a
+    to then other some if
+    """
+)
+"""First words of the lines below that are no verbs with a past of their own form."""
 _FORMS = _table(
     """
     be am is are was were been being isn't aren't wasn't weren't 's 're 'm
@@ -128,6 +137,23 @@ _FORMS = _table(
     """
 )
 """Forms that the rules below do not see, learners' own among them."""
+_REAL = _set("bed seed doed haved maked")
+"""What looks like a verb with a regular ending that it does not have, and is a word of its own, or stands above."""
+
+
+def _regular(verb: str) -> Iterator[str]:
+    """How a learner forms the past of an irregular verb: goed, gived, runned."""
+    yield f"{verb}d" if verb.endswith("e") else f"{verb}ed"
+    yield f"{verb}{verb[-1]}ed"
+
+
+_FORMS |= {
+    form: base
+    for base in dict.fromkeys(_FORMS.values())
+    if base.isalpha() and base not in _NO_VERBS
+    for form in _regular(base)
+    if form not in _FORMS and form not in _REAL
+}
 _SMALL = (
     _set(
         """
@@ -161,6 +187,50 @@ _SMALL = (
 """By language."""
 SMALL = frozenset[str]().union(*_SMALL)
 """Words that a correction may put in, take out or exchange without another meaning."""
+ENGLISH = 0
+"""The language whose forms the table above holds, as `tongue` counts."""
+_BEARING = _table(
+    """
+    and
+    or
+    but
+    so therefore
+    because
+    if whether
+    unless
+    although though
+    before
+    after
+    until till
+    all every each both
+    many much lot lots
+    more
+    most
+    few
+    can could
+    may might
+    must
+    should shall
+    only just
+    still
+    already
+    again
+    even
+    """
+)
+"""Small words that carry meaning: one of a line in the place of another line's says something else."""
+_LIGHT = _set("and so many more can")
+"""First words of those lines that a correction may put in or take out."""
+_CONTRARY = frozenset(
+    frozenset(pair.split("/"))
+    for pair in _set(
+        """
+        to/from in/out into/out on/off up/down over/under for/against before/after above/below with/against mit/ohne
+        vor/nach auf/unter avant/après sur/sous antes/después
+        """
+    )
+)
+"""Pairs of which one is no correction of the other."""
 ASKING = _set(
     """
     who whom whose what when where why how which wer wen wem wessen was wann wo wohin woher warum wieso wie welche
@@ -210,6 +280,32 @@ def inflected(mine: str, theirs: str) -> bool:
 def small(mine: str, theirs: str) -> bool:
     """Whether both are small words of one language."""
     return any(mine in words and theirs in words for words in _SMALL)
+
+
+def shifts(gone: Sequence[str], come: Sequence[str]) -> bool:
+    """Whether small words that come, go or are exchanged say something else than before."""
+    one, other = (Counter(_BEARING[word] for word in words if word in _BEARING) for words in (gone, come))
+    if not gone or not come:
+        changed = set((one - other) | (other - one)) - _LIGHT
+        return bool(changed)
+    return one != other or any(frozenset(pair) in _CONTRARY for pair in zip(gone, come, strict=False))
+
+
+def tongue(words: Sequence[str]) -> int | None:
+    """The language of some words as far as their small words tell, as a number; None where they do not."""
+    counts = [sum(word in small for word in words) for small in _SMALL]
+    first, second = sorted(counts, reverse=True)[:2]
+    return counts.index(first) if first > max(second, 1) else None
+
+
+def alien(word: str, language: int | None) -> bool:
+    """Whether a word is a small one of other languages only."""
+    return language is not None and word in SMALL and word not in _SMALL[language]
+
+
+def person(word: str) -> str | None:
+    """Who a word means: I, you, he, she or we; None for all others."""
+    return _PERSONS.get(word)
 
 
 def persons(mine: str, theirs: str) -> bool:

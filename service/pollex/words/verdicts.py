@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from pollex.words.align import Edit, joined
@@ -15,11 +16,14 @@ from pollex.words.relations import (
     NUMBERS,
     SMALL,
     Relation,
+    alien,
     inflected,
     negates,
     opposite,
+    person,
     persons,
     relation,
+    shifts,
     small,
 )
 from pollex.words.tokens import Sort, Token
@@ -69,7 +73,7 @@ def verdicts(run: Sequence[Proposal], options: Options, odds: Sequence[float | N
     leads = [
         (p, c)
         for p, c in zip(run, changes, strict=True)
-        if c.verdict is not Verdict.TAKEN and not (p.gone and p.come) and c.kind not in _SIGNS
+        if c.verdict is not Verdict.TAKEN and c.kind not in _SIGNS and (not (p.gone and p.come) or _weighs(c))
     ]
     for i, (proposal, change) in enumerate(zip(run, changes, strict=True)):
         if change.verdict is not Verdict.TAKEN:
@@ -80,9 +84,80 @@ def verdicts(run: Sequence[Proposal], options: Options, odds: Sequence[float | N
             lead = next(ended, lead)
         if places and not proposal.gone:
             lead = places[0]
+        if change.kind is Kind.GRAMMAR:
+            lead = _agrees(proposal, run, changes) or lead
         if lead is not None:
             changes[i] = replace(change, verdict=lead.verdict, reason=lead.reason)
     return changes
+
+
+def _weighs(change: Change) -> bool:
+    """Whether small words in it say something else, so that the signs beside it may."""
+    return change.kind is Kind.GRAMMAR and change.verdict is Verdict.OFFERED and change.reason is Reason.MEANING
+
+
+def _agrees(of: Proposal, run: Sequence[Proposal], changes: Sequence[Change]) -> Change | None:
+    """A refused change beside a word with which its form agrees: 3 cats → a cat, you are → I am."""
+    counted = any(token.sort is Sort.NUMBER or token.key in NUMBERS for proposal in run for token in proposal.come)
+    strays = of.part.strays and not any(token.fixed for proposal in run for token in proposal.gone)
+    for change in changes:
+        if change.verdict is Verdict.REFUSED and change.kind not in _SIGNS:
+            number = change.reason is Reason.NUMBER and not counted
+            if number or (change.reason is Reason.MEANING and (change.kind is Kind.GRAMMAR or strays)):
+                return change
+    return None
+
+
+def settled(pairs: Sequence[tuple[Proposal, Change]], kept: Collection[int]) -> list[Change]:
+    """The changes of a whole answer with what they owe to others far from them.
+
+    A word that moves comes and goes, or neither. A sign at a sentence's end stays where what follows does: `kept` are
+    the tokens at which the parts begin that stay as they were.
+    """
+    changes = [change for _, change in pairs]
+    again = True
+    while again:
+        again = False
+        for i, (proposal, _) in enumerate(pairs):
+            if changes[i].verdict is not Verdict.TAKEN:
+                continue
+            lead = _moved(proposal, pairs, changes) or _beyond(i, pairs, changes, kept)
+            if lead is not None:
+                changes[i] = replace(changes[i], verdict=lead[0], reason=lead[1])
+                again = True
+    return changes
+
+
+def _moved(
+    proposal: Proposal, pairs: Sequence[tuple[Proposal, Change]], changes: Sequence[Change]
+) -> tuple[Verdict, Reason] | None:
+    """What became of the other end of a word's move, if it did not come about."""
+    come, gone = _new(proposal.come, proposal.gone), _new(proposal.gone, proposal.come)
+    if not come and not gone:
+        return None
+    for (other, _), change in zip(pairs, changes, strict=True):
+        stays = change.verdict is not Verdict.TAKEN
+        if stays and (come & _new(other.gone, other.come) or gone & _new(other.come, other.gone)):
+            return change.verdict, change.reason
+    return None
+
+
+def _new(of: Sequence[Token], beside: Sequence[Token]) -> Counter[str]:
+    """Words that say something by themselves, of one side of a change only."""
+    words = Counter(_words(of)) - Counter(_words(beside))
+    return Counter({word: n for word, n in words.items() if word not in SMALL or person(word) is not None})
+
+
+def _beyond(
+    i: int, pairs: Sequence[tuple[Proposal, Change]], changes: Sequence[Change], kept: Collection[int]
+) -> tuple[Verdict, Reason] | None:
+    """Why the sign at the end of a part stays: what follows it is not changed as it would have to be."""
+    proposal, end = pairs[i][0], pairs[i][0].part.end
+    if changes[i].kind is not Kind.PUNCTUATION or not proposal.gone or proposal.edit.i2 != end:
+        return None
+    follows = next((j for j in range(i + 1, len(pairs)) if pairs[j][0].part.start >= end), None)
+    touches = follows is not None and pairs[follows][0].edit.i1 == end and changes[follows].verdict is not Verdict.TAKEN
+    return (Verdict.REFUSED, Reason.SENTENCES) if touches or end in kept else None
 
 
 _SIGNS = frozenset({Kind.PUNCTUATION, Kind.CAPITALS})
@@ -118,9 +193,20 @@ def verdict(proposal: Proposal, options: Options, odds: float | None) -> Change:
         return _change(proposal, kind, Verdict.OFFERED, Reason.BEYOND_MODE)
     if _strays(proposal, kind, options):
         return _change(proposal, kind, Verdict.REFUSED, Reason.MEANING)
+    if kind is Kind.GRAMMAR and _says_else(proposal):
+        return _change(proposal, kind, Verdict.OFFERED, Reason.MEANING)
     if _doubtful(proposal, kind) or (odds is not None and odds < options.sure):
         return _change(proposal, kind, Verdict.OFFERED, Reason.UNSURE)
     return _change(proposal, kind, Verdict.TAKEN, Reason.MODE)
+
+
+def _says_else(proposal: Proposal) -> bool:
+    """Whether small words come, go or are exchanged that carry meaning, or somebody is left out."""
+    gone, come = _words(proposal.gone), _words(proposal.come)
+    if _repeated(proposal) or (come and not all(word in SMALL for word in gone)):
+        return False
+    out = {who for word in gone if (who := person(word))} - {who for word in come if (who := person(word))}
+    return shifts(gone, come) or bool(out - proposal.part.persons[1])
 
 
 def _takes(options: Options) -> frozenset[Kind]:
@@ -199,12 +285,25 @@ def _against(proposal: Proposal) -> Reason | None:
     return next((reason for rule, reason in _RULES if rule(proposal)), None)
 
 
+def _marks(proposal: Proposal) -> bool:
+    """Whether brackets of markup come, or a sign goes or comes that means something: €, =, §, /."""
+    gone, come = Counter(t.text for t in proposal.gone), Counter(t.text for t in proposal.come)
+    return any(sign in _BRACKETS for sign in come - gone) or any(
+        len(sign) == 1 and (sign in _TELLING or unicodedata.category(sign) in ("Sc", "Sm", "So"))
+        for sign in (gone - come) + (come - gone)
+    )
+
+
+_BRACKETS = frozenset("[]{}<>")
+_TELLING = frozenset("%&§/\\@#|‰°†‡¶")
 _FIXED = {Sort.KEPT: Reason.KEPT_WORD, Sort.NUMBER: Reason.NUMBER}
 
 
 def _foreign(proposal: Proposal) -> bool:
-    """Whether it would bring letters of another writing system."""
-    return not scripts("".join(_words(proposal.come))) <= proposal.part.scripts
+    """Whether it would bring letters of another writing system, or small words of another language."""
+    come = _words(proposal.come)
+    strange = not scripts("".join(come)) <= proposal.part.scripts
+    return strange or any(alien(word, proposal.part.tongue) for word in come)
 
 
 def _counts(proposal: Proposal) -> bool:
@@ -240,7 +339,11 @@ _ENDS = frozenset(".!…。！") | {"..."}
 def _others(proposal: Proposal) -> bool:
     """Whether somebody else would be meant."""
     gone, come = _words(proposal.gone), _words(proposal.come)
-    return len(gone) == len(come) == 1 and persons(gone[0], come[0])
+    if len(gone) == len(come) == 1 and persons(gone[0], come[0]):
+        return True
+    mine, theirs = proposal.part.persons
+    new = {who for word in come if (who := person(word))} - mine
+    return bool(new) and bool(mine - theirs)
 
 
 def _named(proposal: Proposal) -> bool:
@@ -249,6 +352,8 @@ def _named(proposal: Proposal) -> bool:
         (i for i in range(proposal.part.start, proposal.part.end) if proposal.part.mine[i].sort is Sort.WORD), None
     )
     come = _words(proposal.come)
+    if _introduces(proposal):
+        return True
     for offset, token in enumerate(proposal.gone):
         i = proposal.edit.i1 + offset
         if token.sort is not Sort.WORD or not token.text[:1].isupper() or token.key in SMALL or token.key == "i":
@@ -260,6 +365,19 @@ def _named(proposal: Proposal) -> bool:
         if len(token.key) < 5 and not any(word in SMALL for word in come):  # noqa: PLR2004 - Ann, Anna
             return True
     return False
+
+
+def _introduces(proposal: Proposal) -> bool:
+    """Whether a name comes that the author did not write there, not even misspelled."""
+    gone = _words(proposal.gone)
+    names = [t for t in proposal.come if t.sort is Sort.WORD and t.text[:1].isupper() and t.key not in SMALL]
+    if not names or proposal.edit.i1 == proposal.part.start:
+        return False
+    return any(
+        token.key not in _CALENDAR and not any(relation(word, token.key) is not Relation.NONE for word in gone)
+        for token in names
+        if token.key != "i" and not token.key.startswith("i'")
+    )
 
 
 _CALENDAR = frozenset(
@@ -282,8 +400,25 @@ def _doubtful(proposal: Proposal, kind: Kind) -> bool:
     """What is right more often than wrong, but not by far: a capital in the middle of a sentence that goes."""
     if kind is not Kind.CAPITALS:
         return False
+    if proposal.edit.i1 == proposal.part.start:
+        return False
     lowered = proposal.before[0].isupper() and proposal.after[0].islower()
-    return lowered and proposal.edit.i1 != proposal.part.start
+    return lowered or (proposal.after[0].isupper() and _titled(proposal.part))
+
+
+def _titled(part: Part) -> bool:
+    """Whether an answer is written like a title, and the author's sentence is not."""
+    mine, theirs = (_raised(tokens) for tokens in (part.own, part.theirs))
+    return theirs >= _LIKE_A_TITLE and mine < _LIKE_A_TITLE
+
+
+def _raised(of: Sequence[Token]) -> float:
+    """Share of the words after the first that begin with a capital."""
+    words = [token for token in of if token.sort is Sort.WORD][1:]
+    return sum(token.text[:1].isupper() for token in words) / len(words) if words else 0.0
+
+
+_LIKE_A_TITLE = 0.5
 
 
 def _quotes(proposal: Proposal) -> bool:
@@ -294,6 +429,7 @@ def _quotes(proposal: Proposal) -> bool:
 
 _RULES = (
     (lambda proposal: proposal.lines, Reason.LINES),
+    (_marks, Reason.PROTECTED),
     (_foreign, Reason.LANGUAGE),
     (_counts, Reason.NUMBER),
     (_denies, Reason.NEGATION),
