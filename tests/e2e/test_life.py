@@ -312,29 +312,41 @@ def test_a_server_flag_restarts_the_unit_alone(life: Deployment) -> None:
 
 
 DAMAGE = {
-    "unit llama-server.service": "echo '# edited' >> /etc/systemd/system/llama-server.service",
-    "service llama-server.service": "systemctl stop llama-server.service",
-    "link /usr/local/bin/llama-server": "ln -sfn /bin/true /usr/local/bin/llama-server",
-    "unit pollex.service": "echo '# edited' >> /etc/systemd/system/pollex.service",
-    "service pollex.service": "systemctl stop pollex.service",
-    "file /etc/pollex/pollex.yaml": "sed -i s/8090/8091/ /etc/pollex/pollex.yaml",
-    "-polish": "rm /opt/pollex/store/*-polish/lib/pollex/polish.py",
-    "-llama-server": "f=$(readlink -f /usr/local/bin/llama-server); cp $f $f.x; printf x >> $f.x; mv $f.x $f",
+    "llama-server": {
+        "unit llama-server.service": "echo '# edited' >> /etc/systemd/system/llama-server.service",
+        "link /usr/local/bin/llama-server": "ln -sfn /bin/true /usr/local/bin/llama-server",
+        "-llama-server": "f=$(readlink -f /opt/pollex/store/*-llama-server/bin/llama-server);"
+        " cp $f $f.x; printf x >> $f.x; mv $f.x $f",
+    },
+    "pollex": {
+        "unit pollex.service": "echo '# edited' >> /etc/systemd/system/pollex.service",
+        "file /etc/pollex/pollex.yaml": "sed -i s/8090/8091/ /etc/pollex/pollex.yaml",
+        "-polish": "rm /opt/pollex/store/*-polish/lib/pollex/polish.py",
+    },
+    "what runs": {
+        "service llama-server.service": "systemctl stop llama-server.service",
+        "service pollex.service": "systemctl stop pollex.service",
+    },
 }
+"""What somebody does to a board between two runs, by what it is done to, each under its name in `status`."""
 
 
-@pytest.mark.parametrize("item", DAMAGE)
-def test_drift_is_named_and_mended(life: Deployment, item: str) -> None:
+@pytest.mark.parametrize("items", DAMAGE)
+def test_drift_is_named_and_mended(life: Deployment, items: str) -> None:
     """If this fails, `refresh` misses what somebody changed on the board, or `up --refresh` does not mend just that."""
-    life.board.run(DAMAGE[item], user="root")
-    name = next(key for key in life.status()["live"] if key == item or key.endswith(item))
+    live = life.status()["live"]
+    names = sorted(key for item in DAMAGE[items] for key in live if key == item or key.endswith(item))
+    assert len(names) == len(DAMAGE[items])
+    for command in DAMAGE[items].values():
+        life.board.run(command, user="root")
     shown = life.pulumi.preview("--refresh", "--diff")
-    assert name in shown.stdout
+    assert all(name in shown.stdout for name in names)
     assert shown.changes == {"update": 1}
-    assert name in life.pulumi.refresh("--diff").stdout
+    refreshed = life.pulumi.refresh("--diff").stdout
+    assert all(name in refreshed for name in names)
     assert life.pulumi.up("--refresh").changes == {"update": 1}
     (generation,) = [one for one in life.pulumi.resources() if one["type"].endswith(":Generation")]
-    assert generation["outputs"]["changed"] == [name]
+    assert sorted(generation["outputs"]["changed"]) == names
     assert life.pulumi.up("--refresh").changes == {}
     assert life.polish("Say hello.")
 
