@@ -97,7 +97,7 @@ def page() -> str:
             _DECODING,
             *_table(Decoding),
             _UPSTREAM,
-            "## Modes\n\nWhat a request may ask for as `mode`; your own are files that the setting `modes` names.\n",
+            "## Modes\n\nWhat a request may ask for as `mode`; `modes` (`pollex:polish.modes`) adds your own.\n",
             *("| mode | what the text becomes |", "|---|---|", *modes),
             _PROMPTS,
             _JUDGED,

@@ -279,9 +279,24 @@ def test_an_own_prompt_travels_as_a_file(values: dict[str, Any]) -> None:
     assert one.generation.id != two.generation.id
 
 
+def test_modes_of_ones_own_travel_as_files(values: dict[str, Any], tmp_path: Path) -> None:
+    """If this fails, a mode that somebody wrote works at home and is unknown on the board."""
+    file = tmp_path / "kind.txt"
+    file.write_text("Say it kindly.")
+    values["polish"]["modes"] = {"kind": str(file), "letter": "formal-small"}
+    made = plan.load(host(values))
+    assert made.files["mode-kind.txt"] == "Say it kindly.\n"
+    assert "mode-letter.txt" not in made.files
+    assert "modes:\n  kind: /etc/pollex/mode-kind.txt\n  letter: formal-small\n" in made.files["pollex.yaml"]
+    file.write_text("Say it very kindly.")
+    assert plan.load(host(values)).generation.id != made.generation.id
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"modes": {"kind": "no/file.txt"}}, ("pollex:polish.modes.kind", "no/file.txt", "cannot be read")),
+        ({"settings": {"modes": {"kind": "x.txt"}}}, ("polish.settings.modes", "pollex:polish.modes")),
         ({"prompt": "no/such/file.txt"}, ("pollex:polish.prompt", "no/such/file.txt", "polish-small")),
         ({"settings": {"llamacpp_api_key": "k"}}, ("polish.settings.llamacpp_api_key", "pollex:polish.llamacppApiKey")),
         ({"settings": {"rate_limt": 60}}, ("pollex:polish.settings.rate_limt", "did you mean rate_limit?")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from infra import HOST_FOLDER, proof
@@ -163,7 +163,12 @@ def load(stack: HostStack) -> Plan:
         return make(stack, series, build_recipe)
     polish.check(stack, stack.polish)
     return make(
-        stack, series, build_recipe, bundle.derivation(recipe(stack, stack.polish)), polish.own_prompt(stack.polish)
+        stack,
+        series,
+        build_recipe,
+        bundle.derivation(recipe(stack, stack.polish)),
+        polish.own_prompt(stack.polish),
+        modes=polish.own_modes(stack.polish),
     )
 
 
@@ -203,6 +208,8 @@ def make(
     build_recipe: str,
     packed: Derivation | None = None,
     prompt: str | None = None,
+    *,
+    modes: Mapping[str, str] | None = None,
 ) -> Plan:
     """The whole plan of a host stack.
 
@@ -212,13 +219,14 @@ def make(
         build_recipe: the text of the build recipe.
         packed: the bundle of the polish service; None leaves the service out.
         prompt: the text of the stack's own prompt, or None where a shipped one is named.
+        modes: the texts of the modes of the stack's own.
     """
     build = build_derivation(stack, series, build_recipe)
     quantiser = build_derivation(stack, series, build_recipe, QUANTISER) if stack.model.quantise is not None else None
     model = model_derivation(stack, quantiser)
     together = [_llama_server(stack, build, model)]
     if stack.polish is not None and packed is not None:
-        together.append(_pollex(stack, stack.polish, packed, prompt))
+        together.append(_pollex(stack, stack.polish, packed, prompt, modes or {}))
     live = generation(together)
     return Plan(
         build=build,
@@ -261,8 +269,13 @@ def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Uni
     )
 
 
-def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | None) -> Unit:
-    settings = units.pollex_settings(stack, polish, prompt=polish.prompt if prompt is None else units.PROMPT)
+def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | None, modes: Mapping[str, str]) -> Unit:
+    settings = units.pollex_settings(
+        stack,
+        polish,
+        prompt=polish.prompt if prompt is None else units.PROMPT,
+        modes={mode: units.MODE.format(mode) if mode in modes else name for mode, name in polish.modes.items()},
+    )
     secrets = units.secrets_env(polish)
     return Unit(
         name=units.POLLEX_UNIT,
@@ -276,6 +289,7 @@ def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | 
         files=(
             File(path=units.SETTINGS, text=units.pollex_yaml(settings)),
             *((File(path=units.PROMPT, text=prompt),) if prompt is not None else ()),
+            *(File(path=units.MODE.format(mode), text=text) for mode, text in modes.items()),
             *((File(path=units.SECRETS, text=secrets, secret=True),) if secrets is not None else ()),
         ),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from infra import FILES
 from infra.core.report import ConfigError, Problem, is_secret
 from infra.kinds.host import units
@@ -9,6 +11,7 @@ from infra.kinds.host.spec import HostStack, Polish
 from pollex import prompts, settings
 
 _PROMPT = "pollex:polish.prompt"
+_MODES = "pollex:polish.modes"
 _STACK = "the stack"
 """What the report names, as only the engine knows the stack's file."""
 
@@ -19,15 +22,37 @@ def own_prompt(polish: Polish) -> str | None:
     Raises:
         ConfigError: the file cannot be read, or is no prompt.
     """
-    if polish.prompt in prompts.SHIPPED:
-        return None
-    file = FILES / polish.prompt
-    try:
-        prompts.load(str(file))
-    except prompts.PromptError as error:
-        raise ConfigError(_STACK, [Problem(_PROMPT, polish.prompt, str(error))]) from None
-    text = file.read_text(encoding="utf-8")
-    return text if text.endswith("\n") else f"{text}\n"
+    return _own({_PROMPT: polish.prompt}).get(_PROMPT)
+
+
+def own_modes(polish: Polish) -> dict[str, str]:
+    """The texts of the modes of the stack's own; those that name a shipped prompt need none.
+
+    Raises:
+        ConfigError: files cannot be read, or are no prompts.
+    """
+    keys = {mode: f"{_MODES}.{mode}" for mode in polish.modes}
+    texts = _own({keys[mode]: file for mode, file in polish.modes.items()})
+    return {mode: texts[key] for mode, key in keys.items() if key in texts}
+
+
+def _own(files: Mapping[str, str]) -> dict[str, str]:
+    """The texts of prompt files, by the setting that names each; all that are wrong are reported at once."""
+    texts, wrong = dict[str, str](), list[Problem]()
+    for key, name in files.items():
+        if name in prompts.SHIPPED:
+            continue
+        file = FILES / name
+        try:
+            prompts.load(str(file))
+        except prompts.PromptError as error:
+            wrong.append(Problem(key, name, str(error)))
+        else:
+            text = file.read_text(encoding="utf-8")
+            texts[key] = text if text.endswith("\n") else f"{text}\n"
+    if wrong:
+        raise ConfigError(_STACK, wrong)
+    return texts
 
 
 def check(stack: HostStack, polish: Polish) -> None:
@@ -36,7 +61,7 @@ def check(stack: HostStack, polish: Polish) -> None:
     Raises:
         ConfigError: everything that it would refuse at its start.
     """
-    given = units.pollex_settings(stack, polish, prompt=prompts.SHIPPED[0])
+    given = units.pollex_settings(stack, polish, prompt=prompts.SHIPPED[0], modes={})
     refused = settings.problems({**given, "claude_api_key": "set" if polish.claude_api_key is not None else ""})
     if refused:
         raise ConfigError(_STACK, [_refused(problem) for problem in refused])

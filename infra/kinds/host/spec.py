@@ -259,6 +259,10 @@ class Interpreter(Value):
         return self
 
 
+ModeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+"""As the service wants the names of its modes."""
+
+
 class Polish(Value):
     """The polish service in front of llama-server: its unit and its settings."""
 
@@ -275,6 +279,14 @@ class Polish(Value):
         Line,
         Field(description="`polish`, `polish-small` (for models below 1B), or a text file below the project's folder"),
     ] = "polish"
+    modes: Annotated[
+        dict[ModeName, Line],
+        Field(
+            default_factory=dict,
+            description="modes of your own: name and text file below the project's folder with what the model is told, "
+            "or the name of a shipped prompt; one with the name of a shipped mode takes its place",
+        ),
+    ]
     memory_mb: Annotated[int, Field(ge=64, description="systemd's MemoryMax=, MB")] = 256
     tasks: Annotated[int, Field(ge=16, description="systemd's TasksMax=")] = 64
     ready_seconds: Annotated[
@@ -319,6 +331,7 @@ _GIVEN = {
     "host": "polish.host",
     "port": "polish.port",
     "prompt_path": "polish.prompt",
+    "modes": "polish.modes",
     "api_key": "polish.apiKey",
     "claude_api_key": "polish.claudeApiKey",
     "llamacpp_api_key": "polish.llamacppApiKey",

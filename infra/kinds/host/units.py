@@ -40,6 +40,8 @@ POLLEX = "/usr/local/bin/pollex"
 POLLEX_UNIT = "pollex.service"
 SETTINGS = "/etc/pollex/pollex.yaml"
 PROMPT = "/etc/pollex/prompt.txt"
+MODE = "/etc/pollex/mode-{}.txt"
+"""What the model is told in a mode of the stack's own."""
 SECRETS = "/etc/pollex/secrets.env"
 
 POLLEX_HARDENING: Mapping[str, str] = {
@@ -168,13 +170,14 @@ def pollex_unit(polish: Polish) -> str:
     )
 
 
-def pollex_settings(stack: HostStack, polish: Polish, *, prompt: str) -> dict[str, object]:
+def pollex_settings(stack: HostStack, polish: Polish, *, prompt: str, modes: Mapping[str, str]) -> dict[str, object]:
     """The settings of the service, from the same spec that configures llama-server.
 
     Args:
         stack: what llama-server is given.
         polish: what the service is given.
         prompt: what `prompt_path` is to be, on the host.
+        modes: what `modes` is to be, there.
     """
     return {
         "host": polish.host,
@@ -182,6 +185,7 @@ def pollex_settings(stack: HostStack, polish: Polish, *, prompt: str) -> dict[st
         "llamacpp_url": local_url(stack.server.host, stack.server.port),
         "llamacpp_model": stack.model.name,
         "prompt_path": prompt,
+        **({"modes": dict(modes)} if modes else {}),
         "slots": stack.server.slots,
         **polish.settings,
     }
