@@ -27,6 +27,7 @@ _LONG = 200
 _COMPUTED = {
     "identity": "of the host",
     "owner": "of the host",
+    "dialled": "192.0.2.1",
     "facts": {},
     "generation": "the live one",
     "imageId": "of the image",

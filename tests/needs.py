@@ -35,6 +35,7 @@ FILES = {
     "embeddings": f"{_COMPILES} /usr/bin/torchrun",
     "host": f"{_COMPILES} curl",
     "host/test_board.py": "board",
+    "host/test_model.py": f"{_COMPILES} curl openssl",
     "host/test_upgrade.py": "board",
     "image": "root slow /usr/bin/torchrun c++ docker-registry dockerd openssl qemu-aarch64-static runc update-binfmts",
     "image/test_emulation.py": "",

@@ -37,6 +37,9 @@ class Host(pulumi.CustomResource):
     owner: Output[str]
     """To whom the host belongs: `PROJECT/STACK#CLAIM`, where the claim is known to this state and no other."""
 
+    dialled: Output[str]
+    """The numeric address where the first machine on the way was reached: programs that ask no NSS know no mDNS."""
+
     def __init__(
         self,
         name: str,
@@ -58,7 +61,7 @@ class Host(pulumi.CustomResource):
         inputs: dict[str, Any] = {"connection": plain(connection, Output.secret), "sudo": needs.sudo}
         inputs |= {"needs": plain(needs), "stack": f"{pulumi.get_project()}/{pulumi.get_stack()}"}
         inputs |= {} if takeover is None else {"takeover": takeover}
-        outputs = dict.fromkeys(("identity", "facts", "owner", "address"))
+        outputs = dict.fromkeys(("identity", "facts", "owner", "address", "dialled"))
         first = pulumi.ResourceOptions(delete_before_replace=True)
         super().__init__("pollex:index:Host", name, {**inputs, **outputs}, pulumi.ResourceOptions.merge(first, opts))
 
@@ -66,22 +69,23 @@ class Host(pulumi.CustomResource):
 class HostLifecycle:
     """A machine that can take what is declared.
 
-    Inputs `connection`, `sudo`, `needs`, `stack`, `takeover`; outputs `identity`, `facts`, `owner` and `address`. An
-    empty `identity` means that the host was set up anew since, an empty `owner` that it belongs to nobody.
+    Inputs `connection`, `sudo`, `needs`, `stack`, `takeover`; outputs `identity`, `facts`, `owner`, `address` and
+    `dialled`. An empty `identity` means that the host was set up anew since, an empty `owner` that it belongs to
+    nobody.
     """
 
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
 
     def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:
-        """Changed inputs are checked again; a lost identity or claim is written again."""
-        lost = [name for name in ("identity", "owner") if not outputs.get(name)]
+        """Changed inputs are checked again; a lost identity or claim is written again, an unknown address found."""
+        lost = [name for name in ("identity", "owner", "dialled") if not outputs.get(name)]
         return dict.fromkeys(changed(before, inputs), True) | dict.fromkeys(lost, False)
 
     def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:
         """The identity stays as long as the same address leads to a host that was set up."""
         same = bool(outputs.get("identity")) and before.get("connection") == inputs.get("connection")
-        seen = {name: outputs[name] if same else UNKNOWN for name in ("identity", "facts")}
+        seen = {name: outputs[name] if same else UNKNOWN for name in ("identity", "facts", "dialled")}
         known = bool(outputs.get("owner")) and before.get("stack") == inputs.get("stack")
         to = str(Connection.parse(inputs["connection"]))
         return {**seen, "owner": outputs["owner"] if known else UNKNOWN, "address": to}
@@ -100,6 +104,7 @@ class HostLifecycle:
             if problems:
                 raise NotReady(str(to), problems)
             given = f"owner={quote(own.text)}\nbefore={quote(former.text if former else '')}\n"
+            dialled = host.first
             marked = await host.run(f"{_root(inputs)}sh -s keep", stdin=given + _IDENTITY.read_text())
         if marked.status:
             raise HostError(f"{to}: /opt/pollex/id could not be written: {'; '.join(marked.tail)}")
@@ -112,13 +117,15 @@ class HostLifecycle:
                 f"this stack moves from {left} to {to}; what it left there goes on serving and belongs to it still: "
                 f"`sudo pollex-host deactivate` there takes it out of service"
             )
-        return {"identity": identity, "facts": preflight.shown(facts), "owner": str(own), "address": str(to)}
+        seen = {"identity": identity, "facts": preflight.shown(facts), "dialled": dialled}
+        return {**seen, "owner": str(own), "address": str(to)}
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
         """The identity as it is now, and whether the host still belongs to this stack."""
         to = Connection.parse(inputs["connection"])
         async with self._hosts.connect(to) as host:
             answer = await host.run("cat /opt/pollex/id; echo; cat /opt/pollex/owner.json")
+            dialled = host.first
         identity, _, written = answer.stdout.partition("\n")
         identity, own = identity.strip(), outputs.get("owner", "")
         if outputs.get("identity") and not identity:
@@ -128,7 +135,7 @@ class HostLifecycle:
             own = ""
         elif own and owner.claim != Owner.of("", own).claim:
             warn(f"{to} belongs to the stack {owner} now, and not to {own}: nothing here changes it any more")
-        return inputs, {**outputs, "identity": identity, "owner": own}
+        return inputs, {**outputs, "identity": identity, "owner": own, "dialled": dialled}
 
     async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:
         """Take away the mark, the claim and the tools' links, and say what is kept."""

@@ -38,6 +38,9 @@ TAIL_LINES: Final = 30
 _PRIVATE_KEY: Final = "pollex:host.privateKeyFile"
 """The setting of the private key, which a machine in between shares with the host."""
 
+_BEGIN: Final = "pollex-begins-here"
+"""The line after which a command's own output begins: a login's start files may print before it."""
+
 Keys = Sequence[asyncssh.SSHKey] | Sequence[asyncssh.SSHKeyPair]
 
 
@@ -54,9 +57,11 @@ class Completed:
 class Session:
     """An open connection to a host."""
 
-    def __init__(self, to: Connection, connection: asyncssh.SSHClientConnection) -> None:
+    def __init__(self, to: Connection, connection: asyncssh.SSHClientConnection, first: str) -> None:
         self._to = to
         self._connection = connection
+        self.first = first
+        """The numeric address of the first machine on the way, where the name led to."""
 
     @property
     def closed(self) -> bool:
@@ -65,6 +70,8 @@ class Session:
 
     async def run(self, command: str, *, stdin: str | bytes = "", log: Log | None = None) -> Completed:
         """Run a command to its end; each line of its stderr is passed to `log` as it comes.
+
+        What the login's start files print to stdout is not the command's, and left out.
 
         Being cancelled ends the channel at once; what runs on the host is left to itself.
 
@@ -80,7 +87,7 @@ class Session:
                 log(line)
 
         try:
-            process = await self._connection.create_process(command, encoding=None)
+            process = await self._connection.create_process(f"echo {_BEGIN}; {command}", encoding=None)
             try:
                 await asyncio.gather(
                     _feed(process.stdin, stdin.encode() if isinstance(stdin, str) else stdin),
@@ -94,7 +101,8 @@ class Session:
             raise self._lost(str(error)) from error
         if process.exit_status is None:
             raise self._lost("before the command ended")
-        return Completed(process.exit_status, "\n".join(output), tuple(tail))
+        own = output[output.index(_BEGIN) + 1 :] if _BEGIN in output else output
+        return Completed(process.exit_status, "\n".join(own), tuple(tail))
 
     def _lost(self, reason: str) -> Lost:
         return Lost(f"the connection to {self._to} was lost ({reason}); `pulumi up` again goes on from what is there")
@@ -108,12 +116,16 @@ async def connect(to: Connection) -> AsyncIterator[Session]:
         Unreachable: no login was possible; names the one setting to change.
     """
     async with AsyncExitStack() as stack:
-        yield Session(to, await _open(to, stack))
+        tunnel = None if to.proxy is None else await _open(to.proxy, stack)
+        connection = await _open(to, stack, tunnel)
+        first: str = (tunnel or connection).get_extra_info("peername")[0]
+        yield Session(to, connection, first)
 
 
-async def _open(to: Connection, stack: AsyncExitStack) -> asyncssh.SSHClientConnection:
+async def _open(
+    to: Connection, stack: AsyncExitStack, tunnel: asyncssh.SSHClientConnection | None = None
+) -> asyncssh.SSHClientConnection:
     """Connect, through the machine in between where there is one; `stack` closes everything."""
-    tunnel = None if to.proxy is None else await _open(to.proxy, stack)
     keys = await _client_keys(to, stack)
     connection = await _login(to, keys, tunnel)
     stack.callback(connection.abort)
@@ -214,10 +226,13 @@ def _algorithms(pinned: asyncssh.SSHKey | None) -> list[str]:
 
 async def _client_keys(to: Connection, stack: AsyncExitStack) -> Keys:
     """The declared private key, or else every key of the agent, which stays open as long as `stack`."""
-    if to.private_key is not None:
-        return [_private_key(to, to.private_key)]
     path = os.environ.get("SSH_AUTH_SOCK")
-    if path is None:
+    if to.private_key is not None:
+        key = _private_key(to, to.private_key)
+        if path:
+            await _agent_answers(to, path)
+        return [key]
+    if not path:
         raise _refuse_key(to, "missing, and no ssh-agent runs (SSH_AUTH_SOCK is not set): name a key file")
     try:
         agent = await asyncssh.connect_agent(path)
@@ -228,6 +243,15 @@ async def _client_keys(to: Connection, stack: AsyncExitStack) -> Keys:
     if not keys:
         raise _refuse_key(to, f"missing, and the ssh-agent at {path} holds no key: ssh-add one, or name a key file")
     return keys
+
+
+async def _agent_answers(to: Connection, path: str) -> None:
+    """pulumi-command asks an agent that is named even where a key is declared, and fails where none answers."""
+    try:
+        (await asyncssh.connect_agent(path)).close()
+    except OSError as error:
+        text = f"no ssh-agent answers at {path} ({error.strerror or error}), and commands would fail on that"
+        raise _refuse(to, "SSH_AUTH_SOCK", f"{text} although a key is declared: `unset SSH_AUTH_SOCK`") from error
 
 
 def _private_key(to: Connection, text: str) -> asyncssh.SSHKey:

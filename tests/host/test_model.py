@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.hosttools.pollex_host.errors import Exit
 from tests.host.conftest import KEY, Host, model_manifest
 
 MB = 1 << 20
@@ -38,8 +40,8 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[str]:
-    """Its URL, while it answers."""
+def serving(server: Server, secured: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Its URL, while it answers; with the certificate and key of a server by https."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -70,9 +72,14 @@ def serving(server: Server) -> Iterator[str]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        if secured is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*secured)
+            http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
+            http.handle_error = lambda *_: None  # type: ignore[method-assign]  # that clients hang up is what is tried
         thread = threading.Thread(target=http.serve_forever, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{http.server_port}/small.gguf"
+        yield f"http{'' if secured is None else 's'}://127.0.0.1:{http.server_port}/small.gguf"
         http.shutdown()
         thread.join()
 
@@ -304,3 +311,16 @@ def test_space_is_not_asked_for_what_is_here(small_disk: Path) -> None:
     with (small_disk / "ballast").open("wb") as ballast:
         ballast.write(b"\0" * (shutil.disk_usage(small_disk).free - MB))
     assert host.json("ensure-model", stdin=model_manifest(CONTENT, []))["how"] == "present"
+
+
+def test_the_reason_of_a_refused_certificate_is_told(host: Host, tmp_path: Path) -> None:
+    """If this fails, a wrong clock shows as advice on web pages, and nobody knows what is wrong."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=127.0.0.1"
+    subprocess.run([*request.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
+    with serving(Server(CONTENT), (cert, key)) as url:
+        done = host.run("ensure-model", stdin=model_manifest(CONTENT, [url]))
+    assert done.returncode == Exit.NO_MIRROR
+    (line,) = [line for line in done.stderr.splitlines() if "cannot be used" in line]
+    assert "curl: (60) SSL certificate problem: self" in line
+    assert "this host's clock says" in line

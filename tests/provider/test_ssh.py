@@ -178,3 +178,41 @@ def test_a_lost_connection_says_how_to_go_on(machine: Machine) -> None:
     """If this fails, a board that reboots in the middle leaves a stack trace instead of the next step."""
     with pytest.raises(Lost, match="pulumi up"):
         run(machine.connection(), "kill -9 $PPID; sleep 5")
+
+
+def test_what_a_start_file_prints_is_no_answer(machine: Machine) -> None:
+    """If this fails, a line in .bashrc becomes the board's identity, and everything is done again and again."""
+    greeting = machine.folder / "greeting"
+    # what the login's shell prints before the command
+    key = (machine.folder / "authorized").read_text()
+    greeting.write_text('echo "Welcome to your Jetson"; echo; eval "$SSH_ORIGINAL_COMMAND"\n')
+    (machine.folder / "authorized").write_text(f'command="sh {greeting}" {key}')
+    try:
+        ended, _ = run(machine.connection(), "cat; exit 3", stdin="an answer\n")
+    finally:
+        (machine.folder / "authorized").write_text(key)
+    assert ended == ssh.Completed(3, "an answer", ())
+
+
+def test_where_a_name_led_is_known(machine: Machine) -> None:
+    """If this fails, commands look a name up by themselves that only this machine's own resolver knows."""
+
+    async def first(connection: dict[str, Any]) -> str:
+        async with ssh.connect(Connection.parse(connection)) as host:
+            return host.first
+
+    assert asyncio.run(first(machine.connection(address="localhost"))) == "127.0.0.1"
+    between = machine.connection(address="localhost")
+    assert asyncio.run(first(machine.connection(proxy=between))) == "127.0.0.1"
+
+
+def test_a_dead_agent_is_told_although_a_key_is_declared(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, the preflight passes and the first command fails on an agent that nobody asked for."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
+    setting, text = refusal(machine.connection())
+    assert setting == "SSH_AUTH_SOCK"
+    assert "`unset SSH_AUTH_SOCK`" in text
+    monkeypatch.setenv("SSH_AUTH_SOCK", "")
+    assert run(machine.connection(), "true")[0].status == 0

@@ -100,8 +100,7 @@ class Download:
                 self._tell(f"{url} cannot resume: once more from the beginning")
                 files.remove(self._part)
             elif got <= had:
-                said = say.last_lines(files.read(self._said) or "", 1)
-                self._tell(f"{url} cannot be used: {''.join(said) or f'curl ended with {status}'}")
+                self._tell(f"{url} cannot be used: {say.curl_reason(files.read(self._said) or '', status)}")
                 raise Unreachable
             else:
                 self._tell(f"the connection ended at {percent(got, self._model.size)}; going on")

@@ -102,7 +102,7 @@ def _substitute_from(url: str, given: manifest.Stored) -> None:
 def _get(url: str, to: str) -> None:
     status, said = run.output(*GET, "-o", to, "--", url, both=True)
     if status:
-        raise RefusedError((say.last_lines(said, 1) or [f"curl ended with {status}"])[0])
+        raise RefusedError(say.curl_reason(said, status))
 
 
 def restore(given: manifest.Stored) -> bool:
@@ -140,6 +140,8 @@ def _start(given: manifest.Build) -> None:
             reason = (say.last_lines(said, 1) or [f"status {status}"])[0]
             raise HostToolError(Exit.FAILED, f"systemd does not start the build ({unit}): {reason}")
     say.say(f"{store.label(given)}: build started")
+    # pulumi-command hears a single SIGTERM only when this command has ended
+    say.say("you may leave: it goes on here, and `pulumi up` again follows it; ^C twice ends this one at once")
     # The job is queued, so for a moment neither the unit nor the lock shows it.
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

@@ -77,6 +77,28 @@ def last_lines(text: bytes | str, count: int) -> list[str]:
     return [line[:LINE_LIMIT] for line in clean(text).splitlines()][-count:]
 
 
+def curl_reason(text: bytes | str, status: int) -> str:
+    """Why curl failed, of what it said: its own line, and not the advice on web pages that follows it.
+
+    A certificate that is refused is often right, and the clock is wrong: what this host takes for today is said too.
+    """
+    lines = clean(text).splitlines()
+    reason = next((line[:LINE_LIMIT] for line in lines if line.startswith("curl: (")), "")
+    reason = reason or "".join(last_lines(text, 1)) or f"curl ended with {status}"
+    return about_the_clock(reason)
+
+
+def about_the_clock(reason: str) -> str:
+    """The reason with this host's date, where a certificate was refused."""
+    if "certificate" not in reason:
+        return reason
+    today = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+    return (
+        f"{reason} (this host's clock says {today} UTC; if that is wrong, set it: `sudo date -u -s '…'`, "
+        "and if it is right: is ca-certificates up to date?)"
+    )
+
+
 def duration(seconds: float) -> str:
     """For people: 40 s, 12 min, 1 h 25 min."""
     whole = int(seconds)

@@ -15,7 +15,7 @@ from typing import Any
 from . import files, places, run
 from .errors import Exit, HostToolError
 from .manifest import Patch, Source
-from .say import last_lines
+from .say import about_the_clock, curl_reason, last_lines
 
 RECIPE = f"{places.HERE}/recipe.sh"
 PATCH = ("patch", "--strip=1", "--fuzz=0", "--forward", "--force", "--no-backup-if-mismatch")
@@ -159,7 +159,7 @@ class Checkout:
             self._git("config", "remote.mirror.uploadpack", f"git {served} upload-pack")
         narrow = ["--filter=blob:none"] if filtered else []
         if not self._git("fetch", "-q", "--no-tags", "--depth", "1", *narrow, "mirror", self._source.commit):
-            raise MirrorError(f"cannot be used: {self._said}")
+            raise MirrorError(f"cannot be used: {about_the_clock(self._said)}")
 
     def _from_bundle(self, url: str) -> None:
         """A bundle names its own commits; the one with the right tree is taken, whatever its hash."""
@@ -194,7 +194,7 @@ class Checkout:
             files.remove(part)
             status, said = run.output(*command, both=True)
         if status:
-            raise MirrorError(f"cannot be used: {''.join(last_lines(said, 1)) or f'curl ended with {status}'}")
+            raise MirrorError(f"cannot be used: {curl_reason(said, status)}")
         os.replace(part, to)
 
     def _check_out(self) -> bool:

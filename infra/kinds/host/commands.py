@@ -20,16 +20,25 @@ class HostCommands:
     replace when they change, undo nothing. Progress comes on stderr and is shown; stdout is one JSON line.
     """
 
-    def __init__(self, to: Connection, *, sudo: bool, identity: pulumi.Input[str]) -> None:
+    def __init__(self, to: Connection, *, dialled: pulumi.Input[str], sudo: bool, identity: pulumi.Input[str]) -> None:
+        """Nothing is run yet.
+
+        Args:
+            to: how to log in.
+            dialled: the numeric address of the first machine on the way; the plugin asks no NSS, so it knows no mDNS.
+            sudo: whether commands run through `sudo -n`.
+            identity: the `identity` of the Host.
+        """
         self._connection = remote.ConnectionArgs(
-            host=to.address,
+            # a machine in between resolves the name itself
+            host=dialled if to.proxy is None else to.address,
             port=to.port,
             user=to.user,
             host_key=to.host_key,
             proxy=None
             if to.proxy is None
             else remote.ProxyConnectionArgs(
-                host=to.proxy.address,
+                host=dialled,
                 port=to.proxy.port,
                 user=to.proxy.user,
                 host_key=to.proxy.host_key,

@@ -64,7 +64,7 @@ class LlamaHost(pulumi.ComponentResource):
             takeover=stack.host.takeover,
             opts=child(self, "host"),
         )
-        commands = HostCommands(access, sudo=stack.host.sudo, identity=host.identity)
+        commands = HostCommands(access, dialled=host.dialled, sudo=stack.host.sudo, identity=host.identity)
         on_host: dict[str, Any] = {"connection": access, "sudo": stack.host.sudo, "identity": host.identity}
         tools = Tools(
             f"{name}-tools",

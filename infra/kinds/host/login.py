@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pulumi
 
+from infra.core import hostkeys
 from infra.core.report import ConfigError, Problem
 from infra.kinds.host.spec import HostStack
 from infra.provider.connection import Connection
@@ -26,7 +27,7 @@ def login(stack: HostStack, root: Path) -> Connection:
         if not pulumi.runtime.is_dry_run():
             raise pulumi.RunError(str(report))
         pulumi.log.warn(f"an `up` would stop here: {report}")
-    host_key = host.host_key or texts.get("hostKeyFile")
+    pinned = host.host_key or texts.get("hostKeyFile")
     private_key = stack.private_key.get_secret_value() if stack.private_key else texts.get("privateKeyFile")
     password = stack.private_key_password.get_secret_value() if stack.private_key_password else None
     jump = host.proxy_jump
@@ -36,7 +37,7 @@ def login(stack: HostStack, root: Path) -> Connection:
         address=host.address,
         port=host.port,
         user=host.user,
-        host_key=" ".join(host_key.split()[:2]) if host_key else None,
+        host_key=hostkeys.choose(pinned, host.address, host.port) if pinned else None,
         private_key=private_key,
         private_key_password=password,
         proxy=None
@@ -45,7 +46,7 @@ def login(stack: HostStack, root: Path) -> Connection:
             address=jump.address,
             port=jump.port,
             user=jump.user,
-            host_key=jump.host_key,
+            host_key=hostkeys.choose(jump.host_key, jump.address, jump.port),
             private_key=private_key,
             private_key_password=password,
         ),
@@ -67,6 +68,11 @@ def _files(stack: HostStack, root: Path) -> tuple[dict[str, str], list[Problem]]
             wrong = "" if text else "is empty"
         except (OSError, UnicodeDecodeError) as error:
             text, wrong = "", f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
+        if text and setting == "hostKeyFile":
+            try:
+                hostkeys.choose(text, stack.host.address, stack.host.port)
+            except ValueError as error:
+                wrong = str(error)
         if wrong:
             problems.append(Problem(f"pollex:host.{setting}", name, wrong))
         else:

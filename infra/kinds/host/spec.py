@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SecretStr, StringConstraints, model_validator
 
+from infra.core import hostkeys
 from infra.core.masking import holds_login, secret_options
 from infra.core.settings import (
     LOGIN_IN_URL,
@@ -28,6 +29,15 @@ from infra.core.settings import (
 from infra.core.source import Source
 
 
+def _bad_key(text: str, address: str, port: int) -> list[Refusal]:
+    """Why a text holds no host key that can be pinned, if it does not."""
+    try:
+        hostkeys.choose(text, address, port)
+    except ValueError as error:
+        return [Refusal(("hostKey",), text, str(error))]
+    return []
+
+
 class Jump(Value):
     """The machine in between, when the host is not reachable directly."""
 
@@ -38,6 +48,11 @@ class Jump(Value):
         PublicKey, Field(description="its public host key, as `ssh-keyscan -t ed25519 ADDRESS` prints it")
     ]
 
+    @model_validator(mode="after")
+    def _host_key_is_one(self) -> Self:
+        refuse(_bad_key(self.host_key, self.address, self.port))
+        return self
+
 
 class Host(Value):
     """The machine that serves, and how to log in to it."""
@@ -47,10 +62,14 @@ class Host(Value):
     user: Annotated[UserName, Field(description="the login; it needs sudo without a password unless it is root")]
     host_key: Annotated[
         PublicKey | None,
-        Field(description="the host's public key, `ssh-ed25519 AAAA…`, from `ssh-keyscan -t ed25519 ADDRESS`"),
+        Field(
+            description="the host's public key, ed25519 or ecdsa: a line `ssh-ed25519 AAAA…`, or as "
+            "`ssh-keyscan -t ed25519 ADDRESS` or a `known_hosts` has it"
+        ),
     ] = None
     host_key_file: Annotated[
-        Line | None, Field(description="a file that holds the host's public key; used where hostKey is not set")
+        Line | None,
+        Field(description="a file with the host's public key, such as a `known_hosts`; used where hostKey is not set"),
     ] = None
     private_key_file: Annotated[
         Line | None,
@@ -74,7 +93,7 @@ class Host(Value):
 
     @model_validator(mode="after")
     def _needs_a_host_key(self) -> Self:
-        refusals = []
+        refusals = [] if self.host_key is None else _bad_key(self.host_key, self.address, self.port)
         if self.host_key is None and self.host_key_file is None:
             pin = "pin the host's public key: `ssh-keyscan -t ed25519 ADDRESS` prints it"
             refusals.append(Refusal(("hostKey",), MISSING, pin))
