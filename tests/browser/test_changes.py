@@ -109,9 +109,9 @@ def test_what_it_settles_to_replaces_what_was_written(page: Page, standin: Stand
 
 def test_asks_for_what_is_wanted(page: Page, standin: Standin) -> None:
     """A person who wants only mistakes mended, and their names left alone, would get another text."""
-    expect(page.locator("#mode")).to_have_value("polish")
-    expect(page.locator("#mode option")).to_have_text(["Correct", "Polish", "Shorten"])
-    page.select_option("#mode", "correct")
+    expect(page.get_by_role("radio", name="Polish")).to_be_checked()
+    expect(page.locator("#mode label")).to_have_text(["Correct", "Polish", "Shorten"])
+    page.locator("#mode").get_by_text("Correct").click()
     page.click("#open-settings")
     page.fill("#spared", "Jon Smyth\n\n  pollex ")
     page.keyboard.press("Escape")
@@ -119,7 +119,7 @@ def test_asks_for_what_is_wanted(page: Page, standin: Standin) -> None:
     assert standin.asked[-1]["mode"] == "correct"
     assert standin.asked[-1]["keep"] == ["Jon Smyth", "pollex"]
     page.reload()
-    expect(page.locator("#mode")).to_have_value("correct")
+    expect(page.get_by_role("radio", name="Correct")).to_be_checked()
     polish(page, TEXT)
     assert standin.asked[-1] == standin.asked[-2]
     page.click("#open-settings")
@@ -153,3 +153,40 @@ def test_another_sentence_is_no_mended_word(page: Page, standin: Standin) -> Non
     expect(page.locator("#changes .change").nth(0)).to_have_css("display", "inline")
     expect(page.locator("#changes .change").nth(1)).to_have_css("display", "block")
     expect(page.get_by_label("Rewrite “dont know why. What is” as “cannot say what it was”")).to_have_count(1)
+
+
+def test_only_some_kinds(page: Page, standin: Standin) -> None:
+    """Who wants their spelling mended and their style left alone would have to reject every other change by hand."""
+    changes = [
+        {**change(TEXT, "Teh", "The"), "kind": "spelling"},
+        {**change(TEXT, "dont", "do not"), "kind": "wording"},
+        {**change(TEXT, "about", "for"), "kind": "wording"},
+    ]
+    standin.polish = polished(TAKEN, changes=changes)
+    polish(page, TEXT)
+    expect(page.locator("#kinds label")).to_have_text(["Spelling 1", "Wording 2"])
+    page.click("#next")
+    page.click("#accept")
+    page.get_by_label("Wording 2").uncheck()
+    expect(page.locator("#status")).to_have_text(
+        "2 changes to look at. What is switched off stays as you wrote it."
+    )  # one of them was decided, and stays
+    assert page.locator("#outcome").text_content() == TAKEN.replace("dont", "do not")
+    expect(page.get_by_label("Replace “about” with “for”")).to_be_disabled()
+    page.click("#accept-all")
+    assert page.locator("#outcome").text_content() == TAKEN.replace("dont", "do not")
+    page.get_by_label("Wording 2").check()
+    assert page.locator("#outcome").text_content() == TAKEN.replace("dont", "do not").replace("about", "for")
+
+
+def test_never_this_word(page: Page, standin: Standin) -> None:
+    """A name that looks like a slip would be mended wrongly in every letter, for ever."""
+    standin.polish = polished("A tea with Teh.", changes=[change("Teh tea with teh.", "Teh", "The")])
+    polish(page, "Teh tea with teh.")
+    page.click("#never")
+    assert page.locator("#outcome").text_content() == "Teh tea with teh."
+    expect(page.locator("#status")).to_have_text("“Teh” is never touched. The settings have the list.")
+    polish(page, "Teh tea with teh.")
+    assert standin.asked[-1]["keep"] == ["Teh"]
+    page.click("#open-settings")
+    expect(page.locator("#spared")).to_have_value("Teh")

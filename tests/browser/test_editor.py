@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.standin import Standin, change, polished
 from tests.browser.test_polish import POLISHED, TEXT, polish, seen
 
-CONTROLS = ("#text", "#model", "#mode", "#clear", "#polish")
+CONTROLS = ("#text", "#model", "#mode", "#open-file", "#clear", "#polish")
 
 
 def places(page: Page, *selectors: str) -> list[object]:
@@ -76,13 +76,15 @@ def test_one_frame_at_a_time(page: Page) -> None:
     """Two frames around one field look like a mistake, and hide which of them has the keyboard."""
 
     def framed() -> list[str]:
-        look = "all => all.filter((one) => getComputedStyle(one).outlineStyle !== 'none'"
-        look += " || getComputedStyle(one).boxShadow !== 'none').map((one) => one.id)"
+        look = "all => all.map((one) => [one, getComputedStyle(one)]).filter(([, look]) => look.opacity !== '0'"
+        look += " && (look.outlineStyle !== 'none' || look.boxShadow !== 'none')).map(([one]) => one.id)"
         return list(page.locator("#editor, #editor *").evaluate_all(look))
 
     page.keyboard.press("Shift+Tab")
     page.focus("#text")
     assert framed() == ["editor"]
+    page.keyboard.press("Tab")
+    assert framed() == [""]  # the label of a mode
     page.keyboard.press("Tab")
     assert framed() == ["model"]
 
@@ -106,3 +108,54 @@ def test_a_word_too_long_to_keep_is_told(page: Page, standin: Standin) -> None:
     page.keyboard.press("Escape")
     polish(page)
     assert standin.asked[-1]["keep"] == ["Smyth", "👍" * 100]
+
+
+def hand(page: Page, kind: str, **given: str) -> None:
+    """Pastes or drops into the text what a document or a folder would give: formats, or a file by its name."""
+    page.focus("#text")
+    page.evaluate(
+        """([kind, given]) => {
+            const data = new DataTransfer();
+            for (const [name, text] of Object.entries(given)) {
+                if (kind === "drop") data.items.add(new File([text], name));
+                else data.setData(name.replace("_", "/"), text);
+            }
+            const told = {bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data};
+            const event = kind === "drop" ? new DragEvent(kind, told) : new ClipboardEvent(kind, told);
+            document.querySelector("#text").dispatchEvent(event);
+        }""",
+        [kind, given],
+    )
+
+
+def test_links_and_lists_survive_pasting(page: Page) -> None:
+    """Of a mail with links and points, only a heap of words would be left."""
+    html = (
+        "<style>p { color: red }</style><p style='color: red'>See <a href='https://example.org/a'> the report</a> and\n"
+        "<a href='https://example.org'>https://example.org</a>:</p><ul><li>one</li><li>two"
+        "<ol start=3><li>three</li></ol></li></ul><p>Bye<br>Tom</p>"
+        "<img src=x onerror='alert(1)'><a href='javascript:alert(2)'>x</a>"
+    )
+    hand(page, "paste", text_html=html, text_plain="See the report")
+    expect(page.locator("#text")).to_have_value(
+        "See [the report](https://example.org/a) and https://example.org:\n\n- one\n- two\n  3. three\n\nBye\nTom\n\nx"
+    )
+    page.keyboard.press("Control+Z")
+    expect(page.locator("#text")).to_have_value("")
+
+
+def test_takes_a_file(page: Page) -> None:
+    """A letter that lies in a file would have to be opened elsewhere and copied."""
+    hand(page, "drop", **{"letter.md": "Teh letter.\r\n"})
+    expect(page.locator("#text")).to_have_value("Teh letter.\n")
+    hand(page, "drop", **{"letter.docx": "PK"})
+    expect(page.get_by_role("alert")).to_contain_text("“letter.docx” cannot be read")
+    hand(page, "drop", **{"long.txt": "x" * 70_000})
+    expect(page.get_by_role("alert")).to_contain_text("“long.txt” is too long")
+    expect(page.locator("#text")).to_have_value("Teh letter.\n")
+    with page.expect_file_chooser() as chooser:
+        page.click("#open-file")  # where there is no mouse to drop with
+    chooser.value.set_files(
+        {"name": "note.txt", "mimeType": "text/plain", "buffer": "\ufeffÄ note.".encode("utf-16-le")}
+    )
+    expect(page.locator("#text")).to_have_value("Ä note.")

@@ -20,11 +20,15 @@ export class ApiError extends Error {
     }
 }
 
-/** A connection to the service this page came from. */
+/** A connection to a service. */
 export class Api {
-    /** @param {() => string} key  yields the API key, or an empty string */
-    constructor(key) {
+    /**
+     * @param {() => string} key  yields the API key, or an empty string
+     * @param {string} [base]  the service's address with a slash at its end; without it, the one that a page came from
+     */
+    constructor(key, base = "") {
         this.key = key;
+        this.base = base;
     }
 
     /** @returns {Promise<{id: string, name: string, provider: string}[]>} */
@@ -71,7 +75,7 @@ export class Api {
 
     async #request(path, { headers = {}, ...options } = {}) {
         const key = this.key();
-        const response = await reach(path, { ...options, headers: key ? { ...headers, "X-API-Key": key } : headers });
+        const response = await reach(this.base + path, { ...options, headers: key ? { ...headers, "X-API-Key": key } : headers });
         if (!response.ok) throw await refusal(response);
         return response;
     }

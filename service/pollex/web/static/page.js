@@ -3,13 +3,16 @@
 import { Api, ApiError } from "./api.js";
 import { copy } from "./copy.js";
 import { settings, showRecent } from "./dialogs.js";
+import { make } from "./dom.js";
 import { Editor } from "./editor.js";
 import { explain } from "./explain.js";
+import { intake, open } from "./intake.js";
 import { Models } from "./models.js";
 import { Modes } from "./modes.js";
 import { Notice } from "./notice.js";
-import { Review } from "./review.js";
+import { KINDS, Review } from "./review.js";
 import { Run } from "./run.js";
+import { read } from "./spared.js";
 import { History, Remembered } from "./store.js";
 
 /** How often health is asked while the page is looked at, in ms. */
@@ -128,7 +131,7 @@ class Page {
         const request = {
             text: this.#editor.value,
             model: this.#at.model.value,
-            mode: this.#at.mode.value,
+            mode: this.#modes.value,
             keep: this.#remembered.spared.get(),
         };
         this.#notice.clear();
@@ -180,10 +183,37 @@ class Page {
         this.#review.show(text, changes, kept);
         const none = this.#review.count === 0;
         this.#at.review.hidden = none;
+        this.#sort();
         this.#at.view.hidden = none && kept.length === 0;
         this.#at.view.querySelector("[value=changes]").click();
         if (kept.length > 0) this.#notice.show(stayed(kept));
         else if (none) this.#notice.show({ title: "Nothing to change", advice: "The model left the text as it is." });
+    }
+
+    /** A switch for each kind of change, where there are several. */
+    #sort() {
+        const kinds = this.#review.kinds;
+        const named = Object.keys(KINDS).filter((kind) => kinds.has(kind));
+        const choices = named.map((kind) => {
+            const box = make("input", { type: "checkbox", value: kind, checked: true });
+            return make("label", {}, box, ` ${KINDS[kind]} ${kinds.get(kind)}`);
+        });
+        this.#at.kinds.replaceChildren(this.#at.kinds.querySelector("legend"), ...choices);
+        this.#at.kinds.hidden = named.length < 2;
+    }
+
+    /** Leaves the current change's words alone, here and in every text from now on. */
+    #never() {
+        const word = this.#review.words;
+        if (!sparable(word)) return this.#announce("There is no word here to be kept.");
+        const spared = this.#remembered.spared.get();
+        const { words, problems } = read([...spared, word].join("\n"));
+        if (problems.length > 0) return this.#notice.show({ title: "Not kept", advice: problems.join(" ") });
+        this.#remembered.spared.set(words);
+        this.#at.spared.value = words.join("\n");
+        this.#review.spare(word);
+        this.#review.step(1);
+        this.#announce(`“${word}” is never touched. The settings have the list.`);
     }
 
     #fail(error) {
@@ -260,9 +290,9 @@ class Page {
 
     /** Goes to a neighbouring change from wherever the keyboard is. */
     #step(by) {
-        if (!this.#done || this.#review.count === 0) return;
+        if (!this.#done || this.#review.shown === 0) return;
         this.#at.view.querySelector("[value=changes]").click();
-        if (this.#at.changes.contains(document.activeElement)) this.#review.select(this.#review.current + by);
+        if (this.#at.changes.contains(document.activeElement)) this.#review.step(by);
         this.#review.focus();
     }
 
@@ -279,9 +309,10 @@ class Page {
     }
 
     #tally() {
-        this.#at.tally.textContent = `${this.#review.current + 1} of ${this.#review.count}`;
+        this.#at.tally.textContent = `${this.#review.position} of ${this.#review.shown}`;
         this.#at.decided.textContent = `${this.#review.decided} decided`;
         this.#at.kind.textContent = this.#review.kind;
+        this.#at.never.ariaDisabled = String(!sparable(this.#review.words));
         this.#at.why.textContent = this.#review.why;
         this.#at.outcome.textContent = this.#review.text;
     }
@@ -323,7 +354,21 @@ class Page {
             this.#refocus(this.#at["result-title"]);
         });
         model.addEventListener("change", () => this.#remembered.model.set(model.value));
-        mode.addEventListener("change", () => this.#remembered.mode.set(mode.value));
+        mode.addEventListener("change", () => this.#remembered.mode.set(this.#modes.value));
+        const acts = {
+            take: (text) => {
+                this.#editor.write(text);
+                this.#announce("Opened.");
+            },
+            refuse: (why) => this.#notice.show(why),
+        };
+        intake(this.#at.text, acts);
+        this.#at["open-file"].addEventListener("click", () => this.#at.file.click());
+        this.#at.file.addEventListener("change", () => {
+            const [file] = this.#at.file.files;
+            this.#at.file.value = ""; // so that the same one can be chosen again
+            if (file) void open(file, acts);
+        });
     }
 
     #listenToReview() {
@@ -334,8 +379,8 @@ class Page {
         });
         for (const event of ["change", "select"]) review.addEventListener(event, () => this.#tally());
         const acts = {
-            previous: () => review.select(review.current - 1),
-            next: () => review.select(review.current + 1),
+            previous: () => review.step(-1),
+            next: () => review.step(1),
             accept: () => review.decide(true),
             reject: () => review.decide(false),
             "accept-all": () => review.decideAll(true),
@@ -344,6 +389,11 @@ class Page {
         for (const [id, act] of Object.entries(acts)) {
             this.#at[id].addEventListener("click", () => this.#decided(act));
         }
+        this.#at.never.addEventListener("click", () => this.#never());
+        this.#at.kinds.addEventListener("change", ({ target }) => {
+            review.want(target.value, target.checked);
+            this.#announce(`${counted(review.shown, "change")} to look at. What is switched off stays as you wrote it.`);
+        });
         this.#at.copy.addEventListener("click", () => void this.#copyResult());
         this.#at.use.addEventListener("click", () => this.#use());
         this.#at.former.addEventListener("click", () => this.#show("done"));
@@ -364,6 +414,12 @@ function outcome(changes, kept) {
         kept.length > 0 && `${stayed(kept).title}.`,
     ].filter(Boolean);
     return parts.join(" ") || "Nothing to change.";
+}
+
+/** Whether these words can be among those that are never touched. */
+function sparable(words) {
+    const known = read(words);
+    return known.words.length === 1 && known.problems.length === 0;
 }
 
 /** That parts of the text are as the author wrote them, and why. */

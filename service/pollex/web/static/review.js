@@ -3,7 +3,8 @@
 /** As many words on both sides are no mended words any more, but another sentence. */
 const REWRITTEN = 5;
 
-const KINDS = {
+/** The kinds of changes, in the order in which they are shown. */
+export const KINDS = {
     spelling: "Spelling",
     punctuation: "Punctuation",
     capitals: "Capitals",
@@ -22,6 +23,8 @@ export class Review extends EventTarget {
     /** One checkbox per change, in the text's order; checked means that it is in the text. */
     #boxes = [];
     #current = 0;
+    /** Kinds that a person does not want to look at: what they did not decide of them stays as it was written. */
+    #off = new Set();
 
     /** @param {HTMLElement} element  where the changes are shown */
     constructor(element) {
@@ -46,6 +49,7 @@ export class Review extends EventTarget {
     show(text, changes, kept) {
         this.#parts = parts(text, changes, kept);
         this.#boxes = [];
+        this.#off.clear();
         this.element.replaceChildren(...this.#parts.map((part) => this.#element(part)));
         this.#current = 0;
         this.#mark();
@@ -61,14 +65,83 @@ export class Review extends EventTarget {
         return this.#boxes.filter((box) => box.parentElement.dataset.decided).length;
     }
 
+    /** How many changes there are of each kind. */
+    get kinds() {
+        const found = new Map();
+        for (const { kind } of this.#changes) found.set(kind, (found.get(kind) ?? 0) + 1);
+        return found;
+    }
+
+    /** The current change's number among those to be looked at. */
+    get position() {
+        return this.#boxes.slice(0, this.#current + 1).filter((box) => !box.disabled).length;
+    }
+
+    /** How many changes are to be looked at. */
+    get shown() {
+        return this.#boxes.filter((box) => !box.disabled).length;
+    }
+
+    /**
+     * Shows a kind's changes, or leaves what was not decided of them as the author wrote it.
+     *
+     * @param {string} kind
+     * @param {boolean} wanted
+     */
+    want(kind, wanted) {
+        if (wanted) this.#off.delete(kind);
+        else this.#off.add(kind);
+        for (const [index, change] of this.#changes.entries()) {
+            const box = this.#boxes[index];
+            if (change.kind !== kind || box.parentElement.dataset.decided) continue;
+            box.disabled = !wanted;
+            box.checked = wanted && change.verdict === "taken";
+        }
+        if (this.#boxes[this.#current]?.disabled) this.select(this.#next(this.#current, 1));
+        this.#changed();
+    }
+
+    /** The author's words in the current change, without the blanks around them. */
+    get words() {
+        return this.#changes[this.#current]?.before.trim() ?? "";
+    }
+
+    /** Rejects every change of these words. */
+    spare(words) {
+        for (const [index, { before }] of this.#changes.entries()) {
+            if (before.trim().toLowerCase() === words.toLowerCase()) this.#settle(this.#boxes[index], false);
+        }
+        this.#changed();
+    }
+
+    /** Goes on to the next change to be looked at, or back with -1. */
+    step(by) {
+        this.select(this.#next(this.#current, by));
+    }
+
+    /** Index of the nearest change in a direction that is to be looked at; where there is none, in the other one. */
+    #next(from, by) {
+        for (const way of [by, this.#boxes[from]?.disabled ? -by : 0]) {
+            for (let at = from + way; way && at >= 0 && at < this.count; at += way) {
+                if (!this.#boxes[at].disabled) return at;
+            }
+        }
+        return from;
+    }
+
     /** Index of the change that accept and reject speak about. */
     get current() {
         return this.#current;
     }
 
+    /** The changes that are in the text as decided so far. */
+    get accepted() {
+        return this.#changes.filter((_, index) => this.#boxes[index].checked);
+    }
+
     /** The text as decided so far. */
     get text() {
-        return resolve(this.#parts, new Set(this.#changes.filter((_, index) => this.#boxes[index].checked)));
+        return resolve(this.#parts, new Set(this.accepted));
     }
 
     /** What the current change does, in words. */
@@ -103,15 +176,16 @@ export class Review extends EventTarget {
 
     /** Accepts or rejects the current change and goes on to the next. */
     decide(accept) {
-        if (this.count === 0) return;
+        if (this.shown === 0) return;
         this.#settle(this.#boxes[this.#current], accept);
         this.#changed();
-        this.select(this.#current + 1);
+        this.step(1);
     }
 
     /** Rejects every change, or accepts all but those that the service refused: they would do harm unseen. */
     decideAll(accept) {
         for (const [index, change] of this.#changes.entries()) {
+            if (this.#boxes[index].disabled) continue;
             if (!accept || change.verdict !== "refused") this.#settle(this.#boxes[index], accept);
         }
         this.#changed();
@@ -147,12 +221,12 @@ export class Review extends EventTarget {
     }
 
     #key(event) {
-        if (event.ctrlKey || event.metaKey || event.altKey || this.count === 0) return;
+        if (event.ctrlKey || event.metaKey || event.altKey || this.shown === 0) return;
         const act = {
-            ArrowDown: () => this.select(this.#current + 1),
-            ArrowRight: () => this.select(this.#current + 1),
-            ArrowUp: () => this.select(this.#current - 1),
-            ArrowLeft: () => this.select(this.#current - 1),
+            ArrowDown: () => this.step(1),
+            ArrowRight: () => this.step(1),
+            ArrowUp: () => this.step(-1),
+            ArrowLeft: () => this.step(-1),
             a: () => this.decide(true),
             r: () => this.decide(false),
         }[event.key];
