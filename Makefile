@@ -138,6 +138,10 @@ golden: $(V)/.ready ## write the golden files anew; review what git shows
 	@$(V)/pytest --quiet --snapshot-update tests/infra
 	@$(V)/pytest --quiet --snapshot-update tests/dev --ignore=tests/dev/test_compose_up.py
 
+.PHONY: extension
+extension: $(V)/.ready ## put the browser extension together: build/extension to load as it is, and a zip of the same bytes
+	@$(V)/python extension/pack.py build
+
 .PHONY: screenshots
 screenshots: $(V)/.ready ## take the README's picture of the page anew, with the real small model
 	@$(V)/pytest --quiet tests/browser/test_service.py -k real_model

@@ -14,10 +14,12 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from pollex.middleware import CrossOrigin
 from pollex.web import routes
 from pollex.worddiff import diff
 
@@ -146,7 +148,8 @@ class Standin:
                 Route("/api/modes", guarded(modes)),
                 Route("/api/health", health),
                 Route("/api/polish", guarded(polish), methods=["POST"]),
-            ]
+            ],
+            middleware=[Middleware(CrossOrigin)],
         )
 
     async def _watched(self, body: Any) -> AsyncIterator[Any]:
