@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 
 from pollex.words.align import Edit, joined
 from pollex.words.changes import Change, Kind, Reason, Verdict
@@ -100,11 +101,13 @@ def _agrees(of: Proposal, run: Sequence[Proposal], changes: Sequence[Change]) ->
     """A refused change beside a word with which its form agrees: 3 cats → a cat, you are → I am."""
     counted = any(token.sort is Sort.NUMBER or token.key in NUMBERS for proposal in run for token in proposal.come)
     strays = of.part.strays and not any(token.fixed for proposal in run for token in proposal.gone)
-    for change in changes:
-        if change.verdict is Verdict.REFUSED and change.kind not in _SIGNS:
-            number = change.reason is Reason.NUMBER and not counted
-            if number or (change.reason is Reason.MEANING and (change.kind is Kind.GRAMMAR or strays)):
-                return change
+    for change, proposal in zip(changes, run, strict=True):
+        if change.verdict is not Verdict.REFUSED or change.kind in _SIGNS:
+            continue
+        somebody = any(person(word) is not None for word in _words([*proposal.gone, *proposal.come]))
+        other = change.reason is Reason.MEANING and (somebody or (strays and change.kind is Kind.WORDING))
+        if other or (change.reason is Reason.NUMBER and not counted):
+            return change
     return None
 
 
@@ -145,7 +148,11 @@ def _moved(
 def _new(of: Sequence[Token], beside: Sequence[Token]) -> Counter[str]:
     """Words that say something by themselves, of one side of a change only."""
     words = Counter(_words(of)) - Counter(_words(beside))
-    return Counter({word: n for word, n in words.items() if word not in SMALL or person(word) is not None})
+    return Counter({w: n for w, n in words.items() if w not in SMALL or w in _PARTICLES or person(w) is not None})
+
+
+_PARTICLES = frozenset({"up", "down", "out", "off", "over", "away", "back"})
+"""Small words that belong to a verb: make something up, make up something."""
 
 
 def _beyond(
@@ -193,11 +200,35 @@ def verdict(proposal: Proposal, options: Options, odds: float | None) -> Change:
         return _change(proposal, kind, Verdict.OFFERED, Reason.BEYOND_MODE)
     if _strays(proposal, kind, options):
         return _change(proposal, kind, Verdict.REFUSED, Reason.MEANING)
-    if kind is Kind.GRAMMAR and _says_else(proposal):
+    if (kind is Kind.GRAMMAR and _says_else(proposal)) or (kind is Kind.WORDING and _other_word(proposal, options)):
         return _change(proposal, kind, Verdict.OFFERED, Reason.MEANING)
     if _doubtful(proposal, kind) or (odds is not None and odds < options.sure):
         return _change(proposal, kind, Verdict.OFFERED, Reason.UNSURE)
     return _change(proposal, kind, Verdict.TAKEN, Reason.MODE)
+
+
+def _other_word(proposal: Proposal, options: Options) -> bool:
+    """Whether a word that carries meaning becomes one that is not even spelt alike: sister, brother.
+
+    Nothing tells whether both say the same. How sure the model was does not: it is as sure of the one as of the other.
+    """
+    come = _words(proposal.come)
+    gone = [word for word in _words(proposal.gone) if word not in SMALL and len(word) > 1]
+    return options.mode not in _REWORDING and any(not any(_spelt_alike(word, other) for other in come) for word in gone)
+
+
+_REWORDING = frozenset({"shorten", "formal", "plain"})
+"""Modes that are for saying it in other words."""
+
+
+def _spelt_alike(mine: str, theirs: str) -> bool:
+    """Whether a word may be what the author meant to write: restorant, restaurant."""
+    if relation(mine, theirs) is not Relation.NONE:
+        return True
+    return mine[0] == theirs[0] and SequenceMatcher(None, mine, theirs, autojunk=False).ratio() >= _ALIKE
+
+
+_ALIKE = 0.7
 
 
 def _says_else(proposal: Proposal) -> bool:
