@@ -14,6 +14,7 @@ from typing import Protocol
 from pollex import deadline, words
 from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
+from pollex.pace import MARGIN, Pace
 from pollex.prompts import DEFAULT, Prompt
 from pollex.settings import Settings
 from pollex.upstream import Adapter, CutShortError, LoadingError, UnavailableError, UpstreamError
@@ -68,6 +69,7 @@ class Upstream:
         self.id = adapter.model.id
         self.gate = Gate(settings.slots, settings.queue_length)
         self.breaker = Breaker(settings.breaker_failures, settings.breaker_seconds)
+        self.pace = Pace(self.id, settings)
         self.available = False
         self.proved = False
         """Whether its last generation, of a request or a warm-up, went well."""
@@ -176,7 +178,7 @@ class Polisher:
             UpstreamError: no candidate gave a whole answer, or one broke off after the listener had heard some of it.
         """
         problem: UpstreamError = UnavailableError("every upstream failed lately and is left alone for a moment")
-        until = time.monotonic() + _MARGIN * self._settings.request_timeout
+        until = time.monotonic() + MARGIN * self._settings.request_timeout
         candidates = self.candidates(model)
         for place, upstream in enumerate(candidates, start=1):
             if not upstream.breaker.allows():
@@ -208,8 +210,6 @@ class Polisher:
         raise problem
 
 
-_MARGIN = 0.95
-"""Share of a request's time after which no part is begun or waited for, so that what is done can be sent."""
 _LEAST = 32
 """Tokens below which a part is no sentence any more: where no more fit, the text is refused instead of cut."""
 
@@ -243,6 +243,8 @@ class _Attempt:
         """The last that went wrong."""
         self._good = 0
         """Answers that came whole."""
+        self._characters = 0
+        """Of the author's that were answered."""
         self._down = 0
         """Answers in a row that did not come because the upstream failed."""
         self.heard = False
@@ -269,7 +271,9 @@ class _Attempt:
                 judged = await self._settle(fit, at)
                 done.append(judged)
                 at += len(fit.piece.whole)
-            self._metrics.duration.labels(self._upstream.id).observe(time.monotonic() - started)
+            seconds = time.monotonic() - started
+            self._metrics.duration.labels(self._upstream.id).observe(seconds)
+            self._upstream.pace.took(self._characters, seconds)
         if not self._good and self._problem is not None:
             raise self._problem
         return _joined(done)
@@ -353,6 +357,7 @@ class _Attempt:
             return _kept(piece, Reason.FAILED)
         self._good, self._down = self._good + 1, 0
         if tell:
+            self._characters += len(piece.sent)
             self._wrote(piece.after)
         found = words.judge(
             piece.sent,

@@ -9,7 +9,7 @@ import sys
 
 import uvicorn
 
-from pollex import app, logs
+from pollex import app, logs, pace
 from pollex.settings import Settings
 
 log = logging.getLogger("pollex")
@@ -23,7 +23,16 @@ def run(settings: Settings) -> None:
     logs.configure(settings.log_level)
     # uvicorn raises the signal that ended it once more when all is done; that is a success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    log.info("starting", extra={"host": settings.host, "port": settings.port, "models": settings.model_ids()})
+    needs = round(pace.needed(settings), 1)
+    log.info(
+        "starting",
+        extra={
+            "host": settings.host,
+            "port": settings.port,
+            "models": settings.model_ids(),
+            "characters_per_second_needed": needs,
+        },
+    )
     config = uvicorn.Config(
         app.create(settings),
         host=settings.host,

@@ -186,7 +186,15 @@ class Settings(BaseModel):
     breaker_seconds: Annotated[Seconds, Field(description="Seconds that it is then left alone.")] = 15
     shutdown_timeout: Annotated[Seconds, Field(description="Seconds that running requests get when it stops.")] = 60
 
-    max_chars: Annotated[int, Field(ge=1, le=60_000, description="Characters of a text.")] = 10_000
+    max_chars: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=60_000,
+            description="Characters of a text. What `request_timeout` leaves no time for comes back as it was; the log "
+            "says at the start how many characters a second this needs, and once the pace is measured, what would fit.",
+        ),
+    ] = 10_000
     split_chars: Annotated[
         int,
         Field(
