@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
+from itertools import pairwise
 
 
 class Relation(Enum):
@@ -231,6 +232,19 @@ _CONTRARY = frozenset(
     )
 )
 """Pairs of which one is no correction of the other."""
+_TWINS = frozenset(
+    frozenset(pair.split("/"))
+    for pair in _set(
+        """
+        increase/decrease import/export internal/external include/exclude interior/exterior implicit/explicit
+        inner/outer inward/outward father/mother brother/mother hire/fire employer/employee trainer/trainee payer/payee
+        inhale/exhale ascend/descend former/latter upper/lower major/minor ascending/descending inclusive/exclusive
+        implode/explode emigrate/immigrate emigration/immigration maximum/minimum maximal/minimal plus/minus
+        input/output upload/download online/offline inbound/outbound north/south
+        """
+    )
+)
+"""Words that are spelt alike and say another thing, so that one is no slip of the other."""
 ASKING = _set(
     """
     who whom whose what when where why how which wer wen wem wessen was wann wo wohin woher warum wieso wie welche
@@ -301,6 +315,33 @@ def tongue(words: Sequence[str]) -> int | None:
 def alien(word: str, language: int | None) -> bool:
     """Whether a word is a small one of other languages only."""
     return language is not None and word in SMALL and word not in _SMALL[language]
+
+
+def twins(mine: str, theirs: str) -> bool:
+    """Whether two words are spelt alike and known to say another thing."""
+    one, other = ({word, *_stems(word), *(f"{stem}e" for stem in _stems(word))} for word in (mine, theirs))
+    return any(frozenset((a, b)) in _TWINS for a in one for b in other)
+
+
+def asks(words: Sequence[str]) -> bool:
+    """Whether English words can be a question: one that asks, or a verb before its subject."""
+    return any(word in ASKING for word in words) or any(
+        verb in _VERBS and subject in _SUBJECTS for verb, subject in pairwise(words)
+    )
+
+
+_VERBS = _set(
+    """
+    am is are was were do does did have has had can could will would shall should may might must isn't aren't wasn't
+    weren't don't doesn't didn't haven't hasn't hadn't can't couldn't won't wouldn't shouldn't
+    """
+)
+_SUBJECTS = _set(
+    """
+    i you he she it we they this that these those there anyone anybody someone somebody everyone everybody your my his
+    her our their the a an
+    """
+)
 
 
 def person(word: str) -> str | None:

@@ -14,10 +14,12 @@ from pollex.words.faithful import QUESTIONS, Part, scripts
 from pollex.words.options import Options
 from pollex.words.relations import (
     ASKING,
+    ENGLISH,
     NUMBERS,
     SMALL,
     Relation,
     alien,
+    asks,
     inflected,
     negates,
     opposite,
@@ -26,6 +28,7 @@ from pollex.words.relations import (
     relation,
     shifts,
     small,
+    twins,
 )
 from pollex.words.tokens import Sort, Token
 
@@ -341,6 +344,9 @@ def _counts(proposal: Proposal) -> bool:
     """Whether another number would stand there, in words."""
     gone, come = _words(proposal.gone), _words(proposal.come)
     counted = Counter(w for w in gone if w in NUMBERS) != Counter(w for w in come if w in NUMBERS)
+    days = [w for w in gone if w in _DAYS], [w for w in come if w in _DAYS]
+    if all(days) and set(days[0]) != set(days[1]):
+        return True
     return counted or (come == ["one"] and gone in (["a"], ["an"]))
 
 
@@ -356,6 +362,9 @@ def _asks(proposal: Proposal) -> bool:
     gone = any(token.text in QUESTIONS for token in proposal.gone)
     come = any(token.text in QUESTIONS for token in proposal.come)
     words = [word for word in _words(proposal.gone) if word in ASKING]
+    part = proposal.part
+    if come and not gone and part.tongue == ENGLISH and not asks(part.said[0]):
+        return True
     return (gone != come and bool(proposal.gone)) or (bool(words) and not proposal.come)
 
 
@@ -370,7 +379,7 @@ _ENDS = frozenset(".!…。！") | {"..."}
 def _others(proposal: Proposal) -> bool:
     """Whether somebody else would be meant."""
     gone, come = _words(proposal.gone), _words(proposal.come)
-    if len(gone) == len(come) == 1 and persons(gone[0], come[0]):
+    if len(gone) == len(come) == 1 and (persons(gone[0], come[0]) or twins(gone[0], come[0])):
         return True
     mine, theirs = proposal.part.persons
     new = {who for word in come if (who := person(word))} - mine
@@ -411,14 +420,15 @@ def _introduces(proposal: Proposal) -> bool:
     )
 
 
-_CALENDAR = frozenset(
+_DAYS = frozenset(
     word
     for line in (
         "monday tuesday wednesday thursday friday saturday sunday january february march april june july august",
-        "september october november december english german french spanish american british european christmas",
+        "september october november december",
     )
     for word in line.split()
 )
+_CALENDAR = _DAYS | {"english", "german", "french", "spanish", "american", "british", "european", "christmas"}
 """Words with a capital that are no names."""
 
 
