@@ -56,28 +56,36 @@ var errDamaged = errors.New("its header is damaged")
 
 // readGGUF reads the header of a file and sees that the file is as long as its header says.
 func readGGUF(path string) (gguf, error) {
+	r, err := readHeader(path)
+	if err != nil {
+		return gguf{}, err
+	}
+	return r.summary(), nil
+}
+
+// readHeader does the same, and returns everything that it keeps.
+func readHeader(path string) (*headerReader, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return gguf{}, unreadable(path, err)
+		return nil, unreadable(path, err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return gguf{}, unreadable(path, err)
+		return nil, unreadable(path, err)
 	}
 	r := &headerReader{bytes: bufio.NewReaderSize(file, 1<<18), texts: map[string]string{}, numbers: map[string]uint64{}}
 	needed, err := r.read()
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return gguf{}, fail(wrongBytes, "%s is cut short: its %d bytes end within the header", path, info.Size())
+		return nil, fail(wrongBytes, "%s is cut short: its %d bytes end within the header", path, info.Size())
 	case err != nil:
-		return gguf{}, fail(wrongBytes, "%s cannot be used: %v", path, err)
+		return nil, fail(wrongBytes, "%s cannot be used: %v", path, err)
 	case needed > uint64(info.Size()):
-		return gguf{}, fail(wrongBytes, "%s is cut short: it has %d bytes, its tensors need %d", path, info.Size(), needed)
+		return nil, fail(wrongBytes, "%s is cut short: it has %d bytes, its tensors need %d", path, info.Size(), needed)
 	}
-	summary := r.summary()
-	summary.bytes = uint64(info.Size())
-	return summary, nil
+	r.size = uint64(info.Size())
+	return r, nil
 }
 
 // headerReader goes through a header once, and keeps single texts and whole numbers.
@@ -86,6 +94,8 @@ type headerReader struct {
 	position uint64
 	texts    map[string]string
 	numbers  map[string]uint64
+	elements uint64 // of all tensors
+	size     uint64 // of the file, in bytes
 }
 
 // read returns how long the file must be.
@@ -222,6 +232,7 @@ func (r *headerReader) tensor() (uint64, error) {
 			return 0, errDamaged
 		}
 	}
+	r.elements += elements
 	kind, err := r.uint32()
 	if err != nil {
 		return 0, err
@@ -252,6 +263,7 @@ func (r *headerReader) summary() gguf {
 		pooling:      poolings[r.numbers[architecture+".pooling_type"]],
 		heads:        r.numbers[architecture+".attention.head_count"],
 		perToken:     r.perToken(architecture),
+		bytes:        r.size,
 	}
 	if fileType, set := r.numbers["general.file_type"]; set && fileTypes[fileType] != "" {
 		g.quantisation = fileTypes[fileType]

@@ -83,6 +83,12 @@ func (s server) prove(patience time.Duration) (proof string, err error) {
 
 // ask takes the cheapest proof that there is.
 func (s server) ask(ctx context.Context) (string, error) {
+	if s.front != "" { // it answers this itself
+		outer := server{url: s.front}
+		if _, err := outer.request(ctx, "/api/version", ""); err != nil {
+			return "", fmt.Errorf("the program in front of llama-server: %w", err)
+		}
+	}
 	if _, err := s.request(ctx, "/health", ""); err != nil {
 		return "", err
 	}

@@ -5,21 +5,22 @@ import "strings"
 // traits are what a model was made for, of which a wrong guess gives plausible but wrong vectors.
 type traits struct {
 	pooling    string
-	dimensions int // 0: differs between the sizes of the model
+	dimensions int  // 0: differs between the sizes of the model
+	matryoshka bool // trained so that a vector's beginning is one too, as the model's card says
 }
 
 // known are embedding models by their name in Ollama's library, for files that do not say it themselves.
 // Pooling is that of 1_Pooling/config.json in the model's repository, dimensions are its word_embedding_dimension;
 // github.com/Anush008/fastembed-rs repeats both (src/text_embedding/impl.rs, src/models/text_embedding.rs).
 var known = map[string]traits{
-	"all-minilm":              {"mean", 384}, // sentence-transformers/all-MiniLM-L6-v2 and -L12-v2
-	"bge-large":               {"cls", 1024}, // BAAI/bge-large-en-v1.5
-	"bge-m3":                  {"cls", 1024}, // BAAI/bge-m3
-	"mxbai-embed-large":       {"cls", 1024}, // mixedbread-ai/mxbai-embed-large-v1
-	"nomic-embed-text":        {"mean", 768}, // nomic-ai/nomic-embed-text-v1.5
-	"paraphrase-multilingual": {"mean", 768}, // sentence-transformers/paraphrase-multilingual-mpnet-base-v2
-	"snowflake-arctic-embed":  {"cls", 0},    // Snowflake/snowflake-arctic-embed-{xs,s,m,l}
-	"snowflake-arctic-embed2": {"cls", 1024}, // Snowflake/snowflake-arctic-embed-l-v2.0
+	"all-minilm":              {"mean", 384, false}, // sentence-transformers/all-MiniLM-L6-v2 and -L12-v2
+	"bge-large":               {"cls", 1024, false}, // BAAI/bge-large-en-v1.5
+	"bge-m3":                  {"cls", 1024, false}, // BAAI/bge-m3
+	"mxbai-embed-large":       {"cls", 1024, true},  // mixedbread-ai/mxbai-embed-large-v1
+	"nomic-embed-text":        {"mean", 768, true},  // nomic-ai/nomic-embed-text-v1.5
+	"paraphrase-multilingual": {"mean", 768, false}, // sentence-transformers/paraphrase-multilingual-mpnet-base-v2
+	"snowflake-arctic-embed":  {"cls", 0, false},    // Snowflake/snowflake-arctic-embed-{xs,s,m,l}
+	"snowflake-arctic-embed2": {"cls", 1024, true},  // Snowflake/snowflake-arctic-embed-l-v2.0
 }
 
 // encoders are the architectures that b5050 knows and that cannot generate text.

@@ -15,6 +15,10 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "health" {
 		os.Exit(health(os.Args[2:]))
 	}
+	if len(os.Args) == 2 && os.Args[1] == "front" {
+		say("%v", serveFront())
+		os.Exit(failed)
+	}
 	// As process 1 of a container a signal without a handler does nothing, so a stop has to be listened for.
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
@@ -59,7 +63,12 @@ func start(ctx context.Context, g given) error {
 	for _, line := range p.notes {
 		say("%s: %s", m.name, line)
 	}
-	return become(ctx, append(p.args, g.args...), g.environ)
+	p.front.Path = m.path
+	inner, err := startFront(p.front, g)
+	if err != nil {
+		return err
+	}
+	return become(ctx, append(append(p.args, g.args...), inner...), g.environ)
 }
 
 // say writes a line for people.

@@ -19,6 +19,7 @@ var (
 	optContext    = option{env: "LLAMA_ARG_CTX_SIZE", names: []string{"--ctx-size", "-c"}}
 	optEmbeddings = option{env: "LLAMA_ARG_EMBEDDINGS", names: []string{"--embeddings", "--embedding"}, isFlag: true}
 	optHost       = option{env: "LLAMA_ARG_HOST", names: []string{"--host"}}
+	optJinja      = option{env: "LLAMA_ARG_JINJA", names: []string{"--jinja"}, isFlag: true}
 	optMetrics    = option{env: "LLAMA_ARG_ENDPOINT_METRICS", names: []string{"--metrics"}, isFlag: true}
 	optModel      = option{env: "LLAMA_ARG_MODEL", names: []string{"--model", "-m"}}
 	optParallel   = option{env: "LLAMA_ARG_N_PARALLEL", names: []string{"--parallel", "-np"}}

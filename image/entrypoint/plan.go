@@ -21,6 +21,7 @@ type plan struct {
 	args  []string
 	notes []string // for people, a line each
 	needs memoryNeeds
+	front front
 }
 
 // makePlan decides what the user left open. What they set, by an argument or by llama-server's variable, is not
@@ -52,7 +53,32 @@ func makePlan(m model, header gguf, s settings, g given, l limits) (plan, error)
 		p.setBatch(room)
 	}
 	p.needs = p.estimate(mode, room, parallel)
+	p.front = p.inFront(mode, room, parallel)
 	return p.plan, err
+}
+
+// inFront describes the program in front of the server.
+func (p *planner) inFront(mode string, room, parallel int) front {
+	if trained := p.header.context; mode != chat && trained > 0 && room > trained {
+		room = trained
+	}
+	name := p.model.name
+	if alias, set := p.given.lookup(optAlias); set {
+		name = alias
+	}
+	is, _ := traitsOf(name)
+	_, tools := p.given.lookup(optJinja)
+	return front{
+		Name:        name,
+		Mode:        mode,
+		Room:        room,
+		Dimensions:  p.header.dimensions,
+		Matryoshka:  is.matryoshka,
+		Prefix:      p.settings.prefix,
+		Origins:     p.settings.origins,
+		Connections: connections + parallel,
+		Tools:       tools,
+	}
 }
 
 // planner collects a plan.

@@ -18,10 +18,11 @@ const deepest = 3
 
 // server is the llama-server of this container, as its own command line describes it.
 type server struct {
-	pid  int
-	url  string
-	mode string
-	key  string // that it asks its clients for, or empty
+	pid   int
+	url   string
+	front string // where its clients reach it; empty when nothing is in front of it
+	mode  string
+	key   string // that it asks its clients for, or empty
 }
 
 // findServer looks for the process that the entrypoint became. That is process 1, unless the container was given an
@@ -77,20 +78,34 @@ func describe(pid int, g given) server {
 	case g.isOn(optEmbeddings):
 		s.mode = embeddings
 	}
-	host, port := "127.0.0.1", strconv.Itoa(defaultPort)
-	if own, set := g.lookup(optHost); set && own != "0.0.0.0" && own != "::" {
-		host = own
+	s.url = g.reachable()
+	if outer, found := behindFront(g); found {
+		s.front = outer.reachable()
 	}
-	if own, set := g.lookup(optPort); set {
-		port = own
-	}
-	s.url = "http://" + net.JoinHostPort(host, port)
 	s.key, _ = g.lookup(optAPIKey)
 	if file, set := g.lookup(optAPIKeyFile); set {
 		keys, _ := os.ReadFile(file)
 		s.key, _, _ = strings.Cut(string(keys), "\n")
 	}
 	return s
+}
+
+// behindFront returns what a server was given before the entrypoint told it where the front finds it, if it did.
+func behindFront(g given) (given, bool) {
+	last := len(g.args) - 4
+	if last < 0 || g.args[last] != "--host" || g.args[last+1] != loopback || g.args[last+2] != "--port" {
+		return g, false
+	}
+	return given{args: g.args[:last], environ: g.environ}, true
+}
+
+// reachable is the URL of an address as this container reaches it.
+func (g given) reachable() string {
+	host, port := g.address()
+	if host == "0.0.0.0" || host == "::" {
+		host = loopback
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // isRunning tells whether one of the server's threads computes at this moment, or waits for nothing but a CPU.

@@ -8,14 +8,16 @@ import (
 
 // settings are the entrypoint's own environment variables, checked.
 type settings struct {
-	model      string // MODEL, or what --model says
-	sha256     string // MODEL_SHA256, 64 hex digits in lower case, or empty
-	modelsDir  string // MODELS_DIR
-	cacheDir   string // MODEL_CACHE
-	mode       string // MODE
-	pooling    string // POOLING, or empty
-	context    int    // CONTEXT, tokens of one request, or 0
-	dimensions int    // DIMENSIONS that a client expects of an embedding, or 0
+	model      string   // MODEL, or what --model says
+	sha256     string   // MODEL_SHA256, 64 hex digits in lower case, or empty
+	modelsDir  string   // MODELS_DIR
+	cacheDir   string   // MODEL_CACHE
+	mode       string   // MODE
+	pooling    string   // POOLING, or empty
+	context    int      // CONTEXT, tokens of one request, or 0
+	prefix     string   // PREFIX of each text that is embedded
+	origins    []string // ORIGINS whose pages may ask
+	dimensions int      // DIMENSIONS that a client expects of an embedding, or 0
 }
 
 const (
@@ -41,6 +43,11 @@ func readSettings(g given) (settings, error) {
 		modelsDir: text("MODELS_DIR", "/models"),
 		mode:      text("MODE", auto),
 		pooling:   text("POOLING", ""),
+	}
+	s.prefix = text("PREFIX", "")
+	s.origins = localOrigins
+	if own, set := g.variable("ORIGINS"); set {
+		s.origins = strings.FieldsFunc(own, func(sign rune) bool { return sign == ',' || sign == ' ' })
 	}
 	s.cacheDir = text("MODEL_CACHE", s.modelsDir)
 	if own, set := g.lookup(optModel); set {

@@ -77,7 +77,8 @@ class Ended:
     said: str
     """Standard error."""
     server: dict[str, Any] | None
-    """How the made-up llama-server was started: `args`, `env`, `pid` and `uid`; None if it was not."""
+    """How the made-up llama-server was started: `args`, `env`, `pid` and `uid`; None if it was not. Its `args` are
+    without the last ones, `inner`, with which the entrypoint puts itself in front."""
 
     def option(self, name: str) -> str:
         """The value of one of the server's arguments."""
@@ -88,7 +89,13 @@ class Ended:
 
 def ended(status: int, out: str, said: str) -> Ended:
     """A start's end, from what it wrote."""
-    return Ended(status, said, json.loads(out) if out else None)
+    server = json.loads(out) if out else None
+    if server is not None:
+        inner = server["args"][-4:]
+        isolated = inner[::2] == ["--host", "--port"] and inner[1] == "127.0.0.1"
+        server["inner"] = inner if isolated else []
+        server["args"] = server["args"][: len(server["args"]) - len(server["inner"])]
+    return Ended(status, said, server)
 
 
 def start(

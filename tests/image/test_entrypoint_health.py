@@ -58,7 +58,8 @@ def serve(programs: Path, tmp_path: Path) -> Iterator[Serve]:  # noqa: F811 - th
         port = free_port()
         environment = {"MODEL": "m", "FAKE": fake, "HTTP_PROXY": "x", **variables}
         started = running.enter_context(container(image, "--port", str(port), *args, variables=environment))
-        wait_until(lambda: listens(port), what="the server")
+        if "listen" not in behaviour:
+            wait_until(lambda: listens(inner_port(started)), what="the server")
         return started
 
     with ExitStack() as running:
@@ -68,6 +69,12 @@ def serve(programs: Path, tmp_path: Path) -> Iterator[Serve]:  # noqa: F811 - th
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def inner_port(container: Container) -> int:
+    """Where the server listens, behind the program in front of it; 0 until it is started."""
+    words = Path(f"/proc/{container.pid}/cmdline").read_text().split("\0")
+    return int(words[-2]) if words[0].endswith("llama-server") else 0
 
 
 def asked(container: Container) -> list[str]:
@@ -171,9 +178,22 @@ def test_nobody_there(programs: Path, tmp_path: Path) -> None:  # noqa: F811 - t
 
 def test_nobody_answers(serve: Serve) -> None:
     """If this fails, a server that has not opened its port yet counts as healthy."""
-    done = serve(GOOD, LLAMA_ARG_HOST="127.9.9.9").health()
+    running = serve({"listen": NEVER})
+    wait_until(lambda: inner_port(running), what="the server")
+    done = running.health()
     assert done.returncode == 1
     assert done.stdout.endswith("connect: connection refused\n")
+
+
+def test_nobody_in_front(serve: Serve) -> None:
+    """If this fails, a container that none of its clients can reach counts as healthy."""
+    running = serve(GOOD | TOKEN)
+    assert running.health().returncode == 0
+    for front in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split():
+        os.kill(int(front), signal.SIGKILL)
+    done = running.health()
+    assert done.stdout.startswith("unhealthy: the program in front of llama-server: ")
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "soon", "1 2"])
@@ -298,7 +318,7 @@ def test_a_real_server_that_evaluates_a_long_prompt(real: Callable[..., Any]) ->
         server.ready()
         body = json.dumps({"prompt": "word " * 6000, "n_predict": 1})
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(f"POST /completion HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            client.sendall(f"POST /completion HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
             time.sleep(1)
             assert server.health(2) == "healthy: it is busy\n"
 

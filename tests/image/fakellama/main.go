@@ -1,6 +1,6 @@
 // Fakellama stands in for llama-server where a test says how it behaves. Without FAKE it prints how it was started, as
 // JSON, and ends. FAKE is JSON: what to answer to each path; of a status 0 nothing is ever answered, of status -1
-// nothing either, but it computes meanwhile.
+// nothing either, but it computes meanwhile. With a path "listen" it never listens.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 )
 
 type answer struct {
@@ -25,6 +26,9 @@ func main() {
 	var answers map[string]answer
 	if err := json.Unmarshal([]byte(behaviour), &answers); err != nil {
 		panic(err)
+	}
+	if _, silent := answers["listen"]; silent {
+		time.Sleep(time.Hour)
 	}
 	port := "8080"
 	for i, arg := range os.Args[:len(os.Args)-1] {
