@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pytest
 
 from infra.toolchain import golang
+from sandbox.images import emulation
 from sandbox.serving import NEVER
 
 HERE = Path(__file__).parent
@@ -57,6 +58,7 @@ def arm64(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for arm64: both of the image's servers, which are this machine's own programs that QEMU can start."""
     if shutil.which("qemu-aarch64-static") is None:
         pytest.fail("arm64 programs cannot be run: no qemu-aarch64-static; `python -m sandbox.machine` brings it")
+    emulation.require("arm64")  # the entrypoint starts itself once more, which is the kernel's to emulate
     folder = tmp_path_factory.mktemp("arm64")
     build(SOURCES, folder / "entrypoint", "arm64")
     for name in ("llama-server.armv8-a", "llama-server.armv8.2-a-dotprod"):

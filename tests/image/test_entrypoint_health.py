@@ -179,7 +179,7 @@ def test_nobody_there(programs: Path, tmp_path: Path) -> None:  # noqa: F811 - t
 def test_nobody_answers(serve: Serve) -> None:
     """If this fails, a server that has not opened its port yet counts as healthy."""
     running = serve({"listen": NEVER})
-    wait_until(lambda: inner_port(running), what="the server")
+    wait_until(lambda: inner_port(running) > 0, what="the server")
     done = running.health()
     assert done.returncode == 1
     assert done.stdout.endswith("connect: connection refused\n")
@@ -318,7 +318,8 @@ def test_a_real_server_that_evaluates_a_long_prompt(real: Callable[..., Any]) ->
         server.ready()
         body = json.dumps({"prompt": "word " * 6000, "n_predict": 1})
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(f"POST /completion HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            head = f"POST /completion HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            client.sendall(f"{head}{body}".encode())
             time.sleep(1)
             assert server.health(2) == "healthy: it is busy\n"
 
