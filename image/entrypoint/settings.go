@@ -45,10 +45,8 @@ func readSettings(g given) (settings, error) {
 		pooling:   text("POOLING", ""),
 	}
 	s.prefix = text("PREFIX", "")
-	s.origins = localOrigins
-	if own, set := g.variable("ORIGINS"); set {
-		s.origins = strings.FieldsFunc(own, func(sign rune) bool { return sign == ',' || sign == ' ' })
-	}
+	isBetween := func(sign rune) bool { return sign == ',' || sign == ' ' }
+	s.origins = strings.FieldsFunc(text("ORIGINS", strings.Join(localOrigins, ",")), isBetween)
 	s.cacheDir = text("MODEL_CACHE", s.modelsDir)
 	if own, set := g.lookup(optModel); set {
 		s.model = own
