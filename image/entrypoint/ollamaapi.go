@@ -14,7 +14,7 @@ import (
 // the first one that knows the field `dimensions`.
 const ollamaVersion = "0.11.11"
 
-// ollama answers Ollama's own endpoints: docs/api.md of github.com/ollama/ollama.
+// ollama answers Ollama's own endpoints, as the API's page in github.com/ollama/ollama has them.
 func (f front) ollama(w http.ResponseWriter, r *http.Request, what string) {
 	switch r.Method + " " + what {
 	case "GET version":
