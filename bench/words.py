@@ -1,6 +1,6 @@
 """What the service makes of texts: GLEU on sentences of learners, of each way to polish them.
 
-    python -m bench.words [--sentences N | --all] [--ways NAME…] [--threads N]
+    python -m bench.words [--sentences N | --all] [--from N] [--ways NAME…] [--threads N]
 
 Prints a table and writes build/bench/words.json. POLLEX_JFLEG names a folder with JFLEG's development part, which is
 measured and never published. Every way asks the sandbox's small model for its likeliest words:
@@ -26,7 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -62,10 +62,19 @@ PROBABILITIES = 3
 """That the model tells with each token, for the row that uses them; its words are the same without."""
 SIZE = "polish-small"
 """The shipped prompt for models of this one's size."""
+EXAMPLES = (
+    prompts.Example("She have two brother and they lives in London.", "She has two brothers and they live in London."),
+    prompts.Example(
+        "Yesterday I go to the market for buy some fruits.", "Yesterday I went to the market to buy some fruit."
+    ),
+    prompts.Example("Where you have put the key's of the car?", "Where have you put the keys of the car?"),
+    prompts.Example("The weather is nice today.", "The weather is nice today."),
+)
+"""For the row that shows the model some; no shipped prompt does."""
 MODES = ("polish", "correct")
 """Those that leave a right sentence as it is; the others are meant to say it differently, which GLEU cannot judge."""
 OURS = "service, polish"
-TUNED = f"the first {SENTENCES} sentences themselves: other texts may gain less"
+TUNED = f"the corpus's first {SENTENCES} sentences: other texts may gain less"
 """What the thresholds and rules of the judgement were chosen on."""
 ORIGINAL = "POLLEX_ORIGINAL_PROMPT"
 
@@ -105,8 +114,14 @@ class Lab:
 
         return ask
 
-    def service(self, mode: str, judge: Judge) -> Way:
-        """The service's own way of a text through the model, with a judgement of the answer."""
+    def service(self, mode: str, judge: Judge, examples: Sequence[prompts.Example] = ()) -> Way:
+        """The service's own way of a text through the model, with a judgement of the answer.
+
+        Args:
+            mode: the mode asked for.
+            judge: what stands in the place of the judgement.
+            examples: what the model is shown besides the prompt, which comes without.
+        """
         settings = Settings.model_validate(
             {
                 "llamacpp_url": self._answers.url,
@@ -117,8 +132,10 @@ class Lab:
             }
         )
 
+        told = {name: replace(prompt, examples=tuple(examples)) for name, prompt in prompts.of_modes(SIZE).items()}
+
         async def run(text: str) -> Polished | None:
-            polisher = Polisher(adapters(settings), settings, prompts.of_modes(SIZE), Metrics())
+            polisher = Polisher(adapters(settings), settings, told, Metrics())
             try:
                 return await polisher.polish(text, MODEL, options=Options(mode=mode))
             except UpstreamError:
@@ -188,7 +205,8 @@ def ways(lab: Lab) -> dict[str, Way]:
     else:
         say(f"{ORIGINAL} names no file with the original program's prompt: that row is left out")
     found |= {f"service, {mode}": lab.service(mode, by_default) for mode in MODES}
-    return found | {f"{MODES[0]}, {name}": lab.service(MODES[0], judge) for name, judge in ABLATIONS.items()}
+    found |= {f"{MODES[0]}, {name}": lab.service(MODES[0], judge) for name, judge in ABLATIONS.items()}
+    return found | {f"{MODES[0]}, with examples": lab.service(MODES[0], by_default, EXAMPLES)}
 
 
 def follow(way: Way, name: str, sentences: Sequence[Sentence]) -> list[Outcome]:
@@ -206,8 +224,8 @@ def corrected(sentence: Sentence, outcome: Outcome) -> tuple[str, ...]:
     return sentence.source if outcome.text == sentence.text else tokens(outcome.text)
 
 
-def report(sentences: Sequence[Sentence], outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
-    """What the outcomes say, in the fields of build/bench/words.json."""
+def report(sentences: Sequence[Sentence], outcomes: Mapping[str, Sequence[Outcome]], first: int = 1) -> dict[str, Any]:
+    """What the outcomes say, in the fields of build/bench/words.json; the sentences begin with the corpus's `first`."""
     sources = [sentence.source for sentence in sentences]
     corpus = Corpus(sources, [sentence.references for sentence in sentences])
     rows: dict[str, dict[str, Any]] = {"source": {"GLEU": _shown(corpus.estimate(sources))}}
@@ -230,6 +248,7 @@ def report(sentences: Sequence[Sentence], outcomes: Mapping[str, Sequence[Outcom
         "ratio": ours.get("over the source", {}).get("value"),
         "runs": len(sentences),
         "goal of the ratio": GOAL,
+        "sentences": f"{first} to {first + len(sentences) - 1}",
         "tuned on": TUNED,
         "ways": rows,
     }
@@ -265,12 +284,13 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.words", description="Measure what becomes of texts.")
     parser.add_argument("--sentences", type=int, default=SENTENCES, help=f"the first so many ({SENTENCES})")
+    parser.add_argument("--from", dest="first", type=int, default=1, metavar="N", help="begin at the Nth")
     parser.add_argument("--all", action="store_true", help="all 754 of them")
     parser.add_argument("--ways", nargs="+", metavar="NAME", help="only those whose name holds one of these")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1) - 1), help="of the model's server")
     options = parser.parse_args()
     try:
-        sentences = load()[: None if options.all else options.sentences]
+        sentences = load()[options.first - 1 :][: None if options.all else options.sentences]
         tools, model = programs("llama-server"), fetch.fetch(fetch.MODEL)
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait in circles starve each other
         server = ["-c", str(CONTEXT), "-np", "1", "-t", str(options.threads), "--no-context-shift", "--slots"]
@@ -284,7 +304,7 @@ def main() -> None:
             outcomes = {name: follow(way, name, sentences) for name, way in chosen.items()}
     except (SandboxError, OSError) as error:
         sys.exit(f"error: {error}")
-    said = report(sentences, outcomes)
+    said = report(sentences, outcomes, options.first)
     print("\n".join(table(said)))
     print(f"written to {record.write(said)}")
 

@@ -177,9 +177,9 @@ def test_each_ablation_leaves_out_what_it_says() -> None:
         for judge in (words.by_default, words.ABLATIONS["without wrappers"])
     ]
     assert [any("Sure" in words for words in some) for some in proposed] == [False, True]
-    talk = "I am sorry, but I cannot help with that request."
-    assert judged(words.by_default, answer=talk) == TEXT
-    assert judged(words.ABLATIONS["without faithfulness"], answer=talk) != TEXT
+    text, talk = "the signed contract", "A signed contract is a legally binding agreement between two or more parties."
+    assert judged(words.by_default, text, talk) == text
+    assert judged(words.ABLATIONS["without faithfulness"], text, talk) != text
 
 
 def test_report() -> None:
