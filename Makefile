@@ -25,6 +25,11 @@ sandbox: $(V)/.ready ## boot a stand-in board, declare it, polish a sentence on 
 sandbox-down: $(V)/.ready ## take the stand-in board away again, without a trace
 	@$(V)/python -m sandbox down
 
+.PHONY: board
+board: toolchain ## prepare a host for pulumi up: HOST=jetson.local (STACK=jetson, UNDO=1, ARGS='--yes …')
+	@[ -n '$(HOST)' ] || { echo 'pollex: say which: make board HOST=jetson.local' >&2; exit 2; }
+	@$(V)/python -m infra.board '$(HOST)' --stack '$(if $(filter command%,$(firstword $(origin STACK))),$(STACK),jetson)' $(if $(UNDO),--undo) $(ARGS)
+
 .PHONY: preview
 preview: toolchain ## what a change means: plans, generated files and keys against BASE (main)
 	@PATH="$(CURDIR)/.toolchain/bin:$$PATH" $(V)/python -m infra.review plan

@@ -20,6 +20,7 @@ _COMPILES = "slow c++ cmake ninja patch"
 FILES = {
     "bench": "",
     "bench/test_sass.py": "slow clang++-14",
+    "board": "root /usr/sbin/sshd",
     "browser": "browser chromium|google-chrome node",
     "cli": "",
     "cli/test_config.py": "engine",

@@ -142,8 +142,8 @@ def _machine(facts: Facts, needs: Needs) -> Iterator[Problem]:
 def _rights(facts: Facts, needs: Needs) -> Iterator[Problem]:
     user, sudo = first(facts, "user"), first(facts, "sudo")
     if needs.sudo and sudo != "yes":
-        line = f"{user} ALL=(ALL) NOPASSWD: ALL"
-        remedy = f"on the host, `sudo visudo -f /etc/sudoers.d/pollex` and add the line: {line}"
+        line = f"{user} ALL=(root) NOPASSWD: ALL"
+        remedy = f"`make board HOST=…` prepares it, or on the host `sudo visudo -f /etc/sudoers.d/pollex` with: {line}"
         if sudo == "missing":
             remedy = "install sudo on the host" + (", or set it to false" if first(facts, "uid") == "0" else "")
         reason = f" ({sudo.removeprefix('no: ')})" if sudo.startswith("no: ") else ""

@@ -7,7 +7,7 @@
 set -u
 sudo=${sudo:-} commands=${commands:-} ports=${ports:-} packages=${packages:-} users=${users:-}
 LC_ALL=C
-PATH=$PATH:/usr/sbin:/sbin
+PATH=/opt/pollex/cmake/bin:$PATH:/usr/sbin:/sbin
 export LC_ALL PATH
 
 fact() { printf 'pollex %s=%s\n' "$1" "$2"; }

@@ -46,7 +46,7 @@ TABLE = {
         NANO | {"sudo": ["no: sudo: a password is required"]},
         Needs(),
         "pollex:host.sudo",
-        "alice ALL=(ALL) NOPASSWD: ALL",
+        "alice ALL=(root) NOPASSWD: ALL",
     ),
     "sudo missing": (NANO | {"sudo": ["missing"]}, Needs(), "pollex:host.sudo", "install sudo"),
     "not root": (NANO, Needs(sudo=False), "pollex:host.sudo", "alice is not root"),

@@ -1,0 +1,141 @@
+"""`make board`: from a host to a stack file, against a real sshd."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra import ROOT
+from infra.board import __main__ as wizard
+from infra.board import facts, stack
+from tests.provider.conftest import Machine
+from tests.provider.conftest import machine as machine  # noqa: PLC0414 - a fixture is exported by its name
+
+NANO = {
+    "user": "manu",
+    "architecture": "aarch64",
+    "machine": "NVIDIA Jetson Nano Developer Kit",
+    "jetpack": "# R32 (release), REVISION: 6.1",
+    "memoryMb": "3956",
+    "freeMb": "20000",
+    "cmake": "3.10.2",
+    "nvcc": "yes",
+    "systemd": "yes",
+    "root": "yes",
+    "clock": "1000000",
+    "end": "yes",
+}
+"""What a Nano that can take the stack says."""
+WANTED = {"architecture": "aarch64", "minMemoryMb": 3500, "minDiskMb": 6000}
+
+
+def test_a_nano_has_nothing_in_the_way() -> None:
+    """If this fails, a good board is refused."""
+    assert facts.in_the_way(NANO, WANTED) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("architecture", "x86_64", "the stack is for aarch64, and this is x86_64"),
+        ("memoryMb", "1900", "pollex:host.minMemoryMb"),
+        ("freeMb", "100", "pollex:host.minDiskMb"),
+        ("systemd", None, "systemd"),
+        ("nvcc", None, "cuda-toolkit-10-2"),
+    ],
+)
+def test_what_only_a_person_can_mend_is_said(name: str, value: str | None, said: str) -> None:
+    """If this fails, a board is changed that cannot take the stack."""
+    changed = {fact: text for fact, text in {**NANO, name: value}.items() if text is not None}
+    (problem,) = facts.in_the_way(changed, WANTED)
+    assert said in problem
+
+
+def test_cmake_comes_where_it_is_too_old() -> None:
+    """If this fails, JetPack's CMake 3.10 ends the build, or a newer one is replaced."""
+    assert facts.needs_cmake(NANO)
+    assert facts.needs_cmake({name: text for name, text in NANO.items() if name != "cmake"})
+    assert not facts.needs_cmake({**NANO, "cmake": "3.27.9"})
+    assert not facts.needs_cmake({name: text for name, text in NANO.items() if name != "jetpack"})
+
+
+def test_a_clock_that_is_years_off_is_seen() -> None:
+    """If this fails, every certificate is refused on a board without a battery."""
+    assert facts.clock_error(NANO, 1000000 + 3 * 365 * 86400) == -3 * 365 * 86400
+    assert facts.clock_error(NANO, 1000010) == 0
+
+
+def test_a_stack_file_keeps_its_comments() -> None:
+    """If this fails, what explains each value is gone after the first run."""
+    text = (ROOT / "stacks/Pulumi.jetson.yaml").read_text()
+    settings = {("host", "address"): "fe80::1%eth0", ("host", "user"): "me", ("server", "user"): "me"}
+    new = stack.changed(text, settings)
+    assert "    user: me # your login on the board, with sudo\n" in new
+    before, after = (yaml.safe_load(one)["config"] for one in (text, new))
+    assert after["pollex:host"] == before["pollex:host"] | {"address": "fe80::1%eth0", "user": "me"}
+    assert after["pollex:server"] == before["pollex:server"] | {"user": "me"}
+    assert stack.changed(new, settings) == new
+    assert '    takeover: "a b"\n' in stack.changed(new, {("host", "takeover"): "a b"})
+
+
+def test_the_sudoers_file_is_written_and_taken_away(tmp_path: Path) -> None:
+    """If this fails, a board asks for a password for ever, or keeps a door open that nobody closes."""
+    environment = {**os.environ, "POLLEX_SUDOERS": str(tmp_path), "POLLEX_ROOT": str(tmp_path / "opt")}
+
+    def run(*arguments: str) -> None:
+        subprocess.run(["sh", wizard.SCRIPT, *arguments], env=environment, check=True)
+
+    file = tmp_path / "pollex"
+    for _ in range(2):
+        run("prepare", "manu", "")
+        assert file.read_text().endswith("manu ALL=(root) NOPASSWD: ALL\n")
+        assert file.stat().st_mode & 0o777 == 0o440
+    run("undo")
+    assert not file.exists()
+    file.write_text("somebody else's\n")
+    run("undo")
+    assert file.exists()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with one stack file, and a home."""
+    (tmp_path / "stacks").mkdir()
+    shutil.copy(ROOT / "stacks/Pulumi.sandbox.yaml", tmp_path / "stacks")
+    monkeypatch.setattr(wizard, "ROOT", tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def test_from_a_host_to_a_stack_file(machine: Machine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """If this fails, what the wizard writes does not log in, or an impostor is pinned."""
+    host, key = f"ssh://root@127.0.0.1:{machine.port}", str(machine.folder / "login")
+    common = [host, "--stack", "sandbox", "--key", key, "--yes", "--no-preview"]
+    file = project / "stacks/Pulumi.sandbox.yaml"
+    before = file.read_text()
+    assert wizard.main(common) == 1
+    assert wizard.main([*common, "--fingerprint", "SHA256:another"]) == 1
+    said = capfd.readouterr()
+    assert "expected SHA256:another: this is another machine" in said.err
+    assert file.read_text() == before
+
+    shown = subprocess.run(
+        ["ssh-keygen", "-lf", machine.folder / "host.pub"], check=True, capture_output=True, text=True
+    ).stdout.split()[1]
+    assert shown in said.out
+    assert wizard.main([*common, "--fingerprint", shown]) == 1
+    assert "64 MB free below /opt, and 1500 are needed" in capfd.readouterr().err
+    assert file.read_text() == before
+    file.write_text(before.replace("minDiskMb: 1500", "minDiskMb: 10"))
+    for _ in range(2):
+        assert wizard.main([*common, "--fingerprint", shown]) == 0, capfd.readouterr().err
+    declared = yaml.safe_load(file.read_text())["config"]["pollex:host"]
+    assert (declared["address"], declared["port"], declared["user"]) == ("127.0.0.1", machine.port, "root")
+    assert declared["privateKeyFile"] == key
+    assert Path(declared["hostKeyFile"]).read_text().split() == machine.host_key.split()[:2]
+    assert (project / "home/.config/pollex/passphrase").stat().st_mode & 0o777 == 0o600
