@@ -43,6 +43,7 @@ _TEST_PACKAGES = {
     "patch": "patch",
     "qemu-aarch64-static": "qemu-user-static",
     "runc": "runc",
+    "soffice": "libreoffice-writer-nogui python3-uno",
     "systemd-analyze": "systemd",
     "update-binfmts": "binfmt-support",
     "vim": "vim",

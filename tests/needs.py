@@ -43,6 +43,8 @@ FILES = {
     "image/test_stand_in.py": "",
     "infra": "systemd-analyze",
     "infra/test_bundle.py": "slow",
+    "languagetool": "",
+    "languagetool/test_libreoffice.py": "slow soffice",
     "patches": f"{_COMPILES} clang++-14",
     "patches/test_structure.py": "",
     "provider": "root /usr/sbin/sshd",

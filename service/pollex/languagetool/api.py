@@ -188,7 +188,7 @@ async def _parameters(request: Request) -> dict[str, str]:
     given: dict[str, str] = {}
     for source in (query, bytes(body)):
         try:
-            fields = parse_qsl(source.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=_FIELDS)
+            fields = parse_qsl(source.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS)
         except ValueError as error:
             raise RefusedError(f"More than {_FIELDS} parameters") from error
         given |= dict(fields)
