@@ -37,7 +37,9 @@ def test_the_component_is_planned_from_another_folder(tmp_path: Path) -> None:
     values["host"] |= {"privateKeyFile": "keys/id", "hostKeyFile": "keys/host.pub"}
     (folder / "keys").mkdir()
     (folder / "keys/id").write_text("a private key\n")
-    (folder / "keys/host.pub").write_text("ssh-ed25519 AAAA board\n")
+    (folder / "keys/host.pub").write_text(
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBhj/SynsJAN2h9+MgDVpsfNdnhCfpSbXVF+kBPJuK8p board\n"
+    )
     config = {f"pollex:{key}": value for key, value in values.items()}
     (folder / "Pulumi.mine.yaml").write_text(yaml.safe_dump({"config": config}))
     pulumi(folder, venv, "stack", "init", "mine")
