@@ -49,6 +49,7 @@ def change(start: int, end: int, before: str, after: str, kind: Kind = Kind.SPEL
         ("She has alot.", "She has a lot.", [("alot", "a lot", "TYPOS")]),
         ("We meet on friday.", "We meet on Friday.", [("friday", "Friday", "CASING")]),
         ("All is well here.", "All is well here.", []),
+        ("the , teh", "teh", [("the , teh", "teh", "GRAMMAR")]),
     ],
 )  # fmt: skip
 def test_a_change_is_a_match(mine: str, theirs: str, found: list[tuple[str, str, str]]) -> None:

@@ -119,7 +119,11 @@ def matches(text: Annotated, changes: Iterable[Change], switches: Switches) -> l
     """
     told = (_narrowed(text, change) for change in changes if switches.allow(change))
     found = list(sentences(text.read))
-    made = (_match(text, mark, found) for mark in _together(_mark(text, change) for change in told))
+    marks = [_Mark(change.start, change.end, (change,)) for change in told]
+    # a word that was taken in for its neighbour's sake may go itself, so that nothing is left of both
+    while (wider := list(_together(_widened(text, mark) for mark in marks))) != marks:
+        marks = wider
+    made = (_match(text, mark, found) for mark in marks)
     return [match for match in made if match is not None]
 
 
@@ -139,10 +143,9 @@ def _narrowed(text: Annotated, change: Change) -> Change:
     )
 
 
-def _mark(text: Annotated, change: Change) -> _Mark:
-    """A change as something that can be underlined: at least a word, with something in its place."""
-    mark = _Mark(change.start, change.end, (change,))
-    if change.before.strip() and change.after.strip():
+def _widened(text: Annotated, mark: _Mark) -> _Mark:
+    """Changes as something that can be underlined: at least a word, with something in its place."""
+    if text.read[mark.start : mark.end].strip() and mark.after(text.read).strip():
         return mark
     near, far = max(0, mark.start - _WORD), mark.end + _WORD
     for last, first in _NEIGHBOURS:
