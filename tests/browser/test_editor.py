@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.standin import Standin, change, polished
 from tests.browser.test_polish import POLISHED, TEXT, polish, seen
 
-CONTROLS = ("#text", "#model", "#mode", "#open-file", "#clear", "#polish")
+CONTROLS = ("#text", "#model", "#mode", "#clear", "#polish")
 
 
 def places(page: Page, *selectors: str) -> list[object]:

@@ -267,6 +267,7 @@ def test_real_model(
     page.locator("#area").focus()
     window = extension.window(page)
     expect(window.locator("#result")).to_have_attribute("data-state", "done", timeout=120_000)
+    window.set_viewport_size({"width": 640, "height": 330})
     window.screenshot(path=screenshots / "extension.png")
     with window.expect_event("close"):
         window.click("#replace")

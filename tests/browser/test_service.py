@@ -23,7 +23,7 @@ STORY = (
 @pytest.fixture
 def context_options() -> dict[str, Any]:
     """The size of the README's picture."""
-    return {"viewport": {"width": 1280, "height": 560}, "device_scale_factor": 2}
+    return {"viewport": {"width": 1280, "height": 660}, "device_scale_factor": 2}
 
 
 def opened(context: BrowserContext, url: str) -> Page:
