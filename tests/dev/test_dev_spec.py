@@ -127,5 +127,5 @@ def test_metal_needs_a_context(whole: dict[str, Any]) -> None:
 def test_the_image_knows_the_same_models() -> None:
     """If this fails, a stack promises vectors of a length that the image then refuses to serve, or asks needlessly."""
     source = (ROOT / "image" / "entrypoint" / "known.go").read_text()
-    known = {name: int(length) for name, length in re.findall(r'"([\w.-]+)": +\{"\w+", (\d+)\}', source)}
+    known = {name: int(length) for name, length in re.findall(r'"([\w.-]+)": +\{"\w+", (\d+)\b', source)}
     assert {name: length for name, length in known.items() if length} == DIMENSIONS
