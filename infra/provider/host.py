@@ -85,7 +85,8 @@ class HostLifecycle:
     def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:
         """The identity stays as long as the same address leads to a host that was set up."""
         same = bool(outputs.get("identity")) and before.get("connection") == inputs.get("connection")
-        seen = {name: outputs[name] if same else UNKNOWN for name in ("identity", "facts", "dialled")}
+        # a state that an earlier version left may lack what has come since
+        seen = {name: outputs.get(name, UNKNOWN) if same else UNKNOWN for name in ("identity", "facts", "dialled")}
         known = bool(outputs.get("owner")) and before.get("stack") == inputs.get("stack")
         to = str(Connection.parse(inputs["connection"]))
         return {**seen, "owner": outputs["owner"] if known else UNKNOWN, "address": to}
