@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests.browser.standin import Standin, serving
 
@@ -31,6 +31,11 @@ FLAGS = [
     "--host-resolver-rules=MAP board.test 127.0.0.1",
 ]
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+
+
+MOST = 60_000
+"""Milliseconds that a page may take for what it does in one where nothing else runs: a busy machine is no verdict."""
+expect.set_options(timeout=MOST)
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +117,7 @@ def watch() -> Watch:
 def context(browser: Browser, context_options: dict[str, Any], watch: Watch) -> Iterator[BrowserContext]:
     """A fresh profile; afterwards: no error, no policy violation, no host but the service's."""
     context = browser.new_context(locale="en-GB", **context_options)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(MOST)
     context.on("page", watch.over)
     yield context
     context.close()

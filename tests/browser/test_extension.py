@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from extension.pack import PAGE, SHARED, pack
-from tests.browser.conftest import FLAGS
+from tests.browser.conftest import FLAGS, MOST
 from tests.browser.standin import Standin, polished, proposed, refuse, serving, sse
 from tests.browser.test_screens import RULES
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
@@ -82,7 +82,7 @@ def installed(playwright: Playwright, chromium: str, tmp_path_factory: pytest.Te
         ignore_default_args=["--disable-extensions"],
         args=[*FLAGS, *flags],
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(MOST)
     assert context.browser is not None
     with serving(lambda _: Starlette(routes=[Route("/", site)])) as url:
         yield Extension(context, context.browser.new_browser_cdp_session(), name, f"{url}/")
