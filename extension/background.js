@@ -22,11 +22,19 @@ async function polish(tabId, frames) {
 /** What is selected in a tab; of several frames that of the one with the keyboard. */
 async function grabbed(target) {
     try {
-        const found = await chrome.scripting.executeScript({ target, files: ["grab.js"] });
+        const found = await answers(target);
         const some = found.filter(({ result }) => result);
         const { frameId, result } = some.find((one) => one.result.focused) ?? some[0] ?? { frameId: 0, result: {} };
         return { frameId, ...result };
     } catch {
         return { closed: true }; // the browser's own pages, its shop, and the like
     }
+}
+
+/** What the frames say. In the moment after a click it happens that not one of them answers, and does when asked again. */
+async function answers(target, tries = 20) {
+    const found = await chrome.scripting.executeScript({ target, files: ["grab.js"] });
+    if (found.length > 0 || tries === 0) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return answers(target, tries - 1);
 }
