@@ -117,9 +117,9 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        guarded = scope["type"] == "http" and scope["path"].startswith("/api/")
-        if guarded and scope["path"].startswith("/api/v2/"):
-            guarded = False  # LanguageTool's, whose key may stand in the form
+        path = scope["path"] if scope["type"] == "http" else ""
+        # LanguageTool's own looks for its key itself: it may stand in the form
+        guarded = path.startswith("/api/") and not path.startswith("/api/v2/")
         refusal = self._refusal(scope) if guarded else None
         await (refusal or self._app)(scope, receive, send)
 
