@@ -29,6 +29,7 @@ import httpx
 from bench import record
 from bench.embeddings import inputs
 from bench.programs import programs
+from bench.servers import running
 from sandbox import fetch, minilm
 from sandbox.machine import SandboxError, require_root, say
 from sandbox.serving import PASSIVE, free_port
@@ -110,11 +111,7 @@ def quota(place: Place) -> Iterator[Path | None]:
 
 @contextmanager
 def server(model: Path, place: Place, group: Path | None, settings: Mapping[str, str], *options: str) -> Iterator[str]:
-    """The URL of a server in its place.
-
-    Raises:
-        SandboxError: it ended instead.
-    """
+    """The URL of a server in its place."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
 
@@ -123,25 +120,10 @@ def server(model: Path, place: Place, group: Path | None, settings: Mapping[str,
         if group is not None:
             (group / "cgroup.procs").write_text(str(os.getpid()))
 
-    program = str(programs("llama-server") / "llama-server")
-    command = [program, "-m", str(model), "--port", str(port), "--log-disable", *options]
-    environment = os.environ | {"LLAMA_ARG_THREADS": str(place.threads), **settings}
-    with subprocess.Popen(command, env=environment, preexec_fn=enter) as process:  # noqa: PLW1509 - one thread here
-        try:
-            while not _answers(url):
-                if process.poll() is not None:
-                    raise SandboxError(f"llama-server ended with status {process.returncode}")
-                time.sleep(0.05)
-            yield url
-        finally:
-            process.kill()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+    program = programs("llama-server") / "llama-server"
+    command: list[str | Path] = [program, "-m", model, "--port", str(port), "--log-disable", *options]
+    with running(command, f"{url}/health", {"LLAMA_ARG_THREADS": str(place.threads), **settings}, enter):
+        yield url
 
 
 def vectors(client: httpx.Client, seconds: float) -> float:

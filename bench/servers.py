@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,10 @@ START_SECONDS = 60
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], url: str, environment: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    url: str,
+    environment: Mapping[str, str] | None = None,
+    enter: Callable[[], None] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """A process, and the seconds until its URL answered with 200.
 
@@ -31,6 +34,7 @@ def running(
         command: the program and its arguments.
         url: what is asked until it answers.
         environment: variables besides those of this process; what is measured decides them alone.
+        enter: what the process does before it is the program, such as going to its cores.
 
     Raises:
         SystemExit: it did not come up.
@@ -41,6 +45,7 @@ def running(
         env=os.environ | (environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        preexec_fn=enter,  # noqa: PLW1509 - one thread here
     )
     try:
         while not _answers(url):
