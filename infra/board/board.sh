@@ -1,6 +1,8 @@
 # board.sh — what `make board` asks and changes on a host; everything it does can be done again, and undone.
 #
 #   sh board.sh look                         print facts as `pollex NAME=VALUE`; changes nothing
+#   sh board.sh let-in KEY                   let a public key in to this login, with a mark behind it
+#   sh board.sh let-out KEY                  take that line away again; one without the mark stays
 #   sh board.sh prepare USER CLOCK           as root: let USER use sudo without a password; CLOCK (seconds since 1970,
 #                                            empty: leave it) is what the clock is set to
 #   sh board.sh cmake VERSION <ARCHIVE       as root: a CMake of its own below /opt/pollex
@@ -12,11 +14,14 @@ export LC_ALL PATH
 umask 022
 sudoers=${POLLEX_SUDOERS:-/etc/sudoers.d}/pollex
 root=${POLLEX_ROOT:-/opt/pollex}
+mark=pollex-make-board
 
 fact() { printf 'pollex %s=%s\n' "$1" "$2"; }
 
-case ${1:?look, prepare, cmake or undo} in
+case ${1:?look, let-in, let-out, prepare, cmake or undo} in
 look)
+    # what a login's start files print may lack its line end
+    echo
     fact user "$(id -un)"
     fact architecture "$(uname -m)"
     fact machine "$(tr -d '\0' 2>/dev/null </proc/device-tree/model || uname -n)"
@@ -32,19 +37,38 @@ look)
     [ ! -d /run/systemd/system ] || fact systemd yes
     command -v sudo >/dev/null || fact nosudo yes
     if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then fact root yes; fi
+    # the last mount of a place is the one that counts
+    [ "$(awk '$2 == "/" { how = substr($4, 1, 2) } END { print how }' /proc/mounts)" != ro ] || fact readonly yes
+    fact gateways "$(ip route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | sort -u | tr '\n' ' ')"
+    fact target "$(systemctl get-default 2>/dev/null || :)"
+    [ ! -e "$root/current" ] || fact serving yes
     fact clock "$(date +%s)"
     fact end yes
+    ;;
+let-in)
+    umask 077
+    cd
+    mkdir -p .ssh
+    grep -qF -- "$2" .ssh/authorized_keys 2>/dev/null || printf '%s %s\n' "$2" "$mark" >>.ssh/authorized_keys
+    ;;
+let-out)
+    cd
+    file=.ssh/authorized_keys
+    grep -qxF -- "$2 $mark" "$file" 2>/dev/null || exit 0
+    umask 077
+    grep -vxF -- "$2 $mark" "$file" >"$file.new" || [ $? -eq 1 ]
+    mv -f -- "$file.new" "$file"
     ;;
 prepare)
     [ -z "$3" ] || date -u -s "@$3" >/dev/null
     if [ "$2" != root ]; then
-        new=$(mktemp)
-        trap 'rm -f -- "$new"' EXIT
-        # installing units and packages is all that root may do, so a shorter list would only look like less; it is for
-        # root alone, and for no other account
-        printf '%s\n' "# written by pollex: make board" "$2 ALL=(root) NOPASSWD: ALL" >"$new"
-        ! command -v visudo >/dev/null || visudo -c -q -f "$new"
-        install -m 0440 -- "$new" "$sudoers.new" # a name with a dot is not read by sudo
+        # what is sent to the host is run as root, so less than everything would only look like less
+        printf '%s\n' "# written by pollex: make board" "$2 ALL=(root) NOPASSWD: ALL" >"$sudoers.new"
+        chmod 0440 "$sudoers.new" # a name with a dot is not read by sudo
+        if command -v visudo >/dev/null && ! visudo -c -q -f "$sudoers.new"; then
+            rm -f -- "$sudoers.new"
+            exit 1
+        fi
         mv -f -- "$sudoers.new" "$sudoers"
     fi
     ;;
@@ -67,10 +91,11 @@ cmake)
     ;;
 undo)
     rm -rf -- "$root/cmake"
+    rmdir -- "$root" 2>/dev/null || :
     ! grep -q '^# written by pollex' "$sudoers" 2>/dev/null || rm -f -- "$sudoers"
     ;;
 *)
-    echo "board.sh: look, prepare, cmake or undo, not $1" >&2
+    echo "board.sh: look, let-in, let-out, prepare, cmake or undo, not $1" >&2
     exit 2
     ;;
 esac

@@ -43,6 +43,8 @@ def in_the_way(facts: Facts, wanted: Mapping[str, object]) -> list[str]:
             found.append(
                 f"{facts[fact]} MB {what}, and {wanted[setting]} are needed: make room, or lower pollex:host.{setting}"
             )
+    if "readonly" in facts:
+        found.append("its root file system is read-only: the card may be bad; see `dmesg` there")
     if "systemd" not in facts:
         found.append("it does not run systemd")
     if "nosudo" in facts and "root" not in facts:
@@ -62,3 +64,36 @@ def clock_error(facts: Facts, now: float) -> int:
     """Seconds that the host's clock is ahead (or, below zero, behind); 0 where that does no harm."""
     wrong = int(facts["clock"]) - int(now)
     return wrong if abs(wrong) > CLOCK_S else 0
+
+
+def described(facts: Facts) -> list[str]:
+    """What the host is, for people, a line each."""
+    lines = [f"{facts.get('machine', '')}, {facts['architecture']}, {facts.get('os', 'unknown system')}"]
+    lines.append(f"{facts['memoryMb']} MB of memory, {facts['freeMb']} MB free below /opt")
+    if "jetpack" in facts:
+        lines.append(f"L4T {facts['jetpack'].removeprefix('# ')}; power mode {facts.get('power', 'unknown')}")
+    cmake = facts.get("cmake")
+    brought = "brought below /opt/pollex" if needs_cmake(facts) else "apt brings it" if cmake is None else "will do"
+    lines.append(f"CMake {cmake or 'is missing'}: {brought}")
+    return lines
+
+
+def remarks(facts: Facts) -> list[str]:
+    """What is in nobody's way, and worth knowing."""
+    found = []
+    if "jetpack" in facts and facts.get("power", "MAXN") != "MAXN":
+        found.append(f"power mode {facts['power']} slows everything: sudo nvpmodel -m 0 is the fastest")
+    if "jetpack" in facts and facts.get("target") == "graphical.target":
+        found.append("its desktop takes about 1 GB of the memory: sudo systemctl set-default multi-user.target")
+    if len(ways := facts.get("gateways", "").split()) > 1:
+        found.append(f"it has default routes through {' and '.join(ways)}: if downloads hang, unplug one")
+    return found
+
+
+def duration(seconds: int) -> str:
+    """How far a clock is off, as people say it."""
+    far = abs(seconds)
+    for size, name in ((365 * 86400, "years"), (86400, "days"), (3600, "hours"), (60, "minutes")):
+        if far >= 2 * size:
+            return f"{far // size} {name} {'ahead' if seconds > 0 else 'behind'}"
+    return f"{far} seconds {'ahead' if seconds > 0 else 'behind'}"

@@ -12,7 +12,8 @@ import yaml
 
 from infra import ROOT
 from infra.board import __main__ as wizard
-from infra.board import facts, stack
+from infra.board import answers, facts, record, remote, stack
+from infra.core.report import ConfigError
 from tests.provider.conftest import Machine
 from tests.provider.conftest import machine as machine  # noqa: PLC0414 - a fixture is exported by its name
 
@@ -46,6 +47,7 @@ def test_a_nano_has_nothing_in_the_way() -> None:
         ("memoryMb", "1900", "pollex:host.minMemoryMb"),
         ("freeMb", "100", "pollex:host.minDiskMb"),
         ("systemd", None, "systemd"),
+        ("readonly", "yes", "the card may be bad"),
         ("nvcc", None, "cuda-toolkit-10-2"),
     ],
 )
@@ -80,7 +82,63 @@ def test_a_stack_file_keeps_its_comments() -> None:
     assert after["pollex:host"] == before["pollex:host"] | {"address": "fe80::1%eth0", "user": "me"}
     assert after["pollex:server"] == before["pollex:server"] | {"user": "me"}
     assert stack.changed(new, settings) == new
-    assert '    takeover: "a b"\n' in stack.changed(new, {("host", "takeover"): "a b"})
+    added = {("host", "takeover"): "a b", ("host", "proxyJump"): {"address": "j", "hostKey": "ssh-ed25519 AAAA"}}
+    assert '  pollex:host:\n    takeover: "a b"\n    proxyJump: {"address"' in stack.changed(new, added)
+    assert stack.changed(stack.changed(new, added), dict.fromkeys(added)) == new
+
+
+def test_the_record_gives_former_values_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, undoing a second run leaves the first one's values, or overwrites what a person set since."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    address, user, port = ("host", "address"), ("host", "user"), ("host", "port")
+    settings = {address: "new", user: "me", port: 22}
+    once = record.Record({}, {}).then(settings, {address: "old", user: "manu", port: None})
+    once.keep("one")
+    again = record.Record.read("one").then({**settings, user: "you"}, settings)
+    assert again.former == {address: "old", user: "manu", port: None}
+    now = {address: "by hand", user: "you", port: 22}
+    assert stack.taken_back(again.written, again.former, now) == {user: "manu", port: None}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("sudoPasword: x", "sudoPassword"), ("a", "no answers"), ("- : [", "line 1")]
+)
+def test_answers_that_are_wrong_are_said(tmp_path: Path, text: str, said: str) -> None:
+    """If this fails, a misspelt answer is asked for, in a script that cannot answer."""
+    (tmp_path / "answers").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        answers.read(tmp_path / "answers")
+
+
+def test_passwords_that_others_may_read_are_refused(tmp_path: Path) -> None:
+    """If this fails, a sudo password lies open on the operator's machine, unnoticed."""
+    file = tmp_path / "answers"
+    file.write_text("loginPassword: open sesame\n")
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="chmod 600") as error:
+        answers.read(file)
+    assert "sesame" not in str(error.value)
+    file.chmod(0o600)
+    known = answers.read(file)
+    assert known.login == known.sudo == "open sesame"
+    assert "sesame" not in repr(known)
+
+
+def test_what_a_nano_is_reads_well() -> None:
+    """If this fails, nobody sees before the first change that this is the wrong board, or a slow one."""
+    slow = {**NANO, "power": "5W", "target": "graphical.target", "gateways": "eth0 wlan0 "}
+    assert facts.described(slow)[1:] == [
+        "3956 MB of memory, 20000 MB free below /opt",
+        "L4T R32 (release), REVISION: 6.1; power mode 5W",
+        "CMake 3.10.2: brought below /opt/pollex",
+    ]
+    assert [line.split(":")[0] for line in facts.remarks(slow)] == [
+        "power mode 5W slows everything",
+        "its desktop takes about 1 GB of the memory",
+        "it has default routes through eth0 and wlan0",
+    ]
+    assert facts.remarks(NANO) == []
+    assert [facts.duration(seconds) for seconds in (-800_000_000, 301)] == ["25 years behind", "5 minutes ahead"]
 
 
 def test_the_sudoers_file_is_written_and_taken_away(tmp_path: Path) -> None:
@@ -88,7 +146,7 @@ def test_the_sudoers_file_is_written_and_taken_away(tmp_path: Path) -> None:
     environment = {**os.environ, "POLLEX_SUDOERS": str(tmp_path), "POLLEX_ROOT": str(tmp_path / "opt")}
 
     def run(*arguments: str) -> None:
-        subprocess.run(["sh", wizard.SCRIPT, *arguments], env=environment, check=True)
+        subprocess.run(["sh", remote.SCRIPT, *arguments], env=environment, check=True)
 
     file = tmp_path / "pollex"
     for _ in range(2):
@@ -128,14 +186,21 @@ def test_from_a_host_to_a_stack_file(machine: Machine, project: Path, capfd: pyt
         ["ssh-keygen", "-lf", machine.folder / "host.pub"], check=True, capture_output=True, text=True
     ).stdout.split()[1]
     assert shown in said.out
+    assert f"--fingerprint {shown}" in said.err
     assert wizard.main([*common, "--fingerprint", shown]) == 1
     assert "64 MB free below /opt, and 1500 are needed" in capfd.readouterr().err
     assert file.read_text() == before
-    file.write_text(before.replace("minDiskMb: 1500", "minDiskMb: 10"))
-    for _ in range(2):
-        assert wizard.main([*common, "--fingerprint", shown]) == 0, capfd.readouterr().err
+    less = before.replace("minDiskMb: 1500", "minDiskMb: 10")
+    file.write_text(less)
+    assert wizard.main([*common, "--fingerprint", shown]) == 0, capfd.readouterr().err
+    assert wizard.main(common) == 0
+    assert "the same as the last time" in capfd.readouterr().out
     declared = yaml.safe_load(file.read_text())["config"]["pollex:host"]
     assert (declared["address"], declared["port"], declared["user"]) == ("127.0.0.1", machine.port, "root")
     assert declared["privateKeyFile"] == key
-    assert Path(declared["hostKeyFile"]).read_text().split() == machine.host_key.split()[:2]
+    pinned = Path(declared["hostKeyFile"].replace("~", str(project / "home")))
+    assert pinned.read_text().split() == machine.host_key.split()[:2]
     assert (project / "home/.config/pollex/passphrase").stat().st_mode & 0o777 == 0o600
+    assert wizard.main([*common, "--undo"]) == 0
+    assert file.read_text() == less
+    assert not pinned.exists()

@@ -15,8 +15,15 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9.+:-]*")
 _STALE = re.compile(rb"Unable to locate|no installation candidate|Failed to fetch|not available|404")
 """What apt says when its lists are too old."""
 _BUSY = b"Could not get lock"
-_TRIES = 30
-"""How often to wait for another apt, ten seconds each."""
+_INTERRUPTED = b"dpkg was interrupted"
+_PATIENCE = 900
+"""Seconds to wait for another apt: a fresh board's first unattended upgrade takes minutes."""
+_LOCKS = (
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/dpkg/lock",
+    "/var/lib/apt/lists/lock",
+    "/var/cache/apt/archives/lock",
+)
 
 
 def install(wanted: Sequence[str]) -> list[str]:
@@ -84,7 +91,8 @@ def _apt(what: str, command: Sequence[str], log: str) -> int:
     """Run apt-get with lines of progress; waits while another apt holds the lock."""
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
     told = ("apt-get", command[0], "-q", "-y", "-o", "Acquire::Retries=3", *command[1:])
-    for _ in range(_TRIES):
+    until, mended = time.monotonic() + _PATIENCE, False
+    while True:
         say(what)
         with open(f"{log}.now", "wb") as now:
             status = run.attend(run.start(told, now, environment=environment), _line(what), Pulse(first=places.POLL))
@@ -92,11 +100,27 @@ def _apt(what: str, command: Sequence[str], log: str) -> int:
             said = now.read()
             whole.write(said)
         files.remove(f"{log}.now")
-        if status == 0 or _BUSY not in said:
-            break
-        what = "waiting for another apt to end"
-        time.sleep(10)
-    return status
+        if _INTERRUPTED in said and not mended:
+            say("dpkg was interrupted at some time: letting it end what it had begun (dpkg --configure -a)")
+            run.quiet("dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
+            mended = True
+        elif status == 0 or _BUSY not in said or time.monotonic() > until:
+            return status
+        else:
+            what = f"waiting for {_holder() or 'another apt'} to end"
+            time.sleep(min(10, places.POLL))
+
+
+def _holder() -> str:
+    """Who holds one of apt's locks, such as `unattended-upgr (process 138)`; empty where it cannot be told."""
+    locks = {os.stat(path).st_ino for path in _LOCKS if os.path.exists(path)}
+    for line in (files.read("/proc/locks") or "").splitlines():
+        # 1: POSIX  ADVISORY  WRITE 138 fe:01:12345 0 EOF
+        words = line.split()
+        if words[1] == "POSIX" and int(words[5].rpartition(":")[2]) in locks:
+            name = (files.read(f"/proc/{words[4]}/comm") or "").strip()
+            return f"{name} (process {words[4]})" if name else ""
+    return ""
 
 
 def _line(what: str) -> Callable[[], str]:
