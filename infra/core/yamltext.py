@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A value that stands in place of the overlaid file's, where compose would put both together (since 2.24.4)."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What the overlaid file says is left out."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -18,7 +31,19 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 
+def _override(dumper: yaml.SafeDumper, made: Override) -> yaml.Node:
+    node = dumper.represent_data(made.value)
+    node.tag = "!override"
+    return node
+
+
+def _reset(dumper: yaml.SafeDumper, _: Reset) -> yaml.SequenceNode:
+    return dumper.represent_sequence("!reset", [])
+
+
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(Override, _override)
+_Dumper.add_representer(Reset, _reset)
 
 
 def dump(content: Mapping[str, Any]) -> str:

@@ -24,8 +24,12 @@ OPTIONS: Mapping[str, Any] = {
         "model": "/Users/you/models/nomic-embed-text.gguf",
         "log": "/Users/you/Library/Logs/llama-server.log",
     },
+    "mimir": {"models": "~/.ollama"},
 }
 """What the committed stack leaves out."""
+
+MIMIRS = sorted(Path(__file__).parent.glob("mimir.*.yml"))
+"""What Mimir's compose files have of its embeddings server, by their names behind `mimir.`."""
 
 Compose = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,9 +12,9 @@ import yaml
 from infra import ROOT
 from infra.kinds.dev import compose as rendered
 from infra.kinds.dev import native
-from tests.dev.conftest import Compose, loaded, parsed
+from tests.dev.conftest import MIMIRS, Compose, loaded, parsed
 
-MIMIR = Path(__file__).parent / "mimir.yaml"
+MIMIR = Path(__file__).parent / "mimir.docker-compose.yml"
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -74,7 +74,7 @@ def test_the_runbook_s_lines_fit_into_mimir_s_file(compose: Compose, tmp_path: P
     (block,) = re.findall(r"in place of the service's .*?```yaml\n(.*?)```", runbook, re.DOTALL)
     project = yaml.safe_load(MIMIR.read_text())
     service = project["services"]["llama-server"]
-    for replaced in ("image", "command", "volumes", "healthcheck"):
+    for replaced in ("image", "volumes", "environment", "deploy", "healthcheck"):
         del service[replaced]
     service |= yaml.safe_load(block)
     read = loaded(compose, written(tmp_path, "docker-compose.yml", yaml.safe_dump(project)))["services"]["llama-server"]
@@ -85,21 +85,48 @@ def test_the_runbook_s_lines_fit_into_mimir_s_file(compose: Compose, tmp_path: P
     assert read["volumes"][0]["target"] == native.MODELS
 
 
-def test_mimir_is_switched_over(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:
-    """If this fails, Mimir's server keeps the former image's command line or a health check that needs a shell."""
+@pytest.mark.parametrize("base", MIMIRS, ids=[file.name for file in MIMIRS])
+def test_mimir_is_switched_over(compose: Compose, tmp_path: Path, values: dict[str, Any], base: Path) -> None:
+    """If this fails, Mimir's server keeps settings, a GPU or a health check of the former image, or has no models."""
     stack = parsed(values)
     overlay = written(tmp_path, "mimir.compose.yaml", rendered.mimir_compose(stack))
     written(tmp_path, ".env", rendered.env_file(rendered.mimir(stack)))
-    base, made = written(tmp_path, "docker-compose.yml", MIMIR.read_text()), rendered.containers(stack)[0]
-    project = loaded(compose, base, overlay)
+    file, made = written(tmp_path, base.name, base.read_text()), rendered.containers(stack)[0]
+    project = loaded(compose, file, overlay)
     service = project["services"]["llama-server"]
     assert service["image"] == made.image
     assert not service["command"]
+    assert not service["entrypoint"]
+    assert "deploy" not in service
     assert service["environment"] == dict(made.environment)
     assert service["healthcheck"]["test"] == ["CMD", "/entrypoint", "health"]
-    (volume,) = service["volumes"]
-    assert (volume["source"], volume["target"], volume["read_only"]) == ("ollama_models", "/models", True)
+    (mount,) = service["volumes"]
+    assert (mount["type"], mount["source"]) == ("bind", str(tmp_path / "ollama_models"))
+    assert (mount["target"], mount["read_only"]) == ("/models", True)
     (port,) = service["ports"]
-    assert (port["published"], port["target"]) == ("11434", 8080)
+    assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "11434", 8080)
     assert list(service["networks"]) == ["mcp_network"]
     assert project["services"]["mimir-server"]["environment"] == rendered.mimir(stack)
+
+
+@pytest.mark.parametrize(
+    ("models", "mounted"),
+    [("~/.ollama", "bind {home}/.ollama"), ("/srv/$x y", "bind /srv/$$x y"), ("store", "volume store")],
+)
+def test_mimir_s_models_from_elsewhere(
+    compose: Compose, tmp_path: Path, values: dict[str, Any], models: str, mounted: str
+) -> None:
+    """If this fails, models of one's own Ollama, or in a volume, cannot be given to Mimir."""
+    overlay = written(tmp_path, "o.yaml", rendered.mimir_compose(parsed({**values, "mimir": {"models": models}})))
+    project = loaded(compose, written(tmp_path, "docker-compose.yml", MIMIR.read_text()), overlay)
+    (mount,) = project["services"]["llama-server"]["volumes"]
+    assert f"{mount['type']} {mount['source']}" == mounted.format(home=tmp_path)
+
+
+def test_mimir_s_download_is_kept(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:
+    """If this fails, a model that Mimir's container downloads is put where it may not write."""
+    values["embeddings"] |= {"model": "https://example.org/m.gguf", "sha256": "a" * 64, "dimensions": 768}
+    overlay = written(tmp_path, "o.yaml", rendered.mimir_compose(parsed(values)))
+    project = loaded(compose, written(tmp_path, "docker-compose.yml", MIMIR.read_text()), overlay)
+    (mount,) = project["services"]["llama-server"]["volumes"]
+    assert (mount["type"], mount["source"], mount.get("read_only")) == ("volume", "ollama_models", None)

@@ -30,7 +30,7 @@ from sandbox.images import polish, tools
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import published
 from sandbox.mirror import Mirror, directory
-from tests.dev.conftest import OPTIONS, STACK, parsed
+from tests.dev.conftest import MIMIRS, OPTIONS, STACK, parsed
 
 # the first run on a machine builds both images
 pytestmark = pytest.mark.timeout(3600)
@@ -207,18 +207,25 @@ def test_a_port_that_is_taken_is_named(engine: Engine, running: DevStack, tmp_pa
     assert str(taken.embeddings.port) in done.stderr
 
 
-def test_mimir_is_switched_over(engine: Engine, running: DevStack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("base", MIMIRS, ids=[file.name for file in MIMIRS])
+def test_mimir_is_switched_over(engine: Engine, running: DevStack, tmp_path: Path, base: Path) -> None:
     """If this fails, the three lines of the runbook leave Mimir without embeddings."""
     (port,) = free_ports(1)
-    base, overlay = tmp_path / "docker-compose.yml", tmp_path / rendered.MIMIR_COMPOSE
-    text = (Path(__file__).parent / "mimir.yaml").read_text().replace("11434:8080", f"127.0.0.1:{port}:8080")
-    # the volume with the store goes by the name that it has on the engine
-    base.write_text(text.replace("  ollama_models:\nnetworks", f"  ollama_models:\n    name: {VOLUME}\nnetworks"))
-    overlay.write_text(rendered.mimir_compose(running))
-    (tmp_path / ".env").write_text(rendered.env_file(rendered.mimir(running)))
-    named = ["--project-directory", str(tmp_path), "--file", str(base), "--file", str(overlay)]
+    served = {"model": MODEL, "context": 512, "pooling": "mean", "dimensions": DIMENSIONS, "port": port}
+    stack = declared(engine, embeddings=served, chat=None, service=None)
+    file, overlay = tmp_path / base.name, tmp_path / rendered.MIMIR_COMPOSE
+    shutil.copy(base, file)
+    overlay.write_text(rendered.mimir_compose(stack))
+    (tmp_path / ".env").write_text(rendered.env_file(rendered.mimir(stack)))
+    named = ["--project-directory", str(tmp_path), "--file", str(file), "--file", str(overlay)]
+    up = ["up", "--detach", "--wait", "--wait-timeout", str(PATIENCE), "llama-server"]
     try:
-        engine.compose(*named, "up", "--detach", "--wait", "--wait-timeout", str(PATIENCE), "llama-server")
+        missing = engine.compose(*named, *up, check=False)
+        assert missing.returncode != 0
+        assert str(tmp_path / "ollama_models") in missing.stderr
+        # where Mimir's own files keep Ollama's home
+        ollama_store(tmp_path / "ollama_models", fetch.fetch(fetch.MODEL))
+        engine.compose(*named, *up)
         told = json.loads(engine.compose(*named, "config", "--format", "json").stdout)
         mimir = told["services"]["mimir-server"]["environment"]
         path, model = mimir["MIMIR_EMBEDDINGS_API_PATH"], mimir["MIMIR_EMBEDDINGS_MODEL"]

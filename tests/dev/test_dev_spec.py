@@ -40,6 +40,7 @@ WRONG = [
     ("service.prompt", "polish-tiny", "'polish' or 'polish-small'"),
     ("multiplexer.models", [], "at least 1"),
     ("multiplexer.models.0", "https://example.org/a.gguf", "download it first"),
+    ("mimir.models", "models/store", "neither a volume's name nor a folder"),
     ("metal.log", "~/Library/Logs/x.log", "absolute path"),
 ]
 

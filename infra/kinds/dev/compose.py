@@ -121,7 +121,7 @@ def _service(made: Container) -> dict[str, Any]:
         "image": made.image,
         "restart": "unless-stopped",
         "environment": _literal(made.environment),
-        "ports": [{"host_ip": made.address, "published": str(made.published), "target": made.port}],
+        "ports": [_published(made)],
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
@@ -132,6 +132,10 @@ def _service(made: Container) -> dict[str, Any]:
     if made.after is not None:
         service["depends_on"] = {made.after: {"condition": "service_healthy"}}
     return service
+
+
+def _published(made: Container) -> dict[str, Any]:
+    return {"host_ip": made.address, "published": str(made.published), "target": made.port}
 
 
 def _mount(volume: str, made: Container) -> dict[str, Any]:
@@ -149,20 +153,43 @@ def _literal(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def mimir_compose(stack: DevStack) -> str:
-    """What Mimir's own compose file is overlaid with: its `llama-server` served by this image, from its own volume."""
+    """What Mimir's compose files are overlaid with: their `llama-server` served by this image.
+
+    The files differ: one has neither a port nor a volume for that service, another a folder, a GPU and settings of the
+    former image that would win over ours. What matters is therefore said whole, in place of what they have.
+    """
     made = containers(stack)[0]
     service = {
         "image": made.image,
         # the image knows what to start; what the former image was told is for another program
-        "command": [],
-        "environment": _literal(made.environment),
-        "volumes": [_mount("ollama_models", made)],
+        "entrypoint": yamltext.Reset(),
+        "command": yamltext.Reset(),
+        "environment": yamltext.Override(_literal(made.environment)),
+        "ports": yamltext.Override([_published(made)]),
+        "volumes": yamltext.Override([_mimir_models(stack, made)]),
+        "deploy": yamltext.Reset(),
         "healthcheck": {"test": ["CMD", *HEALTH], "start_period": "120s"},
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
     }
-    return yamltext.dump({"services": {made.name: service}, "volumes": {"ollama_models": {}}})
+    content: dict[str, Any] = {"services": {made.name: service}}
+    if not _is_folder(stack.mimir_models):
+        content["volumes"] = {stack.mimir_models: {}}
+    return yamltext.dump(content)
+
+
+def _is_folder(models: str) -> bool:
+    return "/" in models
+
+
+def _mimir_models(stack: DevStack, made: Container) -> dict[str, Any]:
+    if not _is_folder(stack.mimir_models):
+        return _mount(stack.mimir_models, made)
+    # an engine that makes a missing folder leaves an empty one, which root owns
+    folder = stack.mimir_models.replace("$", "$$")
+    mount = {"type": "bind", "source": folder, "target": native.MODELS, "bind": {"create_host_path": False}}
+    return {**mount, "read_only": True}
 
 
 def mimir(stack: DevStack, url: str = f"http://{EMBEDDINGS}:{native.PORT}") -> dict[str, str]:

@@ -48,6 +48,12 @@ def _image(reference: str) -> str:
     return reference
 
 
+def _place(name: str) -> str:
+    if not re.fullmatch(r"(\.{1,2}|~)?/[^\0:]*|[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", name):
+        raise ValueError("is neither a volume's name nor a folder that begins with /, ./, ../ or ~/")
+    return name
+
+
 Model = Annotated[Line, AfterValidator(_model)]
 Image = Annotated[Line, AfterValidator(_image)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$")]
@@ -172,6 +178,18 @@ class Metal(Value):
     log: Annotated[Path, Field(description="the log file, such as /Users/you/Library/Logs/llama-server.log")]
 
 
+class Mimir(Value):
+    """The overlay of Mimir's compose files."""
+
+    models: Annotated[
+        Annotated[Line, AfterValidator(_place)] | None,
+        Field(
+            description="where Mimir's container finds models: a folder, such as ~/.ollama, or a volume of its "
+            "project; null: the folder ./ollama_models beside its files, and for a download the volume ollama_models"
+        ),
+    ] = None
+
+
 class DevStack(Value):
     """Everything that a stack of kind `dev` declares."""
 
@@ -195,11 +213,20 @@ class DevStack(Value):
     service: Annotated[Service | None, Field(description="the polish service; null: none")] = None
     multiplexer: Annotated[Multiplexer | None, Field(description="a configuration of llama-swap; null: none")] = None
     metal: Annotated[Metal | None, Field(description="a launchd job for macOS; null: none")] = None
+    mimir: Annotated[Mimir, Field(description="the overlay of Mimir's compose files")] = Mimir()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         refuse(self._misfits())
         return self
+
+    @property
+    def mimir_models(self) -> str:
+        """The folder or volume that Mimir's overlay mounts; a folder has a slash."""
+        if self.mimir.models is not None:
+            return self.mimir.models
+        # a new volume belongs to the image's user, a folder does not
+        return "ollama_models" if self.embeddings.downloaded else "./ollama_models"
 
     def _misfits(self) -> Iterator[Refusal]:
         if self.service is not None and self.chat is None:
@@ -208,6 +235,8 @@ class DevStack(Value):
             yield Refusal(("images", "polish"), MISSING, "the image of the polish service, made by `make polish-image`")
         if self.metal is not None and self.embeddings.context is None:
             yield Refusal(("embeddings", "context"), MISSING, "llama-server of macOS is not told by the image: set it")
+        if self.embeddings.downloaded and "/" in self.mimir_models:
+            yield Refusal(("mimir", "models"), self.mimir.models, "a download needs a volume: name one, or none")
         taken: dict[int, str] = {}
         for name, part in (("embeddings", self.embeddings), ("chat", self.chat), ("service", self.service)):
             if part is not None and (other := taken.setdefault(part.port, name)) != name:
