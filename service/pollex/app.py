@@ -19,7 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pollex import __version__, deadline, prompts, wire
+from pollex import __version__, boards, deadline, prompts, wire
+from pollex.boards import Boards
 from pollex.gate import QueueFullError
 from pollex.languagetool import LanguageTool
 from pollex.metrics import Metrics
@@ -70,14 +71,20 @@ class Api:
             return refuse(400, wire.Error(error=str(error), code="model_unknown"))
         request.state.log.update(model=asked.model_id, mode=options.mode, chars=len(asked.text))
         self.metrics.input_chars.observe(len(asked.text))
+        served = boards.begin()
+        request.state.log["boards"] = served.names
         if asked.stream or wants_events(request):
-            return EventStream(lambda events: self._stream(request, asked, options, events), detailed=asked.detailed)
+            return EventStream(
+                lambda events: self._stream(request, asked, options, served, events),
+                detailed=asked.detailed,
+                headers=served.headers,
+            )
         try:
-            answer = await unless_gone(request.receive, self._answer(request, asked, options, None))
+            answer = await unless_gone(request.receive, self._answer(request, asked, options, served, None))
         except GoneError:
             request.state.log["gone"] = True
             return Response(status_code=499)  # nobody reads it; counted as such
-        return answer if isinstance(answer, Response) else JSONResponse(_told(answer))
+        return answer if isinstance(answer, Response) else JSONResponse(_told(answer), headers=served.headers())
 
     def _options(self, asked: wire.PolishRequest) -> Options:
         mode = asked.mode or prompts.DEFAULT
@@ -86,22 +93,30 @@ class Api:
             raise _BadRequestError(wire.Error(error=words, code="mode_unknown"))
         return Options(mode=mode, keep=frozenset(asked.keep or ()), quoted=asked.quoted)
 
-    async def _stream(self, request: Request, asked: wire.PolishRequest, options: Options, events: Events) -> None:
-        answer = await self._answer(request, asked, options, events)
+    async def _stream(
+        self, request: Request, asked: wire.PolishRequest, options: Options, served: Boards, events: Events
+    ) -> None:
+        answer = await self._answer(request, asked, options, served, events)
         if isinstance(answer, Response):
             events.refuse(answer)
         else:
             events.put("done", _told(answer))
 
     async def _answer(
-        self, request: Request, asked: wire.PolishRequest, options: Options, listener: Listener | None
+        self,
+        request: Request,
+        asked: wire.PolishRequest,
+        options: Options,
+        served: Boards,
+        listener: Listener | None,
     ) -> wire.PolishResponse | Response:
         """The polished text, or the refusal that says why there is none."""
         started = time.monotonic()
         deadline.begin(_PATIENCE * self.settings.request_timeout)
         try:
             async with asyncio.timeout(self.settings.request_timeout):
-                polished = await self.polisher.polish(asked.text, asked.model_id, listener, options)
+                batch = asked.priority == "batch"
+                polished = await self.polisher.polish(asked.text, asked.model_id, listener, options, batch=batch)
         except TimeoutError:
             return refuse(503, wire.Error(error="request timeout", code="out_of_time"))
         except QueueFullError as error:
@@ -117,6 +132,7 @@ class Api:
         elapsed = round((time.monotonic() - started) * 1000)
         answer = wire.PolishResponse(polished=polished.text, model=polished.model, elapsed_ms=elapsed)
         if asked.detailed:
+            answer.boards = served.names or None
             answer.changes, answer.kept = wire.changes(polished.changes), wire.kept(polished.kept)
         return answer
 
@@ -212,7 +228,7 @@ def _wrong(problems: Sequence[ErrorDetails]) -> str:
     """What is wrong with a body: where the original had no such field, with its name."""
     for problem in problems:
         place = problem["loc"]
-        if place and place[0] in ("mode", "keep", "quoted", "changes"):
+        if place and place[0] in ("mode", "keep", "quoted", "changes", "priority"):
             return f"invalid JSON body: {'.'.join(map(str, place))}: {problem['msg'].lower()}"
     return "invalid JSON body"
 

@@ -22,8 +22,10 @@ class QueueFullError(Exception):
 class Turn:
     """A place in the queue that becomes a slot."""
 
-    def __init__(self, place: int) -> None:
+    def __init__(self, place: int, *, batch: bool) -> None:
         self._place = place
+        self.batch = batch
+        """Whether nobody waits for it."""
         self._heard: Callable[[int], None] | None = None
         # Not a future: cancelling whoever waits must not cancel what may be handed over in the same moment.
         self._came = asyncio.Event()
@@ -54,7 +56,7 @@ class Turn:
 
 
 class Gate:
-    """Slots handed out in the order of arrival; at most `length` requests wait."""
+    """Slots handed out in the order of arrival, to batches last; at most `length` requests wait."""
 
     def __init__(self, slots: int, length: int) -> None:
         self._free = slots
@@ -75,22 +77,27 @@ class Gate:
         return self._free > 0
 
     @contextmanager
-    def enter(self) -> Iterator[Turn]:
+    def enter(self, *, batch: bool = False) -> Iterator[Turn]:
         """Take a slot or a place in the queue, and give it back in the end.
 
         What can be learnt without a slot is best learnt before `comes`: then nobody waits only to be refused.
 
+        Args:
+            batch: whether nobody waits for it: whoever comes later and is no batch goes before.
+
         Raises:
             QueueFullError: there is neither.
         """
-        turn = Turn(len(self._waiting) + 1)
+        place = len(self._waiting) if batch else sum(not each.batch for each in self._waiting)
+        turn = Turn(place + 1, batch=batch)
         if self._free:
             self._free -= 1
             turn.move(0)
         elif len(self._waiting) >= self._length:
             raise QueueFullError(max(1, math.ceil(self._typical * (len(self._waiting) + 1) / self._slots)))
         else:
-            self._waiting.append(turn)
+            self._waiting.insert(place, turn)
+            self._tell()
         try:
             yield turn
         finally:
@@ -105,6 +112,9 @@ class Gate:
                 self._waiting.popleft().move(0)
             else:
                 self._free += 1
+        self._tell()
+
+    def _tell(self) -> None:
         for place, each in enumerate(self._waiting, start=1):
             each.move(place)
 

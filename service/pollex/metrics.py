@@ -42,6 +42,18 @@ class Metrics:
         self.failures = Counter(
             "pollex_upstream_failures_total", "Requests that an upstream failed.", ["adapter"], registry=self.registry
         )
+        self.board_answers = Counter(
+            "pollex_board_answers_total",
+            "Answers that a board behind the gateway began.",
+            ["board"],
+            registry=self.registry,
+        )
+        self.board_breaks = Counter(
+            "pollex_board_breaks_total",
+            "Answers that broke off, by the board that had begun them; another one went on.",
+            ["board"],
+            registry=self.registry,
+        )
         self.fallbacks = Counter(
             "pollex_fallbacks_total",
             "Texts polished by another model than was asked for.",

@@ -42,7 +42,7 @@ class CrossOrigin:
             allow_origins=["*"],
             allow_methods=["GET", "POST", "OPTIONS"],
             allow_headers=["Content-Type", "X-API-Key", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", "X-Served-By"],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from pollex import deadline, words
+from pollex import boards, deadline, words
 from pollex.gate import Breaker, Gate, QueueFullError
 from pollex.metrics import Metrics
 from pollex.pace import MARGIN, Pace
@@ -68,13 +69,16 @@ class Upstream:
         self.adapter = adapter
         self.id = adapter.model.id
         self.gate = Gate(settings.slots, settings.queue_length)
-        self.breaker = Breaker(settings.breaker_failures, settings.breaker_seconds)
+        # a gateway whose boards are away is waited for, for a bounded time, and so is never left alone
+        failures = sys.maxsize if adapter.gateway else settings.breaker_failures
+        self.breaker = Breaker(failures, settings.breaker_seconds)
         self.pace = Pace(self.id, settings)
         self.available = False
         self.proved = False
         """Whether its last generation, of a request or a warm-up, went well."""
         self._prompt = prompt
         self._metrics = metrics
+        adapter.began, adapter.broke = self._began, self._broke
 
     @property
     def reason(self) -> str | None:
@@ -109,6 +113,13 @@ class Upstream:
         else:
             self.succeeded()
             log.info("warm", extra={"model": self.id, "seconds": round(time.monotonic() - started, 3)})
+
+    def _began(self, board: str) -> None:
+        boards.note(board)
+        self._metrics.board_answers.labels(board).inc()
+
+    def _broke(self, board: str) -> None:
+        self._metrics.board_breaks.labels(board).inc()
 
     def succeeded(self) -> None:
         """It generated an answer."""
@@ -168,8 +179,17 @@ class Polisher:
         model: str,
         listener: Listener | None = None,
         options: Options = Options(),  # noqa: B008 - frozen
+        *,
+        batch: bool = False,
     ) -> Polished:
         """The polished text, by the first of the model's candidates that can.
+
+        Args:
+            text: the author's.
+            model: the id of the model that is asked for.
+            listener: who watches.
+            options: what the text is to become, and what of it is to stay.
+            batch: whether nobody waits for it: those for whom somebody does go first.
 
         Raises:
             UnknownModelError: see `candidates`.
@@ -185,7 +205,14 @@ class Polisher:
                 continue
             prompt = self._prompts[options.mode]
             attempt = _Attempt(
-                upstream, self._settings, prompt, self._metrics, listener=listener, options=options, until=until
+                upstream,
+                self._settings,
+                prompt,
+                self._metrics,
+                listener=listener,
+                options=options,
+                until=until,
+                batch=batch,
             )
             try:
                 # Nobody waits for a model to be loaded while another can answer.
@@ -227,8 +254,10 @@ class _Attempt:
         listener: Listener | None,
         options: Options,
         until: float,
+        batch: bool,
     ) -> None:
         self._upstream = upstream
+        self._batch = batch
         self._adapter = upstream.adapter
         self._limit = settings.split_chars
         self._prompt = prompt
@@ -260,7 +289,7 @@ class _Attempt:
         if not any(piece.prose for piece in pieces):
             return Judged(text)
         done = list[Judged]()
-        with self._upstream.gate.enter() as turn:
+        with self._upstream.gate.enter(batch=self._batch) as turn:
             # Nobody waits, and nothing is generated, before it is known what fits.
             fitted = [part for piece in pieces for part in await self._fit(piece)]
             if not any(fit.asks for fit in fitted):

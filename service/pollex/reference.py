@@ -51,6 +51,32 @@ A server whose address is not in a private network never answers in the place of
 it. One with an `https://` address is reached through the proxy that `https_proxy` or `all_proxy` names, unless
 `no_proxy` names the host; one with `http://` never is.
 """
+_GATEWAY = """
+## A gateway to several boards
+
+Where `llamacpp_hold_seconds` is above 0, `llamacpp_url` is a proxy (HAProxy, say) that gives each request to one of
+several llama-servers with the same model, one at a time to each; `slots` is then the number of boards.
+
+    llamacpp_url: http://127.0.0.1:9100
+    llamacpp_hold_seconds: 60
+    slots: 3
+
+- While no board answers (503, or nobody listens) a request is held and asked again after 0.5, 1, 2 and then every 4
+  seconds, for so many seconds and within its own time. It keeps its slot, and those behind it their places. Where
+  another model can answer, that one does at once.
+- A board that breaks before its first word (502, 504, a connection that is cut) costs a request another try.
+- What a board breaks off in mid-sentence another one continues: it is given the prompt and the tokens of what was shown
+  (`/apply-template`, `/tokenize`, `/completion`; behind other servers than llama-server the request fails as it does
+  without a gateway). What was shown is never taken back; what follows may differ from what the first would have said.
+- A request that breaks five times is given up, so that a text that crashes llama-server does not take board after
+  board.
+- The gateway says in `X-Served-By` which board answers. Clients find it in the same header, all that had a part in the
+  order in which they came (of a stream: those that were known at its beginning), and with `changes` as `boards` in the
+  answer. `/metrics` counts `pollex_board_answers_total` and `pollex_board_breaks_total` by board.
+
+A request with `"priority": "batch"` waits behind all for whom somebody waits, however late they come, whether there is
+a gateway or not. A place in the queue can therefore grow.
+"""
 _PROMPTS = """
 A prompt file is plain text: what the model is told. Below a line `---` it may give the form of the message in which
 the text is sent, with `{text}` once. Below that, examples help a small model: each is a text below a line
@@ -97,6 +123,7 @@ def page() -> str:
             _DECODING,
             *_table(Decoding),
             _UPSTREAM,
+            _GATEWAY,
             "## Modes\n\nWhat a request may ask for as `mode`; `modes` (`pollex:polish.modes`) adds your own.\n",
             *("| mode | what the text becomes |", "|---|---|", *modes),
             _PROMPTS,

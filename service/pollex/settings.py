@@ -128,6 +128,15 @@ class Settings(BaseModel):
         ),
     ] = 0
     llamacpp_timeout: Annotated[Seconds, Field(description="Seconds for one answer of llama-server.")] = 120
+    llamacpp_hold_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="Above 0, `llamacpp_url` is a gateway to several boards: for so many seconds a request is held "
+            "and asked again while none of them answers (below). 0: it is one server.",
+        ),
+    ] = 0
     ollama_url: Annotated[Url, Field(description="Ollama. Empty: not used.")] = None
     ollama_model: Annotated[str, Field(min_length=1, description="Ollama's name of the model.")] = "qwen2.5:1.5b"
     ollama_timeout: Annotated[Seconds, Field(description="Seconds for one answer of Ollama.")] = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -119,8 +119,16 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, work: Callable[[Events], Awaitable[None]], *, detailed: bool = False) -> None:
+    def __init__(
+        self,
+        work: Callable[[Events], Awaitable[None]],
+        *,
+        detailed: bool = False,
+        headers: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """Nothing runs yet; `headers` is asked when the first event is there."""
         self._work = work
+        self._more = headers
         self._detailed = detailed
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -140,6 +148,7 @@ class EventStream(Response):
             if isinstance(first, Response):
                 await first(scope, receive, send)
             elif first is not None:
+                self.headers.update(self._more())
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 await self._send(first, events, send)
 

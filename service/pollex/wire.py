@@ -31,6 +31,10 @@ class PolishRequest(BaseModel):
         Field(max_length=500, description="Words and names that are never touched, whatever their case."),
     ] = None
     quoted: Annotated[bool, Field(description="Polish quoted mail too, lines that begin with `>`.")] = False
+    priority: Annotated[
+        Literal["interactive", "batch"],
+        Field(description="`batch`: nobody waits for it, so that it lets those go first for whom somebody does."),
+    ] = "interactive"
     changes: Annotated[
         bool | None,
         Field(description="Answer with `changes` and `kept` too. Without it: where `mode` or `keep` is given."),
@@ -84,6 +88,10 @@ class PolishResponse(BaseModel):
     polished: str
     model: Annotated[str, Field(description="The model that answered; another than was asked for if that was down.")]
     elapsed_ms: Annotated[int, Field(ge=0)]
+    boards: Annotated[
+        list[str] | None,
+        Field(description="The boards behind a gateway that wrote it; only of a request that asks for `changes`."),
+    ] = None
     changes: Annotated[
         list[Change] | None, Field(description="All that the model proposed, in order; only of a request that asks.")
     ] = None

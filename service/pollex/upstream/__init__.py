@@ -9,13 +9,23 @@ from __future__ import annotations
 from pollex.settings import Settings
 from pollex.upstream.adapter import Adapter, Room, Said, Token
 from pollex.upstream.claude import Claude
-from pollex.upstream.errors import CutShortError, LoadingError, RejectedError, UnavailableError, UpstreamError
+from pollex.upstream.errors import (
+    AwayError,
+    BrokenError,
+    CutShortError,
+    LoadingError,
+    RejectedError,
+    UnavailableError,
+    UpstreamError,
+)
 from pollex.upstream.mock import Mock
 from pollex.upstream.ollama import Ollama
 from pollex.upstream.openai import OpenAi
 
 __all__ = [
     "Adapter",
+    "AwayError",
+    "BrokenError",
     "CutShortError",
     "LoadingError",
     "RejectedError",

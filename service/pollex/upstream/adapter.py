@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -55,6 +55,12 @@ class Adapter(ABC):
     """What /api/health says when it does not answer."""
     local = True
     """Whether texts stay on the operator's own machines."""
+    gateway = False
+    """Whether it stands for several servers, of which each may be gone."""
+    began: Callable[[str], None] = staticmethod(lambda _: None)
+    """Told which board begins an answer."""
+    broke: Callable[[str], None] = staticmethod(lambda _: None)
+    """Told which board broke one off."""
 
     async def available(self) -> bool:
         """Whether the server answers; within the connect timeout, never raises."""

@@ -19,6 +19,14 @@ class UnavailableError(UpstreamError):
     """The upstream is down, overloaded or broken: another one may do."""
 
 
+class AwayError(UnavailableError):
+    """Nobody took the request: the same may go well as soon as somebody is there."""
+
+
+class BrokenError(UnavailableError):
+    """Whoever took the request went away before its end: the same may go well with another server."""
+
+
 class GarbledError(UnavailableError):
     """It answered something that is not what such a server answers."""
 

@@ -1,4 +1,4 @@
-"""HTTP as the adapters use it: a client, limits on time, patience with a server that loads, and errors in words."""
+"""HTTP as the adapters use it: a client, limits on time, patience, and errors in words."""
 
 from __future__ import annotations
 
@@ -6,19 +6,28 @@ import asyncio
 import json
 import ssl
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import httpx
 
-from pollex import deadline, proxies
+from pollex import boards, deadline, proxies
 from pollex.lines import Lines
 from pollex.logs import request_id
 from pollex.prompts import Prompt
 from pollex.settings import Decoding
 from pollex.upstream.adapter import Adapter, Said, Token
-from pollex.upstream.errors import GarbledError, LoadingError, RejectedError, UnavailableError, UpstreamError
+from pollex.upstream.errors import (
+    AwayError,
+    BrokenError,
+    GarbledError,
+    LoadingError,
+    RejectedError,
+    UnavailableError,
+    UpstreamError,
+)
+from pollex.upstream.patience import Patience
 from pollex.wire import Model
 
 T = TypeVar("T")
@@ -27,6 +36,8 @@ LOADING_PAUSE = 0.5
 """Seconds between two tries of a request that a loading server has refused."""
 _LOADING_SECONDS = 10
 """What a client is told to wait where the server does not say how long it takes to load."""
+_GATEWAYS: Mapping[int, type[UnavailableError]] = {502: BrokenError, 503: AwayError, 504: BrokenError}
+"""What a gateway answers for a board that broke, for no board, and for one that is silent."""
 _CONCERNS_NOT_THE_TEXT = frozenset({401, 403, 404, 408, 429})
 """Refusals of 400 and more that another upstream need not share."""
 
@@ -43,8 +54,11 @@ class Http:
         connect: float,
         headers: Mapping[str, str] | None = None,
         hints: Mapping[int, str] | None = None,
+        hold: float = 0,
     ) -> None:
         self.name = name
+        self.hold = hold
+        """Seconds for which a gateway without a board is asked again; 0 where it is no gateway."""
         self.timeout = timeout
         self.connect = connect
         self._hints = hints or {}
@@ -77,10 +91,10 @@ class Http:
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as error:
             raise UnavailableError(f"{self.name}: no whole answer within {limit:g} s") from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise UnavailableError(f"{self.name}: cannot be reached at {self._where}") from error
+            raise AwayError(f"{self.name}: cannot be reached at {self._where}") from error
         except httpx.HTTPError as error:
             what = f"{self.name}: the connection broke ({type(error).__name__})"
-            raise UnavailableError(what, str(error)) from error
+            raise BrokenError(what, str(error)) from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise GarbledError(f"{self.name}: an answer that cannot be understood") from error
 
@@ -93,7 +107,7 @@ class Http:
                 self._check(response, response.content)
                 return response.json()
 
-        return await _patiently(attempt)
+        return await self._patiently(attempt)
 
     async def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Any:
         """The JSON answer to a GET, which must come soon."""
@@ -104,11 +118,11 @@ class Http:
                 self._check(response, response.content)
                 return response.json()
 
-        return await _patiently(attempt)
+        return await self._patiently(attempt)
 
     @asynccontextmanager
-    async def lines(self, path: str, body: object) -> AsyncIterator[AsyncIterator[str]]:
-        """The lines of the answer to a POST, as they come."""
+    async def lines(self, path: str, body: object) -> AsyncIterator[Answer]:
+        """The lines of the answer to a POST, as they come; a gateway without a board is asked once."""
         async with AsyncExitStack() as stack:
 
             async def attempt() -> httpx.Response:
@@ -120,7 +134,19 @@ class Http:
                     stack.push_async_exit(opening.pop_all())
                 return response
 
-            yield _lines(await _patiently(attempt))
+            yield Answer(await _patiently(attempt), gateway=self.hold > 0)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What an attempt gives, tried again while it may go well with another board."""
+        patience = Patience(self.hold)
+        while True:
+            try:
+                return await _patiently(attempt)
+            except (AwayError, BrokenError) as error:
+                pause = patience.pause(error)
+                if pause is None:
+                    raise
+            await asyncio.sleep(pause)
 
     async def status(self, path: str, parameters: Mapping[str, str] | None = None) -> int | None:
         """The status with which a GET is answered, or None where none comes soon."""
@@ -145,9 +171,8 @@ class Http:
             seconds = max(1, int(after)) if after.isdecimal() else _LOADING_SECONDS
             raise LoadingError(f"{self.name}: the model is being loaded", seconds)
         refused = status < httpx.codes.INTERNAL_SERVER_ERROR and status not in _CONCERNS_NOT_THE_TEXT
-        raise (RejectedError if refused else UnavailableError)(
-            what, words, status=status, hint=self._hints.get(status, "")
-        )
+        kind = RejectedError if refused else _GATEWAYS.get(status, UnavailableError)
+        raise kind(what, words, status=status, hint=self._hints.get(status, ""))
 
     def failure(self, words: str) -> UnavailableError:
         """What to raise when an answer that began well says in the end that it failed."""
@@ -163,6 +188,20 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
             if deadline.left() <= LOADING_PAUSE:
                 raise
         await asyncio.sleep(LOADING_PAUSE)
+
+
+class Answer:
+    """The lines of an answer, and who gives it."""
+
+    def __init__(self, response: httpx.Response, *, gateway: bool) -> None:
+        self._response = response
+        # servers in the Internet say such things too, of machines that concern nobody here
+        self.board = response.headers.get(boards.HEADER, "")[:64] if gateway else ""
+        """The board that gives it, where a gateway says which one."""
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """The lines as they come."""
+        return _lines(self._response)
 
 
 async def _lines(response: httpx.Response) -> AsyncIterator[str]:
@@ -212,6 +251,10 @@ def _whole(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+Read = Callable[[str], tuple[object, tuple[Token, ...], bool]]
+"""Reads a line as `Server._read` does."""
+
+
 class Server(Adapter):
     """What the adapters over HTTP share: an answer that comes in lines."""
 
@@ -240,22 +283,40 @@ class Server(Adapter):
 
     async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[Said, None]:
         """The answer in pieces."""
+        async with aclosing(self._pieces(self._open(prompt, text, limit), self._read)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _pieces(self, opening: AbstractAsyncContextManager[Answer], read: Read) -> AsyncGenerator[Said, None]:
+        """The answer that is opened, in pieces."""
         finished, halves = False, Halves()
-        async with self._open(prompt, text, limit) as lines:
-            async for line in lines:
-                said, tokens, done = self._read(line)
-                if not isinstance(said, str):
-                    raise GarbledError(f"{self._http.name}: an answer that cannot be understood")
-                finished |= done
-                if said or tokens:
-                    yield Said(halves.feed(said), tokens)
-        if not finished:
-            raise UnavailableError(f"{self._http.name}: the answer broke off before its end")
+        async with opening as lines:
+            if lines.board:
+                self.began(lines.board)
+            with self._breaks(lines.board):
+                async for line in lines:
+                    said, tokens, done = read(line)
+                    if not isinstance(said, str):
+                        raise GarbledError(f"{self._http.name}: an answer that cannot be understood")
+                    finished |= done
+                    if said or tokens:
+                        yield Said(halves.feed(said), tokens)
+                if not finished:
+                    raise BrokenError(f"{self._http.name}: the answer broke off before its end")
         if rest := halves.end():
             yield Said(rest)
 
+    @contextmanager
+    def _breaks(self, board: str) -> Iterator[None]:
+        try:
+            yield
+        except (BrokenError, httpx.HTTPError):
+            if board:
+                self.broke(board)
+            raise
+
     @asynccontextmanager
-    async def _open(self, prompt: Prompt, text: str, limit: int | None) -> AsyncIterator[AsyncIterator[str]]:
+    async def _open(self, prompt: Prompt, text: str, limit: int | None) -> AsyncIterator[Answer]:
         async with self._http.lines(self._path, self._body(prompt, text, limit)) as lines:
             yield lines
 

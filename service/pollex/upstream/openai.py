@@ -6,10 +6,12 @@ whether a slot is fresh, and the fields of a request that keep its cache, switch
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -17,10 +19,13 @@ import httpx
 from pollex.hosts import is_private
 from pollex.prompts import Prompt
 from pollex.settings import Settings
-from pollex.upstream.adapter import Room, Token
-from pollex.upstream.errors import CutShortError, GarbledError, RejectedError, UpstreamError
-from pollex.upstream.http import Http, Server, message, messages
+from pollex.upstream.adapter import Room, Said, Token
+from pollex.upstream.errors import AwayError, BrokenError, CutShortError, GarbledError, RejectedError, UpstreamError
+from pollex.upstream.http import Answer, Http, Read, Server, message, messages
+from pollex.upstream.patience import Patience
 from pollex.wire import Model
+
+log = logging.getLogger("pollex")
 
 _SHORT = 256
 """Bytes up to which a text is not worth asking how many tokens it has."""
@@ -69,9 +74,11 @@ class OpenAi(Server):
                     403: f"is llamacpp_api_key right? it is {'set' if key else 'not set'}",
                     404: "are llamacpp_url and llamacpp_model right?",
                 },
+                hold=settings.llamacpp_hold_seconds,
             ),
         )
         self.local = is_private(self._http.client.base_url.host)
+        self.gateway = settings.llamacpp_hold_seconds > 0
         self._named = {"model": settings.llamacpp_model} if settings.llamacpp_model else {}
         """How a server that has several models is told which one is meant."""
         self._probabilities = settings.llamacpp_probabilities
@@ -195,8 +202,58 @@ class OpenAi(Server):
         self._learn(plainer)
         return answer
 
+    async def stream(self, prompt: Prompt, text: str, limit: int | None) -> AsyncGenerator[Said, None]:
+        """The answer in pieces. What one board behind a gateway began, another one ends."""
+        patience, shown = Patience(self._http.hold), ""
+        opening: AbstractAsyncContextManager[Answer] = self._open(prompt, text, limit)
+        read: Read = self._read
+        while True:
+            try:
+                async with aclosing(self._pieces(opening, read)) as pieces:
+                    async for piece in pieces:
+                        shown += piece
+                        patience.answered()
+                        yield piece
+            except (AwayError, BrokenError) as error:
+                pause = patience.pause(error)
+                if pause is None:
+                    raise
+                log.info("asked again", extra={"model": self.model.id, "error": error.what, "seconds": pause})
+                await asyncio.sleep(pause)
+                opening, read = await self._anew(error, prompt, text, limit, shown)
+            else:
+                return
+
+    async def _anew(
+        self, error: UpstreamError, prompt: Prompt, text: str, limit: int | None, shown: str
+    ) -> tuple[AbstractAsyncContextManager[Answer], Read]:
+        """The next try of an answer: from its beginning, or from where it broke off.
+
+        Raises:
+            UpstreamError: `error` itself, where a server cannot be told how an answer begins.
+            CutShortError: the answer was as long as it may be.
+        """
+        if not shown:
+            return self._open(prompt, text, limit), self._read
+        templated = await self._told("POST", "/apply-template", self._request(prompt, text))
+        begun = await self._told("POST", "/tokenize", {"content": shown})
+        try:
+            # the text's own tokens, apart from the prompt's, so that none of them is joined with the prompt's last
+            tokens = [templated["prompt"] + "", *begun["tokens"]]
+        except (LookupError, TypeError):
+            raise error from None
+        options = self._options.model_dump(exclude_none=True)
+        most = options.pop("max_tokens", limit)
+        if most is not None:
+            options["n_predict"] = most - len(tokens) + 1
+            if options["n_predict"] <= 0:
+                raise CutShortError
+        asked = {"n_probs": self._probabilities} if self._probabilities else {}
+        body = {**self._named, "prompt": tokens, "stream": True, "cache_prompt": True, **asked, **options}
+        return self._http.lines("/completion", body), self._read_completion
+
     @asynccontextmanager
-    async def _open(self, prompt: Prompt, text: str, limit: int | None) -> AsyncIterator[AsyncIterator[str]]:
+    async def _open(self, prompt: Prompt, text: str, limit: int | None) -> AsyncIterator[Answer]:
         body = self._body(prompt, text, limit)
         async with AsyncExitStack() as stack:
             try:
@@ -256,6 +313,20 @@ class OpenAi(Server):
             raise CutShortError
         said = delta.get("content")
         return "" if said is None else said, _tokens(choice.get("logprobs")), reason is not None
+
+    def _read_completion(self, line: str) -> tuple[object, tuple[Token, ...], bool]:
+        """Server-sent events of llama-server's own form, in which an answer is continued."""
+        if line.startswith("error:"):
+            raise self._http.failure(line[6:].strip()[:200])
+        if not line.startswith("data:"):
+            return "", (), False
+        event = json.loads(line[5:])
+        if "error" in event:
+            raise self._http.failure(message(line[5:]))
+        if event.get("stop_type") == "limit":
+            raise CutShortError
+        tokens = _tokens({"content": event.get("completion_probabilities")})
+        return event["content"], tokens, bool(event["stop"])
 
 
 def _thought(said: Mapping[str, Any]) -> object:
