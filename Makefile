@@ -35,6 +35,14 @@ preview: toolchain ## what a change means: plans, generated files and keys again
 	@PATH="$(CURDIR)/.toolchain/bin:$$PATH" $(V)/python -m infra.review plan
 	@$(V)/python -m infra.review diff $(BASE)
 
+.PHONY: sandbox-fleet
+sandbox-fleet: $(V)/.ready ## boot two stand-in boards and a gateway, kill a board in mid-sentence
+	@$(V)/python -m sandbox.fleet up
+
+.PHONY: sandbox-fleet-down
+sandbox-fleet-down: $(V)/.ready ## take them away again, without a trace
+	@$(V)/python -m sandbox.fleet down
+
 .PHONY: unlock
 unlock: toolchain ## mend the state of STACK (sandbox) after a killed run
 	@$(V)/python -m infra.toolchain.unlock $(STACK)
@@ -182,5 +190,5 @@ dist: $(V)/.ready ## what a release carries, in build/dist: wheels, the service'
 
 .PHONY: clean
 clean: ## take away what make made here, apart from the caches in ~/.cache/pollex
-	@[ ! -d .sandbox ] || [ ! -x $(V)/python ] || $(V)/python -m sandbox down
+	@[ ! -d .sandbox ] || [ ! -x $(V)/python ] || { $(V)/python -m sandbox.fleet down; $(V)/python -m sandbox down; }
 	@rm -rf .venv .toolchain .sandbox build

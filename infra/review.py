@@ -94,7 +94,9 @@ def _keys(work: Path) -> Iterator[str]:
         before, after = (_read_keys(work / side / stack / KEYS) for side in ("before", "after"))
         for name in sorted({*before, *after}):
             old, new = before.get(name, ""), after.get(name, "")
-            means = "" if old == new else {"generation": "**activated anew**"}.get(name, "**made anew**")
+            means = (
+                "" if old == new else {"generation": "**activated anew**"}.get(name.rpartition("/")[2], "**made anew**")
+            )
             yield f"| {stack} | {name} | {old[:12]} | {new[:12]} | {means} |"
     yield ""
 

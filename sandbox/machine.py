@@ -29,6 +29,7 @@ _PACKAGES = {
 
 _TEST_PACKAGES = {
     "/usr/bin/torchrun": "python3-torch libopenblas0-pthread",  # without OpenBLAS the reference takes minutes
+    "/usr/sbin/haproxy": "haproxy",
     "/usr/sbin/sshd": "openssh-server",
     "c++": "g++",
     "clang++-14": "clang-14",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from infra.core.masking import MASK, is_secret_name, masked
-from infra.core.settings import MISSING, NAMESPACE, REFERENCE, REFUSED, Refusal
+from infra.core.settings import MISSING, NAMESPACE, REFERENCE, REFUSED, Refusal, Shown
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -56,32 +56,37 @@ def validated(declared: type[S], raw: Mapping[str, object], *, file: str) -> S:
     try:
         return declared.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        problems = [one for details in error.errors() for one in _problems(declared, details)]
+        problems = [problem(one.where, one.value, one.remedy) for one in refusals(declared, error)]
     raise ConfigError(file, problems)
 
 
-def _problems(declared: type[BaseModel], details: ErrorDetails) -> Iterator[Problem]:
+def refusals(declared: type[BaseModel], error: ValidationError) -> list[Refusal]:
+    """Everything that is wrong with a group, for the report or for the group around it."""
+    return [one for details in error.errors() for one in _refusals(declared, details)]
+
+
+def _refusals(declared: type[BaseModel], details: ErrorDetails) -> Iterator[Refusal]:
     location = [str(part) for part in details["loc"]]
     if details["type"] == REFUSED:
-        refusals: Sequence[Refusal] = details["ctx"]["refusals"]
-        yield from (problem([*location, *one.where], one.value, one.remedy) for one in refusals)
+        carried: Sequence[Refusal] = details["ctx"]["refusals"]
+        yield from (Refusal((*location, *one.where), one.value, one.remedy) for one in carried)
         return
     names, field = _walk(declared, location)
     if details["type"] == "extra_forbidden":
         # whatever it was meant to be, it may be a secret
-        yield Problem(full_key(location), "unknown", _unknown(location[-1], names))
+        yield Refusal(tuple(location), Shown("unknown"), _unknown(location[-1], names))
         return
     if details["type"] == "missing":
-        yield Problem(full_key(location), "missing", field)
+        yield Refusal(tuple(location), MISSING, field)
         return
     wrong = _WRONG.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
         "Input should", "should"
     )
     value = details["input"]
     if details["type"] in _GROUPS:
-        yield Problem(full_key(location), f"a {type(value).__name__}", f"{wrong}: {field}")
+        yield Refusal(tuple(location), Shown(f"a {type(value).__name__}"), f"{wrong}: {field}")
         return
-    yield problem(location, value, f"{wrong}: {field}" if field else wrong)
+    yield Refusal(tuple(location), value, f"{wrong}: {field}" if field else wrong)
 
 
 _GROUPS = {"model_type", "model_attributes_type", "dict_type"}
@@ -115,6 +120,8 @@ def problem(location: Sequence[str], value: object, remedy: str) -> Problem:
     """A problem with what stands there; MISSING says that nothing does."""
     if value is MISSING:
         stands = "missing"
+    elif isinstance(value, Shown):
+        stands = str(value)
     elif is_secret(location):
         stands = MASK
     else:

@@ -27,6 +27,12 @@ LOGIN_IN_URL: Final = (
 )
 
 
+class Shown(str):
+    """What a report shows in a value's place, as it is."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One setting that is wrong together with others, or by a rule of its group."""
@@ -34,7 +40,7 @@ class Refusal:
     where: tuple[str, ...]
     """From the group that refuses to the setting, as a stack file spells it."""
     value: object
-    """What stands there, or MISSING; the report decides what of it may be shown."""
+    """What stands there, MISSING, or words about it (Shown); the report decides what of a value may be shown."""
     remedy: str
     """What would be right; it repeats nothing of the value."""
 

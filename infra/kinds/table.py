@@ -10,10 +10,11 @@ from typing import Any, Final
 from infra.core.report import ConfigError, problem, validated
 from infra.core.settings import MISSING
 from infra.kinds.dev.spec import DevStack
+from infra.kinds.fleet.spec import FleetStack
 from infra.kinds.host.spec import HostStack
 from infra.kinds.image.spec import ImageStack
 
-Stack = HostStack | ImageStack | DevStack
+Stack = HostStack | FleetStack | ImageStack | DevStack
 """What a stack file can declare."""
 
 
@@ -35,6 +36,7 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "host": Kind(spec=HostStack, generated="infra.kinds.host.plan", component="infra.kinds.host.component"),
+    "fleet": Kind(spec=FleetStack, generated="infra.kinds.fleet.plan", component="infra.kinds.fleet.component"),
     "image": Kind(spec=ImageStack, generated="infra.kinds.image.attest", component="infra.kinds.image.component"),
     "dev": Kind(spec=DevStack, generated="infra.kinds.dev.compose", component="infra.kinds.dev.component"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from secrets import token_hex
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
 from infra.provider.problems import HostError
+from infra.provider.rolls import Rolls
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import NO_TOOLS, TOOLS, command, report
 from infra.provider.values import changed
@@ -55,6 +57,7 @@ class Generation(pulumi.CustomResource):
         owner: pulumi.Input[str],
         secrets: pulumi.Input[Mapping[str, str]] | None = None,
         tools: pulumi.Input[str] = TOOLS,
+        roll: tuple[str, int] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare what is live.
@@ -69,12 +72,14 @@ class Generation(pulumi.CustomResource):
             owner: the `owner` of the Host: a host that belongs to another stack refuses to activate.
             secrets: texts of files that only the host may see, by their paths.
             tools: the path of pollex-host.
+            roll: a name that hosts share which must not all be away together, and how many of them may be.
             opts: the engine's options.
         """
         inputs = {"connection": plain(connection, Output.secret), "sudo": sudo, "manifest": manifest, "live": live}
         inputs |= {"identity": identity, "owner": owner, "tools": tools} | (
             {} if secrets is None else {"secrets": secrets}
         )
+        inputs |= {} if roll is None else {"roll": {"name": roll[0], "atOnce": roll[1]}}
         outputs = {"generation": None, "facts": None, "changed": None, "holder": None}
         super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)
 
@@ -82,13 +87,14 @@ class Generation(pulumi.CustomResource):
 class GenerationLifecycle:
     """Units, links and store paths that are live together.
 
-    Inputs `connection`, `sudo`, `manifest`, `secrets`, `live`, `tools`, `identity` and `owner`; outputs `generation`,
-    `live`, `facts`, `changed` and `holder`. `live` as an input is what should be live; reading replaces it with what
-    is, so that the engine shows the difference by name and the next update mends it.
+    Inputs `connection`, `sudo`, `manifest`, `secrets`, `live`, `tools`, `identity`, `owner` and `roll`; outputs
+    `generation`, `live`, `facts`, `changed` and `holder`. `live` as an input is what should be live; reading replaces
+    it with what is, so that the engine shows the difference by name and the next update mends it.
     """
 
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
+        self._rolls = Rolls()
 
     def differences(self, before: Properties, outputs: Properties, inputs: Properties) -> dict[str, bool]:  # noqa: ARG002 - Kind's signature
         """Whatever differs is activated in place, behind the gate; nothing is ever replaced."""
@@ -107,14 +113,18 @@ class GenerationLifecycle:
         desired = inputs["live"]
         to = Connection.parse(inputs["connection"])
         what = f"activating generation {desired['generation'][:12]} on {to}"
-        async with self._hosts.connect(to) as host:
+        async with self._turn(inputs, str(to)), self._hosts.connect(to) as host:
             ended = await host.run(command(inputs, f"activate {_by(holder, inputs)}"), stdin=_whole(inputs), log=log)
-        answer = report(what, ended)
+            answer = report(what, ended)
         live = _observed(desired, answer)
         if items := _differing(desired, live):
             lines = [f"{item} is {live[item]}, not {desired[item]}" for item in items]
             raise HostError("\n  ".join([f"{what} succeeded, and yet the host differs", *lines]))
         return {**_outputs(live, answer), "holder": holder}
+
+    def _turn(self, inputs: Properties, where: str) -> AbstractAsyncContextManager[None]:
+        roll = inputs.get("roll")
+        return nullcontext() if roll is None else self._rolls.turn(roll["name"], int(roll["atOnce"]), where)
 
     async def read(self, inputs: Properties, outputs: Properties, warn: Log) -> tuple[Properties, Properties] | None:
         """What is live now; None when the tools are gone, and with them everything that was set up."""

@@ -23,6 +23,10 @@ class HostError(Exception):
     """An operation on a host failed; the text is complete and holds no secret."""
 
 
+class WentBack(HostError):  # noqa: N818 - what happened, as with Lost
+    """A generation was unhealthy, and the host is what it was before."""
+
+
 class NotReady(HostError):  # noqa: N818 - a verdict, which lists errors
     """A host cannot take what is declared."""
 

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from infra.hosttools.pollex_host.errors import Exit
-from infra.provider.problems import HostError
+from infra.provider.problems import HostError, WentBack
 from infra.provider.server import Properties
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def report(what: str, ended: Completed) -> dict[str, Any]:
         raise HostError(f"{what}: the tools are not there; `pulumi up --refresh` installs them again")
     if ended.status:
         meaning = MEANING.get(ended.status, Exit.FAILED.meaning)
-        raise HostError("\n  ".join([f"{what}: {meaning} (exit status {ended.status})", *ended.tail]))
+        kind = WentBack if ended.status == Exit.UNHEALTHY else HostError
+        raise kind("\n  ".join([f"{what}: {meaning} (exit status {ended.status})", *ended.tail]))
     line = ended.stdout.rpartition("\n")[2]
     try:
         answer: dict[str, Any] = json.loads(line)

@@ -19,8 +19,9 @@ from infra.kinds.host import plan, units
 from infra.kinds.host.commands import HostCommands
 from infra.kinds.host.login import login
 from infra.kinds.host.plan import Plan
-from infra.kinds.host.spec import HostStack
+from infra.kinds.host.spec import HostStack, Interpreter, Polish
 from infra.provider.bundle import Bundle
+from infra.provider.connection import Connection
 from infra.provider.delivery import Tools
 from infra.provider.generation import Generation
 from infra.provider.host import Host
@@ -37,14 +38,32 @@ class LlamaHost(pulumi.ComponentResource):
     """What the preflight learnt of the host."""
     generation: Generation
     """What is live; its `generation` is only known when the activation has passed its gate."""
+    access: Connection
+    """How the host is logged in to."""
+    commands: HostCommands
+    """Runs commands on it."""
+    tools: Tools
+    """After them commands find what they need."""
 
-    def __init__(self, name: str, stack: Value, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        stack: Value,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        where: str = "pollex:host",
+        roll: tuple[str, int] | None = None,
+        python: Interpreter | None = None,
+    ) -> None:
         """Declare a host and what it serves.
 
         Args:
             name: the component's name; its children are called after it.
             stack: what is declared, such as `infra.config.load()` returns it; a stack of kind `host`.
             opts: the engine's options.
+            where: the setting that declares the machine, for reports.
+            roll: hosts of the same name are activated so many at a time, and none after one that went back.
+            python: what the tools run on where the host's own is too old and there is no polish service to bring one.
 
         Raises:
             pulumi.RunError: the declaration is of another kind, or cannot be carried out.
@@ -56,22 +75,25 @@ class LlamaHost(pulumi.ComponentResource):
             self.plan = made = plan.load(stack)
         except (patches.PatchError, ConfigError) as error:
             raise pulumi.RunError(str(error)) from None
-        access = login(stack, FILES)
+        self.access = access = login(stack.host, FILES, stack.private_key, stack.private_key_password, where=where)
+        own = stack.polish.python if stack.polish is not None else python
         host = Host(
             f"{name}-host",
             connection=access,
-            needs=needs(stack),
+            needs=needs(stack, own),
             takeover=stack.host.takeover,
             opts=child(self, "host"),
         )
-        commands = HostCommands(access, dialled=host.dialled, sudo=stack.host.sudo, identity=host.identity)
+        self.commands = commands = HostCommands(
+            access, dialled=host.dialled, sudo=stack.host.sudo, identity=host.identity
+        )
         on_host: dict[str, Any] = {"connection": access, "sudo": stack.host.sudo, "identity": host.identity}
-        tools = Tools(
+        self.tools = tools = Tools(
             f"{name}-tools",
             **on_host,
             hash=tools_hash(str(HOST_FOLDER)),
             packages=packages(stack),
-            python=brought_python(stack),
+            python=brought_python(own),
             opts=pulumi.ResourceOptions(parent=self),
         )
         after = pulumi.ResourceOptions(depends_on=[tools])
@@ -100,24 +122,24 @@ class LlamaHost(pulumi.ComponentResource):
             secrets=pulumi.Output.secret(made.generation.secrets) if made.generation.secrets else None,
             live=made.generation.live,
             owner=host.owner,
+            roll=roll,
             opts=child(self, "generation", pulumi.ResourceOptions(depends_on=programs)),
         )
         self.facts = host.facts
         self.register_outputs({"facts": self.facts, "generation": made.generation.id})
 
 
-def own_python(stack: HostStack) -> tuple[str, ...]:
+def own_python(polish: Polish | None) -> tuple[str, ...]:
     """The host's own interpreter that the polish service runs on, if it brings none; program and package are one."""
-    polish = stack.polish
     return () if polish is None or polish.python.url is not None else (f"python{polish.python.version}",)
 
 
 def packages(stack: HostStack) -> tuple[str, ...]:
     """What `prepare` installs; compilers only come when something is compiled."""
-    return (*HOST_PACKAGES, *RUNTIME_PACKAGES, *own_python(stack))
+    return (*HOST_PACKAGES, *RUNTIME_PACKAGES, *own_python(stack.polish))
 
 
-def needs(stack: HostStack) -> Needs:
+def needs(stack: HostStack, python: Interpreter | None) -> Needs:
     """What the preflight checks before anything is done to the host."""
     profile, polish = PROFILES[stack.build.profile], stack.polish
     ports = [Port(stack.server.port, units.LLAMA_SERVER_UNIT, "pollex:server.port")]
@@ -129,18 +151,17 @@ def needs(stack: HostStack) -> Needs:
         architecture=stack.host.architecture,
         disk_mb=stack.host.min_disk_mb,
         memory_mb=stack.host.min_memory_mb,
-        commands=(*HOST_COMMANDS, *profile.commands, *own_python(stack)),
+        commands=(*HOST_COMMANDS, *profile.commands, *own_python(polish)),
         packages=(*packages(stack), *plan.packages(stack)),
         ports=tuple(ports),
-        brings_python=brought_python(stack) is not None,
+        brings_python=brought_python(python) is not None,
         users=users,
         sudo=stack.host.sudo,
     )
 
 
-def brought_python(stack: HostStack) -> dict[str, Any] | None:
+def brought_python(python: Interpreter | None) -> dict[str, Any] | None:
     """The standalone CPython that the service is packed with, for the tools of a host whose own is too old."""
-    python = stack.polish.python if stack.polish is not None else None
     if python is None or python.url is None:
         return None
     return {"sha256": python.sha256, "urls": [python.url, *python.mirrors]}

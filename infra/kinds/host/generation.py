@@ -43,8 +43,8 @@ class Unit:
     links: Mapping[str, str]
     """Visible path → target in the store."""
     needs: tuple[Derivation, ...]
-    health: str
-    """A URL that answers 200 when the unit is healthy."""
+    health: str | None
+    """A URL that answers 200 when the unit is healthy; None where nothing depends on that."""
     completion: str | None
     """A URL that must complete a sentence, unless `health` says as much."""
     ready_seconds: int
@@ -60,7 +60,9 @@ class Unit:
             needs=tuple(need.item for need in self.needs),
             links=tuple(manifest.Link(path, target) for path, target in self.links.items()),
             files=tuple(file.said() for file in self.files),
-            gate=manifest.Gate(health=self.health, completion=self.completion, seconds=self.ready_seconds),
+            gate=None
+            if self.health is None
+            else manifest.Gate(health=self.health, completion=self.completion, seconds=self.ready_seconds),
             serves=self.serves,
         )
 

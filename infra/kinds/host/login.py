@@ -5,31 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 
 import pulumi
+from pydantic import SecretStr
 
 from infra.core import hostkeys
 from infra.core.report import ConfigError, Problem
-from infra.kinds.host.spec import HostStack
+from infra.kinds.host.spec import Host
 from infra.provider.connection import Connection
 
 
-def login(stack: HostStack, root: Path) -> Connection:
+def login(
+    host: Host, root: Path, key: SecretStr | None, key_password: SecretStr | None, *, where: str = "pollex:host"
+) -> Connection:
     """The connection; relative names of files are below `root`.
 
     A file that is missing stops an `up`; a preview contacts nothing, so there it is only a warning.
 
+    Args:
+        host: the machine.
+        root: of the project.
+        key: the private key itself, where no file names it.
+        key_password: its password.
+        where: the setting that holds the machine, for the report.
+
     Raises:
         pulumi.RunError: a named file is missing or empty; all such files are in one report.
     """
-    host = stack.host
-    texts, problems = _files(stack, root)
+    texts, problems = _files(host, root, key, where)
     if problems:
         report = ConfigError(f"stacks/Pulumi.{pulumi.get_stack()}.yaml", problems)
         if not pulumi.runtime.is_dry_run():
             raise pulumi.RunError(str(report))
         pulumi.log.warn(f"an `up` would stop here: {report}")
     pinned = host.host_key or texts.get("hostKeyFile")
-    private_key = stack.private_key.get_secret_value() if stack.private_key else texts.get("privateKeyFile")
-    password = stack.private_key_password.get_secret_value() if stack.private_key_password else None
+    private_key = key.get_secret_value() if key else texts.get("privateKeyFile")
+    password = key_password.get_secret_value() if key_password else None
     jump = host.proxy_jump
     # OpenSSH's own format wants its last line ended
     private_key = private_key.strip() + "\n" if private_key else None
@@ -53,11 +62,11 @@ def login(stack: HostStack, root: Path) -> Connection:
     )
 
 
-def _files(stack: HostStack, root: Path) -> tuple[dict[str, str], list[Problem]]:
+def _files(host: Host, root: Path, key: SecretStr | None, where: str) -> tuple[dict[str, str], list[Problem]]:
     """The texts of the files that are needed, by the settings that name them, and what is wrong with the others."""
     named = {
-        "hostKeyFile": stack.host.host_key_file if stack.host.host_key is None else None,
-        "privateKeyFile": stack.host.private_key_file if stack.private_key is None else None,
+        "hostKeyFile": host.host_key_file if host.host_key is None else None,
+        "privateKeyFile": host.private_key_file if key is None else None,
     }
     texts, problems = dict[str, str](), list[Problem]()
     for setting, name in named.items():
@@ -70,11 +79,11 @@ def _files(stack: HostStack, root: Path) -> tuple[dict[str, str], list[Problem]]
             text, wrong = "", f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
         if text and setting == "hostKeyFile":
             try:
-                hostkeys.choose(text, stack.host.address, stack.host.port)
+                hostkeys.choose(text, host.address, host.port)
             except ValueError as error:
                 wrong = str(error)
         if wrong:
-            problems.append(Problem(f"pollex:host.{setting}", name, wrong))
+            problems.append(Problem(f"{where}.{setting}", name, wrong))
         else:
             texts[setting] = text
     return texts, problems

@@ -161,22 +161,22 @@ def load(stack: HostStack) -> Plan:
     build_recipe = "".join((HOST_FOLDER / name).read_text() for name in RECIPE)
     if stack.polish is None:
         return make(stack, series, build_recipe)
-    polish.check(stack, stack.polish)
+    polish.check(units.upstream(stack), stack.polish)
     return make(
         stack,
         series,
         build_recipe,
-        bundle.derivation(recipe(stack, stack.polish)),
+        bundle.derivation(recipe(stack.host.architecture, stack.polish)),
         polish.own_prompt(stack.polish),
         modes=polish.own_modes(stack.polish),
     )
 
 
-def recipe(stack: HostStack, polish: Polish) -> Recipe:
-    """What is packed of the polish service, and for which host."""
+def recipe(architecture: str, polish: Polish) -> Recipe:
+    """What is packed of the polish service, and for which architecture."""
     python = polish.python
     return Recipe(
-        architecture=stack.host.architecture,
+        architecture=architecture,
         python=python.version,
         interpreter=python.sha256,
         urls=(python.url, *python.mirrors) if python.url is not None else (),
@@ -226,7 +226,7 @@ def make(
     model = model_derivation(stack, quantiser)
     together = [_llama_server(stack, build, model)]
     if stack.polish is not None and packed is not None:
-        together.append(_pollex(stack, stack.polish, packed, prompt, modes or {}))
+        together.append(polish_unit(units.upstream(stack), stack.polish, packed, prompt, modes or {}))
     live = generation(together)
     return Plan(
         build=build,
@@ -235,7 +235,7 @@ def make(
         model_manifest=_model(stack, model, quantiser, series),
         bundle=packed,
         bundle_manifest=bundle.said(packed, stack.substituters) if packed is not None else None,
-        recipe=recipe(stack, stack.polish) if stack.polish is not None else None,
+        recipe=recipe(stack.host.architecture, stack.polish) if stack.polish is not None else None,
         generation=live,
         files={
             **{unit.name: unit.text for unit in together},
@@ -269,9 +269,29 @@ def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Uni
     )
 
 
-def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | None, modes: Mapping[str, str]) -> Unit:
+def polish_unit(
+    asked: Mapping[str, object],
+    polish: Polish,
+    packed: Derivation,
+    prompt: str | None,
+    modes: Mapping[str, str],
+    *,
+    behind: str = units.LLAMA_SERVER_UNIT,
+    health: str = "/readyz",
+) -> Unit:
+    """The polish service as a unit.
+
+    Args:
+        asked: what it is told of the server that it asks.
+        polish: what is declared of it.
+        packed: its bundle.
+        prompt: the text of the stack's own prompt, or None where a shipped one is named.
+        modes: the texts of the modes of the stack's own.
+        behind: the unit that it asks.
+        health: the path that says that it does its work; `/readyz` means that an upstream has generated something.
+    """
     settings = units.pollex_settings(
-        stack,
+        asked,
         polish,
         prompt=polish.prompt if prompt is None else units.PROMPT,
         modes={mode: units.MODE.format(mode) if mode in modes else name for mode, name in polish.modes.items()},
@@ -279,11 +299,10 @@ def _pollex(stack: HostStack, polish: Polish, packed: Derivation, prompt: str | 
     secrets = units.secrets_env(polish)
     return Unit(
         name=units.POLLEX_UNIT,
-        text=units.pollex_unit(polish),
+        text=units.pollex_unit(polish, behind),
         links={units.POLLEX: f"{packed.path}/bin/{bundle.COMMAND}"},
         needs=(packed,),
-        # ready means that an upstream has generated something
-        health=f"{units.local_url(polish.host, polish.port)}/readyz",
+        health=f"{units.local_url(polish.host, polish.port)}{health}",
         completion=None,
         ready_seconds=polish.ready_seconds,
         files=(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from infra import FILES
 from infra.core.report import ConfigError, Problem, is_secret
 from infra.kinds.host import units
-from infra.kinds.host.spec import HostStack, Polish
+from infra.kinds.host.spec import Polish
 from pollex import prompts, settings
 
 _PROMPT = "pollex:polish.prompt"
@@ -55,13 +55,17 @@ def _own(files: Mapping[str, str]) -> dict[str, str]:
     return texts
 
 
-def check(stack: HostStack, polish: Polish) -> None:
+def check(asked: Mapping[str, object], polish: Polish) -> None:
     """Let the service check the settings that it will be given.
+
+    Args:
+        asked: what it is told of the server that it asks.
+        polish: what is declared of it.
 
     Raises:
         ConfigError: everything that it would refuse at its start.
     """
-    given = units.pollex_settings(stack, polish, prompt=prompts.SHIPPED[0], modes={})
+    given = units.pollex_settings(asked, polish, prompt=prompts.SHIPPED[0], modes={})
     refused = settings.problems({**given, "claude_api_key": "set" if polish.claude_api_key is not None else ""})
     if refused:
         raise ConfigError(_STACK, [_refused(problem) for problem in refused])

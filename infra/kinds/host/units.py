@@ -138,15 +138,15 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
     )
 
 
-def pollex_unit(polish: Polish) -> str:
-    """pollex.service, valid for systemd 237 (JetPack 4.6)."""
+def pollex_unit(polish: Polish, behind: str = LLAMA_SERVER_UNIT) -> str:
+    """pollex.service, valid for systemd 237 (JetPack 4.6); `behind` is the unit that it asks."""
     has_secrets = any(secret is not None for secret in _secrets(polish).values())
     return ini(
         {
             "Unit": {
                 "Description": "private text polisher",
-                "After": f"network.target {LLAMA_SERVER_UNIT}",
-                "Wants": LLAMA_SERVER_UNIT,
+                "After": f"network.target {behind}",
+                "Wants": behind,
             },
             "Service": {
                 "Type": "simple",
@@ -170,11 +170,22 @@ def pollex_unit(polish: Polish) -> str:
     )
 
 
-def pollex_settings(stack: HostStack, polish: Polish, *, prompt: str, modes: Mapping[str, str]) -> dict[str, object]:
-    """The settings of the service, from the same spec that configures llama-server.
+def upstream(stack: HostStack) -> dict[str, object]:
+    """What the service is told of llama-server, from the same spec that configures that."""
+    return {
+        "llamacpp_url": local_url(stack.server.host, stack.server.port),
+        "llamacpp_model": stack.model.name,
+        "slots": stack.server.slots,
+    }
+
+
+def pollex_settings(
+    asked: Mapping[str, object], polish: Polish, *, prompt: str, modes: Mapping[str, str]
+) -> dict[str, object]:
+    """The settings of the service.
 
     Args:
-        stack: what llama-server is given.
+        asked: what it is told of the server that it asks; its `slots` come last.
         polish: what the service is given.
         prompt: what `prompt_path` is to be, on the host.
         modes: what `modes` is to be, there.
@@ -182,11 +193,10 @@ def pollex_settings(stack: HostStack, polish: Polish, *, prompt: str, modes: Map
     return {
         "host": polish.host,
         "port": polish.port,
-        "llamacpp_url": local_url(stack.server.host, stack.server.port),
-        "llamacpp_model": stack.model.name,
+        **{name: value for name, value in asked.items() if name != "slots"},
         "prompt_path": prompt,
         **({"modes": dict(modes)} if modes else {}),
-        "slots": stack.server.slots,
+        "slots": asked["slots"],
         **polish.settings,
     }
 

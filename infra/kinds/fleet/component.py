@@ -1,0 +1,176 @@
+"""Boards that serve the same model, and the gateway in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from infra import FILES, HOST_FOLDER
+from infra.core import patches
+from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES
+from infra.core.report import ConfigError, Problem
+from infra.core.settings import Value
+from infra.hosttools.pollex_host import manifest
+from infra.hosttools.pollex_host.tools import tools_hash
+from infra.kinds.fleet import plan, units
+from infra.kinds.fleet.spec import GATEWAY, FleetStack
+from infra.kinds.host.component import LlamaHost, brought_python, own_python
+from infra.kinds.host.login import login
+from infra.kinds.host.units import POLLEX_UNIT
+from infra.provider.bundle import Bundle
+from infra.provider.delivery import Tools
+from infra.provider.generation import Generation
+from infra.provider.host import Host
+from infra.provider.preflight import Needs, Port
+
+
+class Fleet(pulumi.ComponentResource):
+    """The boards side by side, one changed after the other, and the gateway, which waits for none of them."""
+
+    boards: dict[str, LlamaHost]
+    """By name."""
+    generation: Generation
+    """What is live on the gateway."""
+
+    def __init__(self, name: str, stack: Value, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the boards and their gateway.
+
+        Args:
+            name: the component's name; the gateway's resources are called after it, a board's after the board.
+            stack: what is declared, such as `infra.config.load()` returns it; a stack of kind `fleet`.
+            opts: the engine's options.
+
+        Raises:
+            pulumi.RunError: the declaration is of another kind, or cannot be carried out.
+        """
+        super().__init__("pollex:fleet:Fleet", name, None, opts)
+        if not isinstance(stack, FleetStack):
+            raise pulumi.RunError("a Fleet is declared by a stack of kind fleet: set pollex:kind to it")
+        key, public_key = _key(stack)
+        below = pulumi.ResourceOptions(parent=self)
+        roll = f"{pulumi.get_project()}/{pulumi.get_stack()}"
+        self.boards = {
+            board: LlamaHost(
+                board,
+                own,
+                below,
+                where=f"pollex:hosts.{board}.host",
+                roll=(roll, stack.gateway.max_unavailable),
+                python=stack.python,
+            )
+            for board, own in stack.boards.items()
+        }
+        for board, made in self.boards.items():
+            own = stack.boards[board]
+            text = units.authorization(own.host.user, public_key, f"pollex-gateway-of-{roll}", own.server.port)
+            made.commands.run(
+                f"{board}-forward", "sh -s", text, pulumi.ResourceOptions(parent=made, depends_on=[made.tools])
+            )
+        host_keys = {board: made.access.host_key or "" for board, made in self.boards.items()}
+        try:
+            front = plan.front(stack, host_keys, key)
+        except (patches.PatchError, ConfigError) as error:
+            raise pulumi.RunError(str(error)) from None
+        self.generation = self._gateway(name, stack, front)
+        self.register_outputs({"generation": front.generation.id})
+
+    def _gateway(self, name: str, stack: FleetStack, front: plan.Front) -> Generation:
+        secrets = (stack.private_key, stack.private_key_password)
+        access = login(stack.front, FILES, *secrets, where="pollex:gateway.host")
+        below = pulumi.ResourceOptions(parent=self)
+        host = Host(f"{name}-host", connection=access, needs=_needs(stack), takeover=stack.front.takeover, opts=below)
+        on_host: dict[str, Any] = {"connection": access, "sudo": stack.front.sudo, "identity": host.identity}
+        tools = Tools(
+            f"{name}-tools",
+            **on_host,
+            hash=tools_hash(str(HOST_FOLDER)),
+            packages=_packages(stack),
+            python=brought_python(stack.polish.python),
+            opts=below,
+        )
+        packed = Bundle(
+            f"{name}-polish",
+            **on_host,
+            manifest=manifest.text(front.bundle_manifest, indent=2),
+            item=front.bundle.item,
+            recipe=front.recipe,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[tools]),
+        )
+        return Generation(
+            f"{name}-generation",
+            **on_host,
+            manifest=manifest.text(front.generation.manifest, indent=2),
+            secrets=pulumi.Output.secret(front.generation.secrets),
+            live=front.generation.live,
+            owner=host.owner,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[packed]),
+        )
+
+
+def _key(stack: FleetStack) -> tuple[str, str]:
+    """The key with which the gateway reaches the boards: its private half and its public one.
+
+    A file that is missing stops an `up`; a preview contacts nothing, so there it is only a warning.
+
+    Raises:
+        pulumi.RunError: it cannot be read.
+    """
+    file = FILES / Path(stack.gateway.key_file).expanduser()
+    try:
+        private, public = file.read_text().strip() + "\n", Path(f"{file}.pub").read_text().strip()
+        wrong = "" if len(public.split()) > 1 else f"{file}.pub holds no public key"
+    except (OSError, UnicodeDecodeError) as error:
+        wrong = f"{file} and {file.name}.pub must be readable ({error}): ssh-keygen -t ed25519 -N '' -f {file}"
+    if not wrong:
+        return private, public
+    problem = Problem("pollex:gateway.keyFile", stack.gateway.key_file, wrong)
+    report = ConfigError(f"stacks/Pulumi.{pulumi.get_stack()}.yaml", [problem])
+    if not pulumi.runtime.is_dry_run():
+        raise pulumi.RunError(str(report))
+    pulumi.log.warn(f"an `up` would stop here: {report}")
+    return "unknown\n", "ssh-ed25519 unknown"
+
+
+def _packages(stack: FleetStack) -> tuple[str, ...]:
+    return (*HOST_PACKAGES, "haproxy", "openssh-client", *own_python(stack.polish))
+
+
+def _needs(stack: FleetStack) -> Needs:
+    """What the preflight checks on the gateway."""
+    first, boards = stack.gateway.port, len(stack.boards)
+    ports = [Port(stack.polish.port, POLLEX_UNIT, "pollex:polish.port")]
+    ports += [Port(at, units.GATEWAY_UNIT, "pollex:gateway.port") for at in (first, units.statistics(first))]
+    ports += [Port(first + at, units.FORWARDS_UNIT, "pollex:gateway.port") for at in range(1, boards + 1)]
+    return Needs(
+        architecture=stack.front.architecture,
+        disk_mb=stack.front.min_disk_mb,
+        memory_mb=stack.front.min_memory_mb,
+        commands=(*HOST_COMMANDS, "ssh", *own_python(stack.polish)),
+        packages=_packages(stack),
+        ports=tuple(ports),
+        brings_python=brought_python(stack.polish.python) is not None,
+        users={stack.polish.user: "pollex:polish.user"} if stack.polish.user is not None else {},
+        sudo=stack.front.sudo,
+    )
+
+
+def declare(stack: FleetStack) -> Mapping[str, object]:
+    """Declare the fleet and return the stack's outputs; none of them is secret."""
+    fleet = Fleet(GATEWAY, stack)
+    return {
+        "page": plan.page_url(stack),
+        "model": stack.model_name,
+        # only known when the activations have passed their gates
+        "generation": fleet.generation.generation,
+        "boards": {
+            name: {
+                "address": stack.boards[name].host.address,
+                "key": board.plan.build.key,
+                "generation": board.generation.generation,
+            }
+            for name, board in fleet.boards.items()
+        },
+    }

@@ -1,0 +1,163 @@
+"""`make sandbox-fleet`: two stand-in boards and a gateway, deployed, and one of them killed in mid-sentence.
+
+    python -m sandbox.fleet {up,down}
+
+The stack is the sandbox's in another kind; it lies with its state in .sandbox/fleet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import httpx
+import yaml
+
+from sandbox import fetch, mirror
+from sandbox.__main__ import keep_build, polish, toolchain
+from sandbox.board import HOME, Board, cli, destroy
+from sandbox.engine import Pulumi
+from sandbox.machine import CHECKOUT, SandboxError, say
+
+STACK: Final = "sandbox-fleet"
+BOARDS: Final = ("fleet-1", "fleet-2")
+GATEWAY: Final = "fleet-gateway"
+FOLDER: Final = HOME / "fleet"
+FILE: Final = FOLDER / f"Pulumi.{STACK}.yaml"
+KEY: Final = FOLDER / "gateway-key"
+
+TEXT: Final = (
+    "She go to the libary yesterday and forgeted her umbrela. It were raining the hole day, so she come home all wet. "
+    "Her brother have make tea for her, and they was talking about the book what she had brang."
+)
+"""What is polished while a board is killed: long enough to be in the middle of it."""
+
+
+def up() -> None:
+    """Everything from nothing to a sentence that outlives its board; whatever is there already is left as it is."""
+    began = time.monotonic()
+    work: list[Callable[[], object]] = [toolchain, *(partial(cli.up, name) for name in (*BOARDS, GATEWAY))]
+    work += [partial(fetch.fetch, name) for name in fetch.NAMES]
+    with ThreadPoolExecutor() as pool:
+        for task in [pool.submit(one) for one in work]:
+            task.result()
+    FOLDER.mkdir(exist_ok=True)
+    if not KEY.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(KEY)], check=True)
+    first = Board(BOARDS[0])
+    with mirror.Mirror(mirror.directory(), first.gateway) as served:
+        if not any((mirror.directory() / "store").glob("*-llama-server.tar.gz")):
+            say("no build is kept yet: the first board makes it, and the second one takes it over")
+            _pulumi(served.url, BOARDS[:1])
+            keep_build(first, f"{_stack().outputs()['boards'][BOARDS[0]]['key']}-llama-server")
+        _pulumi(served.url, BOARDS)
+    declared = _stack().outputs()
+    page, model = declared["page"], declared["model"]
+    say(f"ready after {time.monotonic() - began:.0f} s; asking {model} through {page}")
+    print(f"  {polish(page, model, TEXT)}\n")
+    outlived = killed_in_mid_sentence(page, model)
+    print(f"  {outlived['polished']}\n\n  begun by {outlived['boards'][0]}, which was killed, and ended by", end=" ")
+    print(f"{', '.join(outlived['boards'][1:])}; the page: {page}")
+
+
+def killed_in_mid_sentence(page: str, model: str) -> dict[str, Any]:
+    """Polish a text, cut the power of the board that does it after the first words, and bring the board back.
+
+    Returns:
+        The answer: the polished text, and the boards that had a part in it.
+
+    Raises:
+        SandboxError: the answer failed, or no other board had a part in it.
+    """
+    body = {"text": TEXT, "model_id": model, "stream": True, "changes": True}
+    asking = httpx.stream("POST", f"{page}/api/polish", json=body, timeout=120, trust_env=False)
+    killed: Board | None = None
+    event, answer = "", dict[str, Any]()
+    with asking as response:
+        if response.is_error:
+            raise SandboxError(f"{page} answers {response.status_code}: {response.read().decode().strip()}")
+        for line in response.iter_lines():
+            event = line.removeprefix("event: ") if line.startswith("event: ") else event
+            if line.startswith("data: ") and event == "delta" and killed is None:
+                killed = Board(response.headers["x-served-by"])
+                killed.kill()
+                say(f"cut the power of {killed.name} after {line.removeprefix('data: ')}")
+            if line.startswith("data: ") and event in ("done", "error"):
+                answer = json.loads(line.removeprefix("data: "))
+    if killed is not None:
+        killed.start()
+        killed.wait_ready()
+    if killed is None or len(answer.get("boards") or ()) < 2:  # noqa: PLR2004 - the one that died, and another one
+        raise SandboxError(f"the answer did not outlive its board: {json.dumps(answer)}")
+    return answer
+
+
+def down() -> None:
+    """Take the boards away without a trace, and with them the state that speaks of them."""
+    for name in (*BOARDS, GATEWAY):
+        destroy(name)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    if HOME.is_dir() and not any(HOME.iterdir()):
+        HOME.rmdir()
+
+
+def values(mirrored: str, boards: tuple[str, ...]) -> dict[str, Any]:
+    """The stack file's content: the sandbox's, for several boards."""
+    made: dict[str, Any] = yaml.safe_load((CHECKOUT / "stacks/Pulumi.sandbox.yaml").read_text())["config"]
+    machine = made["pollex:host"]
+    for own in ("address", "hostKeyFile", "privateKeyFile"):
+        del machine[own]
+    made["pollex:kind"] = "fleet"
+    made["pollex:hosts"] = {name: {"host": _reached(name)} for name in boards}
+    made["pollex:gateway"] = {"host": _reached(GATEWAY) | {"minDiskMb": 500}, "keyFile": str(KEY)}
+    made["pollex:source"]["mirrors"] = [f"bundle {mirrored}/{fetch.BUNDLE}"]
+    made["pollex:model"]["url"] = f"{mirrored}/{fetch.MODEL}"
+    made["pollex:substituters"] = [f"{mirrored}/store"]
+    return {"config": made}
+
+
+def _reached(name: str) -> dict[str, str]:
+    board = Board(name)
+    return {
+        "address": board.address,
+        "hostKeyFile": str(board.host_key),
+        "privateKeyFile": str(board.private_key),
+    }
+
+
+def _pulumi(mirrored: str, boards: tuple[str, ...]) -> None:
+    """`pulumi up`, its output shown as it comes.
+
+    Raises:
+        SandboxError: it failed, and has said why.
+    """
+    FILE.write_text(yaml.safe_dump(values(mirrored, boards), sort_keys=False))
+    arguments = ["--yes", "--skip-preview", "--suppress-outputs", "--continue-on-error", "--config-file", str(FILE)]
+    if subprocess.run(_stack().command("up", *arguments), env=_stack().env(), check=False).returncode:
+        raise SandboxError("pulumi up failed")
+
+
+def _stack() -> Pulumi:
+    return Pulumi(project=CHECKOUT, stack=STACK, state=FOLDER / "state", config_file=FILE)
+
+
+def main() -> None:
+    """Run `up` or `down`; an error is one message and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.fleet", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("command", choices=["up", "down"], nargs="?", default="up")
+    try:
+        {"up": up, "down": down}[parser.parse_args().command]()
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Several boards in one declaration: what is wrong is named by host and key; what the gateway is given is reviewed."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import ROOT
+from infra.core.derivation import Derivation
+from infra.core.report import ConfigError
+from infra.hosttools.pollex_host import manifest
+from infra.kinds import table
+from infra.kinds.fleet import plan, units
+from infra.kinds.fleet.spec import FleetStack
+from tests.conftest import Golden
+from tests.infra.conftest import values_of
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nof the test\n"
+PACKED = Derivation("polish", {"fixed here": "so that edits of the service do not change these files"})
+
+
+@pytest.fixture
+def fleet() -> dict[str, Any]:
+    """The fleet stack's values, to change at will."""
+    return copy.deepcopy(values_of("fleet"))
+
+
+def parsed(values: dict[str, Any]) -> FleetStack:
+    stack = table.parse(values, file="x")
+    assert isinstance(stack, FleetStack)
+    return stack
+
+
+def front(values: dict[str, Any]) -> plan.Front:
+    """The gateway's plan, with keys of nobody."""
+    stack = parsed(values)
+    host_keys = {name: f"ssh-ed25519 AAAA{name}" for name in stack.boards}
+    return plan.make(stack, host_keys, KEY, PACKED)
+
+
+def problems(values: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(ConfigError) as caught:
+        table.parse(values, file="stacks/Pulumi.test.yaml")
+    return {problem.key: f"{problem.value}: {problem.remedy}" for problem in caught.value.problems}
+
+
+def test_generated_files(fleet: dict[str, Any], golden: Golden) -> None:
+    """If this fails, the gateway gets other files than the ones that were reviewed."""
+    made = front(fleet)
+    for name, text in made.files.items():
+        golden(f"fleet/{name}", text)
+    golden("fleet/generation.json", manifest.text(made.generation.manifest, indent=2))
+    golden("fleet/authorize", units.authorization("manu", "ssh-ed25519 AAAA me@here", "pollex-gateway-of-p/s", 8080))
+
+
+def test_haproxy_accepts_it(fleet: dict[str, Any], tmp_path: Path) -> None:
+    """If this fails, the gateway does not start, or ignores a line that was relied on."""
+    text = front(fleet).files["haproxy.cfg"]
+    # its own folder on the gateway is made by systemd
+    (tmp_path / "haproxy.cfg").write_text(text.replace("/run/pollex-gateway", str(tmp_path)))
+    command = ["/usr/sbin/haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "[" in line]) == (0, []), done.stderr
+
+
+def test_systemd_accepts_the_units(fleet: dict[str, Any], tmp_path: Path) -> None:
+    """If this fails, a unit of the gateway does not load."""
+    for name, text in front(fleet).files.items():
+        if name.endswith(".service"):
+            here = re.sub(r"(ExecStart(?:Pre)?)=\S+", r"\1=/bin/true", text).replace("User=haproxy", "User=root")
+            (tmp_path / name).write_text(here)
+    for file in tmp_path.glob("*.service"):
+        command = ["systemd-analyze", "verify", "--man=no", str(file)]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_ssh_reads_its_configuration(fleet: dict[str, Any], tmp_path: Path) -> None:
+    """If this fails, a forward leads to another board, or to none."""
+    file = tmp_path / "boards.conf"
+    file.write_text(front(fleet).files["boards.conf"])
+    shown = subprocess.run(["ssh", "-G", "-F", file, "nano2"], capture_output=True, text=True, check=True).stdout
+    lines = set(shown.splitlines())
+    assert {"hostname nano2.local", "localforward [127.0.0.1]:9102 [127.0.0.1]:8080"} <= lines
+    assert {"stricthostkeychecking true", "hostkeyalias nano2", "exitonforwardfailure yes"} <= lines
+
+
+def test_the_gateways_key_shows_nowhere(fleet: dict[str, Any]) -> None:
+    """If this fails, whoever may read the gateway's manifest may reach the boards."""
+    made = front(fleet)
+    assert "of the test" not in manifest.text(made.generation.manifest) + "".join(made.files.values())
+    assert made.generation.secrets == {units.KEY: KEY}
+
+
+def test_what_differs_wins(fleet: dict[str, Any]) -> None:
+    """If this fails, a board is set up with another one's port, threads or model file."""
+    fleet["hosts"]["nano2"] |= {"server": {"threads": 2, "slots": 2, "port": 8081}, "build": {"flags": ["-DX=1"]}}
+    stack = parsed(fleet)
+    one, two = stack.boards.values()
+    assert (one.server.threads, two.server.threads, one.server.context, two.server.context) == (4, 2, 2048, 2048)
+    assert (one.build.flags, two.build.flags, one.polish) == ((), ("-DX=1",), None)
+    assert plan.upstream(stack)["slots"] == 3
+    made = front(fleet).files
+    assert "server nano2 127.0.0.1:9102 maxconn 2 check" in made["haproxy.cfg"]
+    assert "LocalForward 127.0.0.1:9102 127.0.0.1:8081" in made["boards.conf"]
+
+
+def test_everything_wrong_is_said_at_once(fleet: dict[str, Any]) -> None:
+    """If this fails, somebody mends one board a run, or the wrong one."""
+    fleet["host"]["user"] = "Manu X"
+    fleet["hosts"]["nano1"]["host"]["port"] = "ssh"
+    fleet["hosts"]["nano1"]["host"]["adress"] = "typo"
+    del fleet["hosts"]["nano2"]["host"]["address"], fleet["hosts"]["nano2"]["host"]["hostKeyFile"]
+    fleet["hosts"]["nano2"]["polish"] = {}
+    del fleet["model"]["sha256"]
+    del fleet["gateway"]["host"]["address"]
+    found = problems(fleet)
+    assert set(found) == {
+        "pollex:host.user",
+        "pollex:hosts.nano1.host.port",
+        "pollex:hosts.nano1.host.adress",
+        "pollex:hosts.nano2.host.address",
+        "pollex:hosts.nano2.polish",
+        "pollex:model.sha256",
+        "pollex:gateway.host.address",
+    }
+    assert found["pollex:hosts.nano1.host.port"].startswith('"ssh": ')
+    assert found["pollex:hosts.nano1.host.adress"] == "unknown: is not a setting; did you mean address?"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key"),
+    [
+        (("hosts", "nano2", "host", "address"), "nano1.local", "pollex:hosts.nano2.host.address"),
+        (("gateway", "host", "address"), "nano1.local", "pollex:gateway.host.address"),
+        (("hosts", "nano2", "model"), {"name": "other"}, "pollex:hosts.nano2.model.name"),
+        (("hosts", "nano1", "server"), {"host": "0.0.0.0"}, "pollex:hosts.nano1.server.host"),
+        (("polish", "port"), 9101, "pollex:polish.port"),
+        (("polish", "settings"), {"llamacpp_hold_seconds": 1}, "pollex:polish.settings.llamacpp_hold_seconds"),
+        (("hosts", "gateway"), {"host": {"address": "nano3.local", "hostKeyFile": "k"}}, "pollex:hosts.gateway"),
+        (("polish", "settings"), {"slots": 9}, "pollex:polish.settings.slots"),
+    ],
+)
+def test_what_cannot_stand_together(fleet: dict[str, Any], path: tuple[str, ...], value: object, key: str) -> None:
+    """If this fails, two boards are set up as one, or the gateway gives away what no board has."""
+    *groups, last = path
+    at = fleet
+    for group in groups:
+        at = at.setdefault(group, {})
+    at[last] = value
+    assert list(problems(fleet)) == [key]
+
+
+def test_a_password_in_an_error_is_masked(fleet: dict[str, Any]) -> None:
+    """If this fails, a secret of one board stands in everybody's log."""
+    fleet["privateKeyPassword"] = 7
+    assert next(iter(problems(fleet).values())).startswith("***")
+
+
+def test_the_names_of_the_kinds_are_in_the_projects_file() -> None:
+    """If this fails, `pulumi config` does not say that there are fleets."""
+    text = (ROOT / "Pulumi.yaml").read_text()
+    assert all(kind in text for kind in table.KINDS)
