@@ -71,7 +71,7 @@ test-boards: toolchain ## the tests on stand-in boards
 	@$(V)/pytest --quiet -m board tests/sandbox # alone: it looks at what a board leaves on the machine
 
 .PHONY: test-life-cycles
-test-life-cycles: toolchain ## what may happen to a stack, its state and its board; apart from make test until it has run to its end once
+test-life-cycles: toolchain ## what may happen to a stack, its state and its board (half an hour; CI's last stage)
 	@$(V)/pytest --quiet tests/e2e/test_life_cycles.py
 
 .PHONY: test-browser
@@ -88,7 +88,7 @@ image: $(V)/.ready ## build the image for arm64 and amd64, push it to a registry
 
 .PHONY: polish-image
 polish-image: $(V)/.ready ## build the polish service's image into this machine's Docker
-	@$(V)/python -m infra.kinds.image.polishimage stacks/Pulumi.image.yaml --load
+	@$(V)/python -m infra.buildpolish stacks/Pulumi.image.yaml --load
 
 .PHONY: dev-files
 dev-files: $(V)/.ready ## write compose.yaml, Mimir's files and the others of the dev stack into build/dev

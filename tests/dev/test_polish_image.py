@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import ROOT
+from infra import ROOT, buildpolish
 from infra.core import stackfile
 from infra.kinds import table
 from infra.kinds.image import buildx, polishimage
@@ -55,7 +55,7 @@ def test_for_this_machine_alone(stack: ImageStack, machine: str, platform: str) 
 def test_another_kind_of_stack_is_refused() -> None:
     """If this fails, a wrong file ends in a stack trace, or in an image of nothing."""
     with pytest.raises(SystemExit, match="declares dev, not image"):
-        polishimage.main([str(ROOT / "stacks" / "Pulumi.dev.yaml")])
+        buildpolish.main([str(ROOT / "stacks" / "Pulumi.dev.yaml")])
 
 
 @pytest.mark.parametrize(

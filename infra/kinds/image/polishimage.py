@@ -1,28 +1,17 @@
-"""The polish service's image: one request for its build, as for llama-server's.
+"""The polish service's image: one request for its build, as for llama-server's. Pure.
 
-It is named beside llama-server's, with the same version, and dev stacks run it.
-
-    python -m infra.kinds.image.polishimage FILE [--load] [--certificates FILE]
-
-builds it as an image stack's file says, and pushes it.
+It is named beside llama-server's, with the same version, and dev stacks run it; `infra.buildpolish` builds it.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from infra import ROOT
-from infra.core import bundle, stackfile
+from infra.core import bundle
 from infra.core.derivation import KEY_LABEL, Derivation, sha256
-from infra.core.report import ConfigError
-from infra.kinds import table
-from infra.kinds.image import buildx
 from infra.kinds.image.buildx import FORM, BuildRequest
 from infra.kinds.image.spec import ImageStack
 
@@ -100,28 +89,3 @@ def local(request: BuildRequest, machine: str) -> BuildRequest:
 def secrets(certificates: str | None) -> list[str]:
     """Arguments of buildx that let the build trust a proxy's certificates."""
     return [] if certificates is None else [f"--secret=id=certificates,src={certificates}"]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `docker buildx` with the request; its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m infra.kinds.image.polishimage", description="Build the polish service's image"
-    )
-    parser.add_argument("file", type=Path, help="the image stack's file, such as stacks/Pulumi.image.yaml")
-    parser.add_argument("--load", action="store_true", help="give it to this machine's engine instead of pushing it")
-    parser.add_argument("--certificates", metavar="FILE", help="certificates that a proxy here is trusted by")
-    given = parser.parse_args(arguments)
-    try:
-        stack = table.parse(stackfile.values(given.file), file=str(given.file))
-    except ConfigError as error:
-        sys.exit(str(error))
-    if not isinstance(stack, ImageStack):
-        sys.exit(f"{given.file} declares {stack.kind}, not image")
-    asked = request(stack, derivation(stack, texts()))
-    words = buildx.argv(local(asked, platform.machine()) if given.load else asked, builder=stack.image.builder)
-    command = ["docker", "buildx", words[0], *secrets(given.certificates), *words[1:]]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
-
-
-if __name__ == "__main__":
-    sys.exit(main())
