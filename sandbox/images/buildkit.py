@@ -93,8 +93,13 @@ class BuildKit:
             # the machine's own network: a source mirror on loopback is reached, and no bridge has to be made
             *("--oci-worker-net=host", "--allow-insecure-entitlement=network.host"),
         ]
+        # what it mounts while it works: one that is killed leaves it mounted, and `release` looks below the folder
+        scratch = self.folder / "tmp"
+        scratch.mkdir(exist_ok=True)
         with self.log.open("wb") as log:
-            self._daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self._daemon = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "TMPDIR": str(scratch)}
+            )
         self._pid.write_text(str(self._daemon.pid))
         try:
             self._wait()
