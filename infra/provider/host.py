@@ -31,7 +31,10 @@ class Host(pulumi.CustomResource):
     """
 
     identity: Output[str]
-    """32 hex digits, written at the first success; another one means another host, or one that was set up anew."""
+    """32 hex digits, written at the first success.
+
+    Another one means another host, or one that was set up anew or taken over: everything is done to it again.
+    """
     facts: Output[dict[str, Any]]
     """`architecture`, `os`, `kernel`, `cores`, `memoryMb`, `machine`, as at the last preflight."""
     owner: Output[str]
@@ -83,8 +86,9 @@ class HostLifecycle:
         return dict.fromkeys(changed(before, inputs), True) | dict.fromkeys(lost, False)
 
     def foresee(self, before: Properties, outputs: Properties, inputs: Properties) -> Properties:
-        """The identity stays as long as the same address leads to a host that was set up."""
+        """The identity stays as long as the same address leads to a host that was set up and is not taken over."""
         same = bool(outputs.get("identity")) and before.get("connection") == inputs.get("connection")
+        same = same and inputs.get("takeover") in {None, before.get("takeover")}
         # a state that an earlier version left may lack what has come since
         seen = {name: outputs.get(name, UNKNOWN) if same else UNKNOWN for name in ("identity", "facts", "dialled")}
         known = bool(outputs.get("owner")) and before.get("stack") == inputs.get("stack")
@@ -104,13 +108,15 @@ class HostLifecycle:
             problems = [*preflight.judge(facts, needs), *own.refused(former, inputs.get("takeover"))]
             if problems:
                 raise NotReady(str(to), problems)
+            taken = former is not None and former.claim != own.claim
             given = f"owner={quote(own.text)}\nbefore={quote(former.text if former else '')}\n"
+            given += "taken=yes\n" if taken else ""
             dialled = host.first
             marked = await host.run(f"{_root(inputs)}sh -s keep", stdin=given + _IDENTITY.read_text())
         if marked.status:
             raise HostError(f"{to}: /opt/pollex/id could not be written: {'; '.join(marked.tail)}")
         identity = marked.stdout.strip()
-        if former is not None and former.claim != own.claim:
+        if taken:
             voice.warn(f"{to} was taken over from the stack {former}; pollex:host.takeover is of no more use")
         left = outputs.get("address", "")
         if outputs.get("identity") not in {None, "", identity} and left not in {"", str(to)}:
@@ -136,6 +142,7 @@ class HostLifecycle:
             own = ""
         elif own and owner.claim != Owner.of("", own).claim:
             warn(f"{to} belongs to the stack {owner} now, and not to {own}: nothing here changes it any more")
+            identity = outputs.get("identity", "")
         return inputs, {**outputs, "identity": identity, "owner": own, "dialled": dialled}
 
     async def delete(self, inputs: Properties, outputs: Properties, warn: Log) -> None:

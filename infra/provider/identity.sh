@@ -2,29 +2,31 @@
 # owner.json, to which stack it belongs.
 #
 # As root, by hand:  sh identity.sh keep|remove
-# The provider puts assignments in front of this text: owner, what owner.json is to hold, and before, what it holds.
+# The provider puts assignments in front of this text: owner, what owner.json is to hold; before, what it holds; and
+# taken, which says that another stack had the host.
 #   keep     write the mark unless it is there, and print it; write the owner unless somebody else was faster
 #   remove   take it away, and what the tools put outside /opt/pollex; print what is kept, if anything is
 set -eu
 id=/opt/pollex/id
 owner_file=/opt/pollex/owner.json
-owner=${owner:-} before=${before:-}
+owner=${owner:-} before=${before:-} taken=${taken:-}
 umask 022
 
 case ${1:?keep or remove} in
 keep)
-    if [ ! -s "$id" ]; then
+    now=$(cat -- "$owner_file" 2>/dev/null) || now=
+    if [ "$now" != "$owner" ] && [ -n "$owner" ] && [ "$now" != "$before" ]; then
+        echo "another stack claimed this host in the meantime: $now" >&2
+        exit 3
+    fi
+    # what another stack left there is not what was declared here: a new mark has everything done again
+    if [ ! -s "$id" ] || [ -n "$taken" ]; then
         mkdir -p /opt/pollex
         od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$id.new"
         sync
         mv -f -- "$id.new" "$id"
     fi
-    now=$(cat -- "$owner_file" 2>/dev/null) || now=
     if [ "$now" != "$owner" ] && [ -n "$owner" ]; then
-        if [ "$now" != "$before" ]; then
-            echo "another stack claimed this host in the meantime: $now" >&2
-            exit 3
-        fi
         printf '%s\n' "$owner" >"$owner_file.new"
         sync
         mv -f -- "$owner_file.new" "$owner_file"

@@ -521,6 +521,19 @@ def test_another_stack_changes_nothing(host: Host, etc: Path) -> None:
     assert tree(etc) == {}
 
 
+def test_what_was_taken_over_as_it_is_belongs_to_who_took_it(host: Host, etc: Path) -> None:
+    """The former stack's `destroy` would take the service down, and the new one's would leave it running."""
+    own(host)
+    text = placing("g1", Placed(etc / "app"))
+    host.json("activate", *by("first"), stdin=text)
+    own(host, OTHER)
+    left = host.json("deactivate", *by("first"))
+    assert f"belongs to the stack {OTHER}" in left["leftAlone"]
+    assert (left["generation"], (etc / "app").exists()) == ("g1", True)
+    assert "leftAlone" not in host.json("deactivate", *by("other", OTHER))
+    assert tree(etc) == {}
+
+
 def test_what_tools_that_did_not_ask_made_live_can_be_undone(host: Host, etc: Path) -> None:
     """A board that was set up before claims existed could never be taken out of service."""
     host.json("activate", stdin=placing("g1", Placed(etc / "app")))

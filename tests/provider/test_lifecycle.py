@@ -321,6 +321,25 @@ def test_another_stack_is_refused_until_it_is_wanted(stack: Stack, board: Board,
     assert not board.mark.parent.exists()
 
 
+def test_a_board_that_was_taken_back_is_as_declared_again(stack: Stack, board: Board, tmp_path: Path) -> None:
+    """If this fails, a board that one takes back goes on running what somebody else declared, and `up` says same."""
+    stack.up()
+    own = json.loads((board.mark.parent / "owner.json").read_text())["owner"]
+    first = board.mark.read_text()
+    other = another(stack, tmp_path / "other")
+    other.declare(takeover=own, **SECOND)
+    other.up()
+    assert board.mark.read_text() != first
+    theirs = json.loads((board.mark.parent / "owner.json").read_text())["owner"]
+    stack.declare(takeover=theirs)
+    assert stack.up().steps == {"host": "update", "generation": "update"}
+    assert board.state["live"] == FIRST["live"]
+    # it is no longer theirs to take down, though nothing told their state
+    assert "left alone" in said(other.engine.destroy())
+    assert board.state["live"] == FIRST["live"]
+    assert stack.up("--refresh").changes == {}
+
+
 def test_a_state_from_before_claims_claims(stack: Stack, board: Board) -> None:
     """If this fails, a board that was set up before can be neither updated nor destroyed, or belongs to nobody."""
     stack.up()

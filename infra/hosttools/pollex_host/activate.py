@@ -100,17 +100,13 @@ def _not_ours(by: Holder | None) -> str:
     if by is None:
         return ""
     live, holder, owner = generations.current(), generations.holder(), generations.owner()
-    if holder is not None:
-        if holder.resource == by.resource:
-            return ""
-        whose = holder.owner
-    else:
-        # made live by tools that did not ask by whom, or by hand
-        if not owner or _same(owner, by.owner):
-            return ""
-        whose = owner
+    # the host's owner decides, whoever made live what is live: it may have taken that over as it was
+    whose = owner or (holder.owner if holder is not None and holder.resource != by.resource else "")
     if whose and not _same(whose, by.owner):
         return f"this host belongs to the stack {whose}, and not to {by.owner or 'the one that is destroyed'}"
+    if holder is None or holder.resource == by.resource or not _same(holder.owner, by.owner):
+        # made live by tools that did not ask by whom, by hand, by the one that asks, or by who had the host before
+        return ""
     return f"generation {live} is live by another resource of this stack, which took the place of the one that goes"
 
 
