@@ -24,9 +24,7 @@ from infra.kinds.image.spec import ImageStack
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `docker buildx` with the request; its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m infra.buildpolish", description="Build the polish service's image"
-    )
+    parser = argparse.ArgumentParser(prog="python -m infra.buildpolish", description="Build the polish service's image")
     parser.add_argument("file", type=Path, help="the image stack's file, such as stacks/Pulumi.image.yaml")
     parser.add_argument("--load", action="store_true", help="give it to this machine's engine instead of pushing it")
     parser.add_argument("--certificates", metavar="FILE", help="certificates that a proxy here is trusted by")
