@@ -54,7 +54,7 @@ def test_an_internal_error(
 ) -> None:
     """If this fails, a bug ends in silence, cannot be found in the log, or puts somebody's text there."""
 
-    async def fail(_: Polisher, text: str, *_more: object) -> None:
+    async def fail(_: Polisher, text: str, *_more: object, **_named: object) -> None:
         try:
             int(text)
         except ValueError as error:
