@@ -49,7 +49,7 @@ class Operator:
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """Somebody in front of a bare board, whose clock stands in the year 2000 and whose shell greets."""
     folder = tmp_path_factory.mktemp("operator")
-    with Board.temporary("bare") as board, pytest.MonkeyPatch.context() as patch:
+    with Board.temporary("e2e-bare") as board, pytest.MonkeyPatch.context() as patch:
         strip(board, clock=946684800)
         board.run("printf '%s\\n' 'printf welcome' 'umask 077' >~manu/.bashrc", user="root")
         patch.setattr(wizard, "ROOT", folder)
