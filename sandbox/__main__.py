@@ -32,15 +32,15 @@ SENTENCE = "She go to the libary yesterday and forgeted her umbrela."
 """What is polished at the end."""
 
 
-def prepare() -> None:
-    """Toolchain, board and mirrored files, side by side; each says its own progress.
+def prepare(*boards: str) -> None:
+    """Toolchain, boards and mirrored files, side by side; each says its own progress.
 
     Raises:
         SandboxError: the first one that failed, once the others have come to an end.
     """
     work: list[Callable[[], object]] = [
         toolchain,
-        partial(cli.up, DEFAULT),
+        *(partial(cli.up, name) for name in boards),
         *(partial(fetch.fetch, n) for n in fetch.NAMES),
     ]
     with ThreadPoolExecutor() as pool:
@@ -111,7 +111,7 @@ def polish(page: str, model: str, text: str) -> str:
 def up() -> None:
     """Everything from nothing to a polished sentence; whatever is there already is left as it is."""
     began = time.monotonic()
-    prepare()
+    prepare(DEFAULT)
     pulumi("up", "--yes", "--skip-preview", "--suppress-outputs")
     board, declared = Board(DEFAULT), outputs()
     keep_build(board, f"{declared['key']}-llama-server")
@@ -128,13 +128,18 @@ def down() -> None:
             [PULUMI, "stack", "rm", STACK, "--force", "--yes", "--preserve-config", "--non-interactive"],
             cwd=CHECKOUT, check=False, capture_output=True,
         )  # fmt: skip
+    leave()
+
+
+def leave() -> None:
+    """Take the sandbox's folder away where nothing is in it any more."""
     if HOME.is_dir() and not any(HOME.iterdir()):
         HOME.rmdir()
 
 
-def main() -> None:
-    """Run `up` or `down`; an error is one message and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox", description=(__doc__ or "").partition("\n")[0])
+def main(program: str, description: str, *, up: Callable[[], None], down: Callable[[], None]) -> None:
+    """Run `up` or `down`, as the command line says; an error is one message and exit status 1."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description.partition("\n")[0])
     parser.add_argument("command", choices=["up", "down"], nargs="?", default="up")
     try:
         {"up": up, "down": down}[parser.parse_args().command]()
@@ -143,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("sandbox", __doc__ or "", up=up, down=down)

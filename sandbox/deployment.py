@@ -107,16 +107,27 @@ def copy_project(target: Path) -> None:
 
 def _values(board: Board, url: str) -> dict[str, Any]:
     """The sandbox stack's values for this board and mirror; nothing is substituted unless a test says so."""
+    values = sandbox_values(url)
+    values["pollex:host"] |= reached(board)
+    values["pollex:substituters"] = []
+    return values
+
+
+def sandbox_values(url: str) -> dict[str, Any]:
+    """The sandbox stack's values, with source and model from a mirror."""
     values: dict[str, Any] = yaml.safe_load((CHECKOUT / "stacks/Pulumi.sandbox.yaml").read_text())["config"]
-    values["pollex:host"] |= {
+    values["pollex:source"]["mirrors"] = [f"bundle {url}/{fetch.BUNDLE}"]
+    values["pollex:model"]["url"] = f"{url}/{fetch.MODEL}"
+    return values
+
+
+def reached(board: Board) -> dict[str, str]:
+    """The settings of a host with which a board is reached."""
+    return {
         "address": board.address,
         "hostKeyFile": str(board.host_key),
         "privateKeyFile": str(board.private_key),
     }
-    values["pollex:source"]["mirrors"] = [f"bundle {url}/{fetch.BUNDLE}"]
-    values["pollex:model"]["url"] = f"{url}/{fetch.MODEL}"
-    values["pollex:substituters"] = []
-    return values
 
 
 def serve(folder: Path) -> Path:

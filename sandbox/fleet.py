@@ -7,23 +7,19 @@ The stack is the sandbox's in another kind; it lies with its state in .sandbox/f
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 
 import httpx
 import yaml
 
-from sandbox import fetch, mirror
-from sandbox.__main__ import keep_build, polish, toolchain
-from sandbox.board import HOME, Board, cli, destroy
+from sandbox import mirror
+from sandbox.__main__ import keep_build, leave, main, polish, prepare
+from sandbox.board import HOME, Board, destroy
+from sandbox.deployment import reached, sandbox_values
 from sandbox.engine import Pulumi
 from sandbox.machine import CHECKOUT, SandboxError, say
 
@@ -44,11 +40,7 @@ TEXT: Final = (
 def up() -> None:
     """Everything from nothing to a sentence that outlives its board; whatever is there already is left as it is."""
     began = time.monotonic()
-    work: list[Callable[[], object]] = [toolchain, *(partial(cli.up, name) for name in (*BOARDS, GATEWAY))]
-    work += [partial(fetch.fetch, name) for name in fetch.NAMES]
-    with ThreadPoolExecutor() as pool:
-        for task in [pool.submit(one) for one in work]:
-            task.result()
+    prepare(*BOARDS, GATEWAY)
     FOLDER.mkdir(exist_ok=True)
     if not KEY.exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(KEY)], check=True)
@@ -105,32 +97,20 @@ def down() -> None:
     for name in (*BOARDS, GATEWAY):
         destroy(name)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    if HOME.is_dir() and not any(HOME.iterdir()):
-        HOME.rmdir()
+    leave()
 
 
 def values(mirrored: str, boards: tuple[str, ...]) -> dict[str, Any]:
     """The stack file's content: the sandbox's, for several boards."""
-    made: dict[str, Any] = yaml.safe_load((CHECKOUT / "stacks/Pulumi.sandbox.yaml").read_text())["config"]
+    made = sandbox_values(mirrored)
     machine = made["pollex:host"]
     for own in ("address", "hostKeyFile", "privateKeyFile"):
         del machine[own]
     made["pollex:kind"] = "fleet"
-    made["pollex:hosts"] = {name: {"host": _reached(name)} for name in boards}
-    made["pollex:gateway"] = {"host": _reached(GATEWAY) | {"minDiskMb": 500}, "keyFile": str(KEY)}
-    made["pollex:source"]["mirrors"] = [f"bundle {mirrored}/{fetch.BUNDLE}"]
-    made["pollex:model"]["url"] = f"{mirrored}/{fetch.MODEL}"
+    made["pollex:hosts"] = {name: {"host": reached(Board(name))} for name in boards}
+    made["pollex:gateway"] = {"host": reached(Board(GATEWAY)) | {"minDiskMb": 500}, "keyFile": str(KEY)}
     made["pollex:substituters"] = [f"{mirrored}/store"]
     return {"config": made}
-
-
-def _reached(name: str) -> dict[str, str]:
-    board = Board(name)
-    return {
-        "address": board.address,
-        "hostKeyFile": str(board.host_key),
-        "privateKeyFile": str(board.private_key),
-    }
 
 
 def _pulumi(mirrored: str, boards: tuple[str, ...]) -> None:
@@ -149,15 +129,5 @@ def _stack() -> Pulumi:
     return Pulumi(project=CHECKOUT, stack=STACK, state=FOLDER / "state", config_file=FILE)
 
 
-def main() -> None:
-    """Run `up` or `down`; an error is one message and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox.fleet", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("command", choices=["up", "down"], nargs="?", default="up")
-    try:
-        {"up": up, "down": down}[parser.parse_args().command]()
-    except SandboxError as error:
-        sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    main("sandbox.fleet", __doc__ or "", up=up, down=down)
