@@ -174,17 +174,13 @@ def mimir_compose(stack: DevStack) -> str:
         "security_opt": ["no-new-privileges:true"],
     }
     content: dict[str, Any] = {"services": {made.name: service}}
-    if not _is_folder(stack.mimir_models):
+    if not stack.mimir_has_folder:
         content["volumes"] = {stack.mimir_models: {}}
     return yamltext.dump(content)
 
 
-def _is_folder(models: str) -> bool:
-    return "/" in models
-
-
 def _mimir_models(stack: DevStack, made: Container) -> dict[str, Any]:
-    if not _is_folder(stack.mimir_models):
+    if not stack.mimir_has_folder:
         return _mount(stack.mimir_models, made)
     # an engine that makes a missing folder leaves an empty one, which root owns
     folder = stack.mimir_models.replace("$", "$$")

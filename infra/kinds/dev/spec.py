@@ -222,11 +222,16 @@ class DevStack(Value):
 
     @property
     def mimir_models(self) -> str:
-        """The folder or volume that Mimir's overlay mounts; a folder has a slash."""
+        """The folder or volume that Mimir's overlay mounts."""
         if self.mimir.models is not None:
             return self.mimir.models
         # a new volume belongs to the image's user, a folder does not
         return "ollama_models" if self.embeddings.downloaded else "./ollama_models"
+
+    @property
+    def mimir_has_folder(self) -> bool:
+        """Whether that is a folder, which has a slash where a volume's name has none."""
+        return "/" in self.mimir_models
 
     def _misfits(self) -> Iterator[Refusal]:
         if self.service is not None and self.chat is None:
@@ -235,7 +240,7 @@ class DevStack(Value):
             yield Refusal(("images", "polish"), MISSING, "the image of the polish service, made by `make polish-image`")
         if self.metal is not None and self.embeddings.context is None:
             yield Refusal(("embeddings", "context"), MISSING, "llama-server of macOS is not told by the image: set it")
-        if self.embeddings.downloaded and "/" in self.mimir_models:
+        if self.embeddings.downloaded and self.mimir_has_folder:
             yield Refusal(("mimir", "models"), self.mimir.models, "a download needs a volume: name one, or none")
         taken: dict[int, str] = {}
         for name, part in (("embeddings", self.embeddings), ("chat", self.chat), ("service", self.service)):

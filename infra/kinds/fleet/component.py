@@ -18,8 +18,8 @@ from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.fleet import plan, units
 from infra.kinds.fleet.spec import GATEWAY, FleetStack
 from infra.kinds.host.component import LlamaHost, brought_python, own_python
-from infra.kinds.host.login import login
-from infra.kinds.host.units import POLLEX_UNIT
+from infra.kinds.host.login import login, stop_up
+from infra.kinds.host.units import POLLEX_UNIT, page_url
 from infra.provider.bundle import Bundle
 from infra.provider.delivery import Tools
 from infra.provider.generation import Generation
@@ -126,11 +126,7 @@ def _key(stack: FleetStack) -> tuple[str, str]:
         wrong = f"{file} and {file.name}.pub must be readable ({error}): ssh-keygen -t ed25519 -N '' -f {file}"
     if not wrong:
         return private, public
-    problem = Problem("pollex:gateway.keyFile", stack.gateway.key_file, wrong)
-    report = ConfigError(f"stacks/Pulumi.{pulumi.get_stack()}.yaml", [problem])
-    if not pulumi.runtime.is_dry_run():
-        raise pulumi.RunError(str(report))
-    pulumi.log.warn(f"an `up` would stop here: {report}")
+    stop_up([Problem("pollex:gateway.keyFile", stack.gateway.key_file, wrong)])
     return "unknown\n", "ssh-ed25519 unknown"
 
 
@@ -161,7 +157,7 @@ def declare(stack: FleetStack) -> Mapping[str, object]:
     """Declare the fleet and return the stack's outputs; none of them is secret."""
     fleet = Fleet(GATEWAY, stack)
     return {
-        "page": plan.page_url(stack),
+        "page": page_url(stack.front, stack.polish),
         "model": stack.model_name,
         # only known when the activations have passed their gates
         "generation": fleet.generation.generation,

@@ -15,7 +15,7 @@ from infra.kinds.fleet.spec import FleetStack
 from infra.kinds.host import plan as hosts
 from infra.kinds.host import polish
 from infra.kinds.host.generation import File, Generation, Unit, generation
-from infra.kinds.host.units import local_url, web_url
+from infra.kinds.host.units import local_url
 
 UNREAD = "(what is in {})"
 """What stands for a file's text where nothing is read: in a review, which has nobody's keys."""
@@ -115,12 +115,6 @@ def upstream(stack: FleetStack) -> dict[str, object]:
         "llamacpp_hold_seconds": stack.gateway.hold_seconds,
         "slots": sum(board.server.slots for board in stack.boards.values()),
     }
-
-
-def page_url(stack: FleetStack) -> str:
-    """Where people reach the page."""
-    everywhere = stack.polish.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-    return web_url(stack.front.address if everywhere else stack.polish.host, stack.polish.port)
 
 
 def files(stack: FleetStack) -> dict[str, str]:

@@ -11,15 +11,22 @@ from pydantic import (
     Field,
     JsonValue,
     PrivateAttr,
-    SecretStr,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
 from infra.core import report
-from infra.core.settings import Line, Port, Refusal, Shown, Url, Value, refuse
-from infra.kinds.host.spec import Host, HostStack, Interpreter, Polish
+from infra.core.settings import Line, Port, Refusal, Shown, Value, refuse
+from infra.kinds.host.spec import (
+    Host,
+    HostStack,
+    Interpreter,
+    Polish,
+    PrivateKey,
+    PrivateKeyPassword,
+    Substituters,
+)
 
 BoardName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 """Names resources, HAProxy's servers and the hosts of an SSH configuration."""
@@ -92,23 +99,15 @@ class FleetStack(Value):
     build: Annotated[Values, Field(default_factory=dict, description="how they compile it, as there")]
     model: Annotated[Values, Field(default_factory=dict, description="what they serve, as there; its name is one")]
     server: Annotated[Values, Field(default_factory=dict, description="their llama-server units, as there")]
-    private_key: Annotated[
-        SecretStr | None,
-        Field(description="a private key itself, where no file can be named: `pulumi config set --secret privateKey`"),
-    ] = None
-    private_key_password: Annotated[
-        SecretStr | None, Field(description="the password of the private key (secret), if it has one")
-    ] = None
+    private_key: PrivateKey = None
+    private_key_password: PrivateKeyPassword = None
     gateway: Annotated[Gateway, Field(description="the machine in front of the boards")]
     polish: Annotated[Polish, Field(description="the polish service on the gateway, as in a stack of kind `host`")]
     python: Annotated[
         Interpreter | None,
         Field(description="the Python that the tools on the boards run on, where the boards' own is older than 3.9"),
     ] = None
-    substituters: Annotated[
-        tuple[Url, ...],
-        Field(description="HTTP servers asked for a finished build before compiling; trusted by being named here"),
-    ] = ()
+    substituters: Substituters = ()
 
     _boards: dict[str, HostStack] = PrivateAttr(default_factory=dict)
     _front: Host | None = PrivateAttr(default=None)
@@ -198,11 +197,9 @@ class FleetStack(Value):
             last = self.gateway.port + PORTS - 1
             remedy = f"is one of the gateway's own, {self.gateway.port} to {last}: choose another, or gateway.port"
             found.append(Refusal(("polish", "port"), self.polish.port, remedy))
-        given = [name for name in ("llamacpp_hold_seconds",) if name in self.polish.settings]
-        found += [
-            Refusal(("polish", "settings", name), self.polish.settings[name], "is set by pollex:gateway.holdSeconds")
-            for name in given
-        ]
+        if (held := "llamacpp_hold_seconds") in self.polish.settings:
+            where = ("polish", "settings", held)
+            found.append(Refusal(where, self.polish.settings[held], "is set by pollex:gateway.holdSeconds"))
         return found
 
 

@@ -179,6 +179,6 @@ def declare(stack: HostStack) -> Mapping[str, object]:
         "model": stack.model.name,
         # only known when the activation has passed its gate
         "generation": host.generation.generation,
-        **({"page": units.page_url(stack, stack.polish)} if stack.polish is not None else {}),
+        **({"page": units.page_url(stack.host, stack.polish)} if stack.polish is not None else {}),
         "appConfig": {"pollex": made.app_config},
     }

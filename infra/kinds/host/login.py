@@ -31,11 +31,7 @@ def login(
         pulumi.RunError: a named file is missing or empty; all such files are in one report.
     """
     texts, problems = _files(host, root, key, where)
-    if problems:
-        report = ConfigError(f"stacks/Pulumi.{pulumi.get_stack()}.yaml", problems)
-        if not pulumi.runtime.is_dry_run():
-            raise pulumi.RunError(str(report))
-        pulumi.log.warn(f"an `up` would stop here: {report}")
+    stop_up(problems)
     pinned = host.host_key or texts.get("hostKeyFile")
     private_key = key.get_secret_value() if key else texts.get("privateKeyFile")
     password = key_password.get_secret_value() if key_password else None
@@ -60,6 +56,20 @@ def login(
             private_key_password=password,
         ),
     )
+
+
+def stop_up(problems: list[Problem]) -> None:
+    """Stop an `up` where something is missing here; a preview contacts nothing, so there it is only a warning.
+
+    Raises:
+        pulumi.RunError: there are problems; all are in the report.
+    """
+    if not problems:
+        return
+    report = ConfigError(f"stacks/Pulumi.{pulumi.get_stack()}.yaml", problems)
+    if not pulumi.runtime.is_dry_run():
+        raise pulumi.RunError(str(report))
+    pulumi.log.warn(f"an `up` would stop here: {report}")
 
 
 def _files(host: Host, root: Path, key: SecretStr | None, where: str) -> tuple[dict[str, str], list[Problem]]:

@@ -361,18 +361,26 @@ _GIVEN = {
 """Settings of the service that have one other place, and where that is."""
 
 
+PrivateKey = Annotated[
+    SecretStr | None,
+    Field(description="a private key itself, where no file can be named: `pulumi config set --secret privateKey`"),
+]
+PrivateKeyPassword = Annotated[
+    SecretStr | None, Field(description="the password of the private key (secret), if it has one")
+]
+Substituters = Annotated[
+    tuple[Url, ...],
+    Field(description="HTTP servers asked for a finished build before compiling; trusted by being named here"),
+]
+
+
 class HostStack(Value):
     """Everything that a stack of kind `host` declares."""
 
     kind: Annotated[Literal["host"], Field(description="what this stack declares: host")]
     host: Annotated[Host, Field(description="the machine that serves, and how to log in to it")]
-    private_key: Annotated[
-        SecretStr | None,
-        Field(description="a private key itself, where no file can be named: `pulumi config set --secret privateKey`"),
-    ] = None
-    private_key_password: Annotated[
-        SecretStr | None, Field(description="the password of the private key (secret), if it has one")
-    ] = None
+    private_key: PrivateKey = None
+    private_key_password: PrivateKeyPassword = None
     source: Annotated[Source, Field(description="the llama.cpp source by identity, and its mirrors")]
     build: Annotated[Build, Field(description="how llama-server is compiled")]
     model: Annotated[Model, Field(description="the GGUF file that is served")]
@@ -380,7 +388,4 @@ class HostStack(Value):
     polish: Annotated[
         Polish | None, Field(description="the polish service in front of llama-server; null: llama-server alone")
     ] = None
-    substituters: Annotated[
-        tuple[Url, ...],
-        Field(description="HTTP servers asked for a finished build before compiling; trusted by being named here"),
-    ] = ()
+    substituters: Substituters = ()

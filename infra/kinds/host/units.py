@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from infra.core.profiles import PROFILES
 from infra.core.settings import POLISH_PORT
-from infra.kinds.host.spec import Build, HostStack, LlamaServer, Model, Polish
+from infra.kinds.host.spec import Build, Host, HostStack, LlamaServer, Model, Polish
 
 LLAMA_SERVER = "/usr/local/bin/llama-server"
 """The visible path of the binary, a link into the store."""
@@ -259,10 +259,10 @@ def web_url(name: str, port: int) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
-def page_url(stack: HostStack, polish: Polish) -> str:
-    """Where people reach the page."""
+def page_url(host: Host, polish: Polish) -> str:
+    """Where people reach the page of the service on a machine."""
     everywhere = polish.host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-    return web_url(stack.host.address if everywhere else polish.host, polish.port)
+    return web_url(host.address if everywhere else polish.host, polish.port)
 
 
 def app_config(stack: HostStack) -> dict[str, str | int]:
