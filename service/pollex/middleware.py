@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pollex import boards
 from pollex.access import RateLimiter, client_address, key_is_right
 from pollex.logs import request_id
 from pollex.metrics import Metrics
@@ -42,7 +43,7 @@ class CrossOrigin:
             allow_origins=["*"],
             allow_methods=["GET", "POST", "OPTIONS"],
             allow_headers=["Content-Type", "X-API-Key", "X-Request-ID"],
-            expose_headers=["X-Request-ID", "Retry-After", "X-Served-By"],
+            expose_headers=["X-Request-ID", "Retry-After", boards.HEADER],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -134,14 +134,14 @@ class Http:
                     stack.push_async_exit(opening.pop_all())
                 return response
 
-            yield Answer(await _patiently(attempt), gateway=self.hold > 0)
+            yield Answer(await _once_loaded(attempt), gateway=self.hold > 0)
 
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """What an attempt gives, tried again while it may go well with another board."""
         patience = Patience(self.hold)
         while True:
             try:
-                return await _patiently(attempt)
+                return await _once_loaded(attempt)
             except (AwayError, BrokenError) as error:
                 pause = patience.pause(error)
                 if pause is None:
@@ -179,7 +179,7 @@ class Http:
         return UnavailableError(f"{self.name}: the answer ended in an error", words)
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+async def _once_loaded(attempt: Callable[[], Awaitable[T]]) -> T:
     """What an attempt gives, tried again while the server loads its model and the request has time."""
     while True:
         try:
