@@ -65,6 +65,7 @@ class Sshd:
         KbdInteractiveAuthentication no
         PermitRootLogin prohibit-password
         AcceptEnv GREETING PULUMI_COMMAND_STDOUT
+        SetEnv HOME={folder}/home
         Subsystem sftp internal-sftp -d {folder}/home
         LogLevel VERBOSE
     """
