@@ -35,6 +35,7 @@ type download struct {
 	url   *url.URL
 	name  string // of the model, for people
 	part  *partFile
+	hub   hub
 	total int64 // bytes, as far as the server announced them; else 0
 }
 
@@ -87,6 +88,7 @@ func (d *download) attempt(ctx context.Context) error {
 		return fail(misconfigured, "%s is not a URL: %v", d.from(), err)
 	}
 	request.Header.Set("User-Agent", "pollex-entrypoint")
+	d.hub.authorise(request)
 	if d.part.have > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", d.part.have))
 	}

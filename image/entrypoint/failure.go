@@ -11,6 +11,7 @@ const (
 	misconfigured = 2 // a setting is missing, contradicts another, or is not what it must be
 	wrongBytes    = 3 // a file, manifest or download is not what its name, size or hash says
 	notFound      = 4
+	unknownKind   = 5 // the model is of a kind that this llama-server cannot load
 	noSpace       = 6
 	noMemory      = 7 // the model cannot fit into what the container may have
 	unreachable   = 8

@@ -13,7 +13,8 @@ import (
 type model struct {
 	name  string // as clients may call it
 	path  string
-	where string // for people: which of the places it was found in
+	rest  []string // the parts after the first one, of a model in parts
+	where string   // for people: which of the places it was found in
 }
 
 // find takes the model that is asked for from where it is, or downloads it.
@@ -22,8 +23,14 @@ func find(ctx context.Context, s settings) (model, error) {
 		return fromURL(ctx, s)
 	}
 	m, err := findHere(s)
+	if errors.Is(err, fs.ErrNotExist) {
+		if r, isName := parseReference(s.model); isName == nil && r.isOfHub() {
+			return fromHub(ctx, s, r)
+		}
+		return m, fail(notFound, "there is no model %s in %s: %s", s.model, s.modelsDir, offer(s.modelsDir))
+	}
 	if err == nil && s.sha256 != "" {
-		err = m.verify(ctx, s.sha256)
+		err = m.verifyWhole(ctx, s.sha256)
 	}
 	return m, err
 }
@@ -49,28 +56,44 @@ func fromPath(path string) (model, error) {
 	case !info.Mode().IsRegular():
 		return model{}, fail(misconfigured, "%s is not a file: %s", path, offer(path))
 	}
+	if whole, _, isPart := splitOf(path); isPart {
+		return whole.model()
+	}
 	return model{name: stem(path), path: path, where: path}, nil
 }
 
-// fromFolder looks for a name in the models' folder: first among plain files, then in an Ollama store.
+// fromFolder looks for a name in the models' folder: first among plain files, then in an Ollama store, there or where
+// downloads go. The error is fs.ErrNotExist when nothing that can be seen has the name.
 func fromFolder(s settings) (model, error) {
+	var looked []string
 	if inside := filepath.Clean(s.model); inside != ".." && !strings.HasPrefix(inside, "../") {
-		for _, path := range []string{filepath.Join(s.modelsDir, inside), filepath.Join(s.modelsDir, inside+".gguf")} {
+		whole := filepath.Join(s.modelsDir, inside)
+		looked = []string{whole, whole + ".gguf"}
+		for _, path := range looked {
 			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 				return fromPath(path)
 			}
 		}
-	}
-	reference, err := parseReference(s.model)
-	if err == nil {
-		for _, store := range stores(s.modelsDir) {
-			found, err := store.find(reference)
-			if !errors.Is(err, fs.ErrNotExist) {
-				return found, err
-			}
+		if parts, found := splitAt(strings.TrimSuffix(whole, ".gguf")); found {
+			return parts.model()
 		}
 	}
-	return model{}, fail(notFound, "there is no model %s in %s: %s", s.model, s.modelsDir, offer(s.modelsDir))
+	if reference, err := parseReference(s.model); err == nil {
+		for _, place := range append(homes(s.modelsDir), homes(s.cacheDir)...) {
+			found, err := place.find(reference)
+			if !errors.Is(err, fs.ErrNotExist) {
+				found.name = s.model
+				return found, err
+			}
+			looked = append(looked, place.places(reference)...)
+		}
+	}
+	for _, path := range looked {
+		if err := obstacle(path); err != nil {
+			return model{}, err
+		}
+	}
+	return model{}, fs.ErrNotExist
 }
 
 // stem is a file's name without its folder and ending.
@@ -80,6 +103,9 @@ func stem(path string) string {
 
 // unreadable turns an error of the file system into one that says what to do.
 func unreadable(path string, err error) error {
+	if why := obstacle(path); why != nil {
+		return why
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(notFound, "there is no %s", path)

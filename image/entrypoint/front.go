@@ -25,7 +25,7 @@ const soReusePort = 15
 type front struct {
 	Upstream    string   // llama-server's address on the loopback
 	Name        string   // the model's, as clients know it
-	Path        string   // its file
+	Files       []string // its file, or the parts of it
 	Mode        string   // what the server does
 	Room        int      // tokens of one input
 	Dimensions  int      // numbers of a vector; 0 when the file does not say

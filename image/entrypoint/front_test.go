@@ -45,9 +45,9 @@ func inFront(t *testing.T, f front, answers map[string]string) (string, *scripte
 		f.Origins = localOrigins
 	}
 	f.Connections = 4
-	if f.Path == "" {
-		f.Path = filepath.Join(t.TempDir(), "sha256-"+strings.Repeat("ab", 32))
-		if err := os.WriteFile(f.Path, tiny(), 0o600); err != nil {
+	if len(f.Files) == 0 {
+		f.Files = []string{filepath.Join(t.TempDir(), "sha256-"+strings.Repeat("ab", 32))}
+		if err := os.WriteFile(f.Files[0], tiny(), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

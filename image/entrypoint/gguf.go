@@ -54,16 +54,7 @@ var poolings = map[uint64]string{1: "mean", 2: "cls", 3: "last", 4: "rank"}
 
 var errDamaged = errors.New("its header is damaged")
 
-// readGGUF reads the header of a file and sees that the file is as long as its header says.
-func readGGUF(path string) (gguf, error) {
-	r, err := readHeader(path)
-	if err != nil {
-		return gguf{}, err
-	}
-	return r.summary(), nil
-}
-
-// readHeader does the same, and returns everything that it keeps.
+// readHeader reads the header of a file and sees that the file is as long as its header says.
 func readHeader(path string) (*headerReader, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -74,7 +65,7 @@ func readHeader(path string) (*headerReader, error) {
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
-	r := &headerReader{bytes: bufio.NewReaderSize(file, 1<<18), texts: map[string]string{}, numbers: map[string]uint64{}}
+	r := &headerReader{bytes: bufio.NewReaderSize(file, 1<<18), texts: map[string]string{}, numbers: map[string]uint64{}, has: map[string]bool{}}
 	needed, err := r.read()
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -94,8 +85,10 @@ type headerReader struct {
 	position uint64
 	texts    map[string]string
 	numbers  map[string]uint64
-	elements uint64 // of all tensors
-	size     uint64 // of the file, in bytes
+	has      map[string]bool // its keys
+	foreign  string          // the first tensor of a model's eyes or ears, which llama.cpp keeps in a file of their own
+	elements uint64          // of all tensors
+	size     uint64          // of the file, in bytes
 }
 
 // read returns how long the file must be.
@@ -153,6 +146,7 @@ func (r *headerReader) pair() error {
 	if err != nil {
 		return err
 	}
+	r.has[key] = true
 	kind, err := r.uint32()
 	if err != nil {
 		return err
@@ -211,8 +205,12 @@ func (r *headerReader) skip(kind uint32, depth int) error {
 
 // tensor reads a tensor's entry; returns where it ends behind the header, or 0 when its type is not known.
 func (r *headerReader) tensor() (uint64, error) {
-	if _, err := r.text(longestKey); err != nil {
+	name, err := r.text(longestKey)
+	if err != nil {
 		return 0, err
+	}
+	if r.foreign == "" && isForeign(name) {
+		r.foreign = name
 	}
 	dimensions, err := r.uint32()
 	if err != nil {

@@ -22,13 +22,16 @@ func (m model) verify(ctx context.Context, want string) error {
 	if err != nil {
 		return err
 	}
-	return compare(m.path, bytes, sum, want)
+	return compare(m.path, bytes, sum, want, bySetting)
 }
 
-// compare says which bytes a file has when they are not those that MODEL_SHA256 asks for.
-func compare(source string, bytes int64, sum hash.Hash, want string) error {
+// bySetting is who asks for a hash, unless it is the hub.
+const bySetting = "MODEL_SHA256"
+
+// compare says which bytes a file has when they are not those that somebody asks for.
+func compare(source string, bytes int64, sum hash.Hash, want, by string) error {
 	if found := hex.EncodeToString(sum.Sum(nil)); found != want {
-		return fail(wrongBytes, "%s has SHA-256 %s (%d bytes), MODEL_SHA256 says %s", source, found, bytes, want)
+		return fail(wrongBytes, "%s has SHA-256 %s (%d bytes), %s says %s", source, found, bytes, by, want)
 	}
 	return nil
 }

@@ -36,6 +36,9 @@ func start(ctx context.Context, g given) error {
 	if g.onlyAsks() {
 		return become(ctx, g.args, g.environ)
 	}
+	if err := checkLoaders(g); err != nil {
+		return err
+	}
 	s, err := readSettings(g)
 	if err != nil {
 		return err
@@ -44,10 +47,14 @@ func start(ctx context.Context, g given) error {
 	if err != nil {
 		return err
 	}
-	header, err := readGGUF(m.path)
+	whole, err := m.header()
 	if err != nil {
 		return err
 	}
+	if err := checkArchitecture(m, whole); err != nil {
+		return err
+	}
+	header := whole.summary()
 	l := thisContainer()
 	p, err := makePlan(m, header, s, g, l)
 	if err != nil {
@@ -60,10 +67,13 @@ func start(ctx context.Context, g given) error {
 		return err
 	}
 	say("%s: %s: %s", m.name, m.where, header)
+	for _, line := range overridden(g) {
+		say("%s", line)
+	}
 	for _, line := range p.notes {
 		say("%s: %s", m.name, line)
 	}
-	p.front.Path = m.path
+	p.front.Files = m.files()
 	inner, err := startFront(p.front, g)
 	if err != nil {
 		return err

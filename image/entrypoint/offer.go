@@ -14,6 +14,9 @@ const offered = 20
 
 // offer says which names of models a folder has, for whoever gave a wrong one.
 func offer(folder string) string {
+	if err := obstacle(folder); err != nil {
+		return err.Error()
+	}
 	if _, err := os.ReadDir(folder); err != nil {
 		return fmt.Sprintf("%s cannot be read, is a volume mounted there? (%v)", folder, err)
 	}
@@ -37,8 +40,12 @@ func plainFiles(folder string) []string {
 	for _, pattern := range []string{"*.gguf", "*/*.gguf"} {
 		paths, _ := fs.Glob(os.DirFS(folder), pattern)
 		for _, path := range paths {
-			if !strings.HasPrefix(filepath.Base(path), ".") {
-				names = append(names, strings.TrimSuffix(path, ".gguf"))
+			name := strings.TrimSuffix(path, ".gguf")
+			if whole, _, isPart := splitOf(path); isPart {
+				name = whole.base
+			}
+			if !strings.HasPrefix(filepath.Base(path), ".") && !contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}

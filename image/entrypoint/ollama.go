@@ -29,14 +29,19 @@ var digest = regexp.MustCompile(`^sha256[:-]([0-9a-fA-F]{64})$`)
 // store is an Ollama store: a folder with manifests and blobs/.
 type store string
 
-// stores are those of a folder: itself, or its models/ when it is what Ollama calls its home, as in a container's
-// volume at /root/.ollama.
+// homes are where a folder may hold a store: itself; its models/ when it is what Ollama calls its home, as in a
+// container's volume at /root/.ollama; or deeper, when it is a whole user's.
+func homes(folder string) []store {
+	return []store{store(folder), store(filepath.Join(folder, "models")), store(filepath.Join(folder, ".ollama", "models"))}
+}
+
+// stores are those of a folder that are there.
 func stores(folder string) []store {
 	var found []store
-	for _, candidate := range []string{folder, filepath.Join(folder, "models")} {
+	for _, candidate := range homes(folder) {
 		for _, manifests := range manifestFolders {
-			if info, err := os.Stat(filepath.Join(candidate, manifests)); err == nil && info.IsDir() {
-				found = append(found, store(candidate))
+			if info, err := os.Stat(filepath.Join(string(candidate), manifests)); err == nil && info.IsDir() {
+				found = append(found, candidate)
 				break
 			}
 		}
@@ -71,26 +76,28 @@ func (s store) find(r reference) (model, error) {
 	if err != nil {
 		return model{}, err
 	}
-	var chosen *layer
-	for i := range layers {
-		switch kind, _, _ := strings.Cut(layers[i].MediaType, ";"); kind {
-		case modelLayer:
-			if chosen == nil {
-				chosen = &layers[i]
-			}
-		case adapterLayer:
-			return model{}, fail(misconfigured, "%s is a base model with an adapter, which would be left out: give both to "+
-				"llama-server yourself, with --model and --lora", r)
-		}
-	}
-	if chosen == nil {
+	chosen, err := manifest{Layers: layers}.model(r)
+	if errors.Is(err, errNoModel) {
 		return model{}, fail(wrongBytes, "the manifest %s names no model", file)
+	} else if err != nil {
+		return model{}, err
 	}
-	blob, err := s.blob(*chosen)
-	if err != nil {
+	blob, err := s.blob(chosen)
+	if hidden := s.hides(chosen); err != nil && hidden != nil {
+		return model{}, fail(statusOf(hidden), "%s: its blob: %v", r, hidden)
+	} else if err != nil {
 		return model{}, fail(statusOf(err), "%s: %v: ollama pull %s", r, err, r)
 	}
 	return model{name: r.String(), path: blob, where: fmt.Sprintf("%s of the Ollama store %s", filepath.Base(blob), s)}, nil
+}
+
+// hides is what keeps a layer's file from being read where it is.
+func (s store) hides(l layer) error {
+	file, err := s.path(l.Digest)
+	if err != nil {
+		return nil
+	}
+	return obstacle(file)
 }
 
 // locate returns the file of a name's manifest. A link that leads nowhere is as good as none, if there is another.
@@ -107,7 +114,7 @@ func (s store) locate(r reference) (string, error) {
 		}
 	}
 	if lost != "" {
-		return "", fail(notFound, "%s: its manifest %s leads to nothing: ollama pull %s", r, lost, r)
+		return "", fail(notFound, "%s: its manifest: %v; or ollama pull %s", r, obstacle(lost), r)
 	}
 	return "", fs.ErrNotExist
 }

@@ -175,7 +175,7 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := s.find(reference{ollamaHost, ollamaNamespace, "lost", ollamaTag})
-	if statusOf(err) != notFound || !strings.Contains(err.Error(), "leads to nothing: ollama pull lost") {
+	if statusOf(err) != notFound || !strings.Contains(err.Error(), "which is not there: mount what it leads to as well") {
 		t.Error(err)
 	}
 }

@@ -116,12 +116,15 @@ func (f front) tagged() string {
 // listed is the model as Ollama lists it.
 func (f front) listed() map[string]any {
 	entry := map[string]any{"name": f.tagged(), "model": f.tagged(), "digest": "", "details": f.details(nil)}
-	if found := digest.FindStringSubmatch(filepath.Base(f.Path)); found != nil { // a blob of a store
+	if found := digest.FindStringSubmatch(filepath.Base(f.Files[0])); found != nil { // a blob of a store
 		entry["digest"] = strings.ToLower(found[1])
 	}
-	if info, err := os.Stat(f.Path); err == nil {
-		entry["size"] = info.Size()
-		entry["modified_at"] = info.ModTime().Format(time.RFC3339Nano)
+	size := int64(0)
+	for _, file := range f.Files {
+		if info, err := os.Stat(file); err == nil {
+			size += info.Size()
+			entry["size"], entry["modified_at"] = size, info.ModTime().Format(time.RFC3339Nano)
+		}
 	}
 	return entry
 }
@@ -130,7 +133,7 @@ func (f front) listed() map[string]any {
 func (f front) details(r *headerReader) map[string]any {
 	if r == nil {
 		var err error
-		if r, err = readHeader(f.Path); err != nil {
+		if r, err = readHeaders(f.Files); err != nil {
 			return map[string]any{"format": "gguf"}
 		}
 	}
@@ -157,7 +160,7 @@ func human(number uint64) string {
 }
 
 func (f front) show(w http.ResponseWriter, _ *http.Request, _ fields) error {
-	header, err := readHeader(f.Path)
+	header, err := readHeaders(f.Files)
 	if err != nil {
 		return err
 	}
@@ -181,14 +184,14 @@ func (f front) show(w http.ResponseWriter, _ *http.Request, _ fields) error {
 		}
 	}
 	answer := map[string]any{
-		"modelfile":    "FROM " + f.Path + "\n",
+		"modelfile":    "FROM " + f.Files[0] + "\n",
 		"parameters":   fmt.Sprintf("num_ctx %d", f.Room),
 		"template":     template,
 		"details":      f.details(header),
 		"model_info":   info,
 		"capabilities": abilities,
 	}
-	if stat, err := os.Stat(f.Path); err == nil {
+	if stat, err := os.Stat(f.Files[0]); err == nil {
 		answer["modified_at"] = stat.ModTime().Format(time.RFC3339Nano)
 	}
 	reply(w, http.StatusOK, answer)

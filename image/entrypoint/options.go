@@ -18,6 +18,7 @@ var (
 	optBatch      = option{env: "LLAMA_ARG_BATCH", names: []string{"--batch-size", "-b"}}
 	optContext    = option{env: "LLAMA_ARG_CTX_SIZE", names: []string{"--ctx-size", "-c"}}
 	optEmbeddings = option{env: "LLAMA_ARG_EMBEDDINGS", names: []string{"--embeddings", "--embedding"}, isFlag: true}
+	optHFToken    = option{env: "HF_TOKEN", names: []string{"--hf-token", "-hft"}}
 	optHost       = option{env: "LLAMA_ARG_HOST", names: []string{"--host"}}
 	optJinja      = option{env: "LLAMA_ARG_JINJA", names: []string{"--jinja"}, isFlag: true}
 	optMetrics    = option{env: "LLAMA_ARG_ENDPOINT_METRICS", names: []string{"--metrics"}, isFlag: true}

@@ -21,6 +21,7 @@ type partFile struct {
 	*os.File
 	final  string // its name once it is complete
 	sha256 string // that it must have then
+	by     string // who says so
 	have   int64  // bytes in it, all of them in sum
 	sum    hash.Hash
 }
@@ -34,7 +35,7 @@ func openPart(ctx context.Context, final, sha string) (*partFile, error) {
 		if err != nil {
 			return nil, unwritable(filepath.Dir(final), err)
 		}
-		p := &partFile{File: file, final: final, sha256: sha}
+		p := &partFile{File: file, final: final, sha256: sha, by: bySetting}
 		// Where a file system has no locks, there is no waiting either.
 		locked := !errors.Is(syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 		if locked {
@@ -101,7 +102,7 @@ func (p *partFile) restart() error {
 
 // check compares the hash. Wrong bytes are forgotten, so that the next attempt starts anew.
 func (p *partFile) check(source string) error {
-	wrong := compare(source, p.have, p.sum, p.sha256)
+	wrong := compare(source, p.have, p.sum, p.sha256, p.by)
 	if wrong == nil {
 		return nil
 	}

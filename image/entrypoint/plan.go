@@ -49,6 +49,9 @@ func makePlan(m model, header gguf, s settings, g given, l limits) (plan, error)
 	if mode == embeddings {
 		err = p.embed()
 	}
+	if mode == reranking {
+		p.set(optReranking, "1")
+	}
 	if mode != chat {
 		p.setBatch(room)
 	}
@@ -112,14 +115,19 @@ func (p *planner) mode() (string, error) {
 	switch asked := p.settings.mode; {
 	case p.given.isOn(optReranking):
 		return reranking, nil
+	case p.header.pooling == "rank" && asked != auto && asked != reranking:
+		return "", fail(misconfigured, "MODE=%s: %s is a reranker, which gives a score of two texts and neither vectors nor "+
+			"words: leave MODE out, and ask /v1/rerank", asked, p.model.name)
 	case p.given.isOn(optEmbeddings):
 		return embeddings, nil
+	case asked == reranking && p.header.pooling != "rank":
+		return "", fail(misconfigured, "MODE=reranking: the file of %s does not say that it is a reranker (pooling rank)", p.model.name)
 	case asked == chat && encoder:
 		return "", fail(misconfigured, "MODE=chat: %s is an embedding model (%s) and cannot chat", p.model.name, p.header.architecture)
 	case asked != auto:
 		return asked, nil
 	case p.header.pooling == "rank":
-		return "", fail(misconfigured, "%s is a reranker: give llama-server --reranking if you want one", p.model.name)
+		return reranking, nil
 	case encoder, p.header.pooling != "", isKnown:
 		return embeddings, nil
 	}

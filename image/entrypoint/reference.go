@@ -58,7 +58,7 @@ func (r reference) canonical() reference {
 	if strings.EqualFold(r.host, ollamaHost) || strings.EqualFold(r.host, ollamaSite) {
 		r.host = ollamaHost
 	}
-	return r
+	return r.canonicalHub()
 }
 
 // String leaves out what Ollama leaves out.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"path"
@@ -40,14 +41,14 @@ func (f *front) connect() {
 		MaxIdleConnsPerHost: f.Connections,
 		IdleConnTimeout:     idle,
 	}
-	f.client = &http.Client{Transport: transport}
+	f.client = &http.Client{Transport: again{transport}}
 	f.proxy = &httputil.ReverseProxy{
 		Director: func(r *http.Request) {
 			r.URL.Scheme, r.URL.Host = "http", f.Upstream
 			r.Header.Del("Origin") // it is judged here
 			repeatable(r)
 		},
-		Transport:     transport,
+		Transport:     again{transport},
 		FlushInterval: -1,
 		ModifyResponse: func(r *http.Response) error {
 			for name := range r.Header {
@@ -62,6 +63,26 @@ func (f *front) connect() {
 			refuse(w, r, status, text)
 		},
 	}
+}
+
+// again asks once more over a new connection when a kept one turns out to be closed while the request is written, which
+// net/http itself does not do in every such case.
+type again struct{ http.RoundTripper }
+
+func (a again) RoundTrip(r *http.Request) (*http.Response, error) {
+	wasKept := false
+	trace := httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { wasKept = c.Reused }}
+	response, err := a.RoundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &trace)))
+	if err == nil || !wasKept || r.Context().Err() != nil || r.Body != nil && r.GetBody == nil {
+		return response, err
+	}
+	once := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if once.Body, err = r.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return a.RoundTripper.RoundTrip(once)
 }
 
 // repeatable lets a request be sent again over a new connection when llama-server closed the kept one at that moment:

@@ -17,6 +17,7 @@ type settings struct {
 	context    int      // CONTEXT, tokens of one request, or 0
 	prefix     string   // PREFIX of each text that is embedded
 	origins    []string // ORIGINS whose pages may ask
+	hub        hub      // HF_ENDPOINT and HF_TOKEN
 	dimensions int      // DIMENSIONS that a client expects of an embedding, or 0
 }
 
@@ -24,7 +25,7 @@ const (
 	auto       = "auto"
 	chat       = "chat"
 	embeddings = "embeddings"
-	reranking  = "reranking" // only when llama-server's own option asks for it
+	reranking  = "reranking"
 )
 
 var hexDigits = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -54,8 +55,8 @@ func readSettings(g given) (settings, error) {
 	if s.sha256 != "" && !hexDigits.MatchString(s.sha256) {
 		return s, fail(misconfigured, "MODEL_SHA256=%s is not 64 hex digits", s.sha256)
 	}
-	if !contains([]string{auto, chat, embeddings}, s.mode) {
-		return s, fail(misconfigured, "MODE=%s is none of auto, chat and embeddings", s.mode)
+	if !contains([]string{auto, chat, embeddings, reranking}, s.mode) {
+		return s, fail(misconfigured, "MODE=%s is none of auto, chat, embeddings and reranking", s.mode)
 	}
 	if s.pooling != "" && !contains([]string{"mean", "cls", "last"}, s.pooling) {
 		return s, fail(misconfigured, "POOLING=%s is none of mean, cls and last", s.pooling)
@@ -64,6 +65,9 @@ func readSettings(g given) (settings, error) {
 		return s, fail(misconfigured, "the port %q (LLAMA_ARG_PORT, --port) is not a number from 1 to 65535", port)
 	}
 	var err error
+	if s.hub, err = readHub(g); err != nil {
+		return s, err
+	}
 	if s.context, err = count(g, "CONTEXT"); err != nil {
 		return s, err
 	}

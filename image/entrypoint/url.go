@@ -30,16 +30,22 @@ func fromURL(ctx context.Context, s settings) (model, error) {
 	if info, err := os.Stat(m.path); err == nil && info.Mode().IsRegular() {
 		return m, nil
 	}
-	part, err := openPart(ctx, m.path, s.sha256)
+	return m, fetchModel(ctx, m, address, s.sha256, bySetting, s.hub)
+}
+
+// fetchModel downloads a model's file unless it is there, or comes meanwhile.
+func fetchModel(ctx context.Context, m model, address *url.URL, sha, by string, h hub) error {
+	part, err := openPart(ctx, m.path, sha)
 	if err != nil || part == nil {
-		return m, err
+		return err
 	}
-	d := &download{url: address, name: m.name, part: part}
+	part.by = by
+	d := &download{url: address, name: m.name, part: part, hub: h}
 	if err := d.complete(ctx); err != nil {
 		if part.have == 0 {
 			part.discard()
 		}
-		return model{}, err
+		return err
 	}
-	return m, part.publish()
+	return part.publish()
 }

@@ -37,9 +37,14 @@ def go(*arguments: str, folder: Path, architecture: str = "") -> subprocess.Comp
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+KNOWN = "bert,clip,gemma3,llama,nomic-bert"
+"""Architectures that the tests' llama-server knows; the image's are those of its source."""
+
+
 def build(sources: Path, program: Path, architecture: str = "") -> None:
     """Compile a program as the image does."""
-    options = ["-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-ldflags=-s -w -buildid="]
+    linked = f"-ldflags=-s -w -buildid= -X main.architectures={KNOWN}"
+    options = ["-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", linked]
     done = go("build", *options, "-o", str(program), ".", folder=sources, architecture=architecture)
     assert done.returncode == 0, done.stderr
 
@@ -125,16 +130,19 @@ def gguf(path: Path, architecture: str = "llama", **metadata: str | int) -> Path
     Args:
         path: of the file.
         architecture: its general.architecture.
-        metadata: further keys, without the architecture that they begin with; `_file_type` is general.file_type.
+        metadata: further keys, without the architecture that they begin with; `_file_type` is general.file_type, and
+            `split_count` stands alone; `tensor` is the tensor's name.
     """
+    tensor = str(metadata.pop("tensor", "token_embd.weight"))
     pairs: dict[str, str | int] = {"general.architecture": architecture}
     for key, value in metadata.items():
-        pairs[f"general{key.replace('_', '.', 1)}" if key.startswith("_") else f"{architecture}.{key}"] = value
+        whole = f"general{key.replace('_', '.', 1)}" if key.startswith("_") else f"{architecture}.{key}"
+        pairs["split.count" if key == "split_count" else whole] = value
     head = b"GGUF" + struct.pack("<IQQ", 3, 1, len(pairs))
     for key, value in pairs.items():
         head += _text(key)
         head += struct.pack("<I", 8) + _text(value) if isinstance(value, str) else struct.pack("<II", 4, value)
-    head += _text("token_embd.weight") + struct.pack("<IQIQ", 1, 8, 0, 0)
+    head += _text(tensor) + struct.pack("<IQIQ", 1, 8, 0, 0)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(head + bytes(-len(head) % 32) + bytes(32))
     return path

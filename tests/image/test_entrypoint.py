@@ -81,11 +81,16 @@ def begin(request: pytest.FixtureRequest, models: Path) -> Start:
         ("./smol.gguf", "smol.gguf", "smol"),
         ("de/klein", "de/klein.gguf", "klein"),
         ("nomic-embed-text", "", "nomic-embed-text"),
-        ("nomic-embed-text:latest", "", "nomic-embed-text"),
-        ("library/nomic-embed-text", "", "nomic-embed-text"),
-        ("registry.ollama.ai/library/nomic-embed-text:latest", "", "nomic-embed-text"),
+        ("nomic-embed-text:latest", "", "nomic-embed-text:latest"),
+        ("library/nomic-embed-text", "", "library/nomic-embed-text"),
+        (
+            "registry.ollama.ai/library/nomic-embed-text:latest",
+            "",
+            "registry.ollama.ai/library/nomic-embed-text:latest",
+        ),
         ("user/model:tag", "", "user/model:tag"),
         ("hf.co/user/model:Q8_0", "", "hf.co/user/model:Q8_0"),
+        ("huggingface.co/user/model:Q8_0", "", "huggingface.co/user/model:Q8_0"),
     ],
 )
 def test_every_name_that_a_model_has(begin: Start, models: Path, model: str, file: str, alias: str) -> None:
@@ -107,13 +112,14 @@ def test_a_path(begin: Start, tmp_path: Path) -> None:
         assert given.option("--alias") == "x y"
 
 
-def test_ollama_home(begin: Start, models: Path, tmp_path: Path) -> None:
-    """If this fails, the volume of Ollama's own container, which has the store one folder deeper, cannot be used."""
+@pytest.mark.parametrize("deeper", ["models", ".ollama/models"])
+def test_ollama_home(begin: Start, models: Path, tmp_path: Path, deeper: str) -> None:
+    """If this fails, Ollama's own volume or a whole home, with the store one or two folders deeper, cannot be used."""
     home = tmp_path / "home"
-    home.mkdir()
-    models.rename(home / "models")
+    (home / deeper).parent.mkdir(parents=True)
+    models.rename(home / deeper)
     end = begin(MODEL="nomic-embed-text", MODELS_DIR=str(home))
-    assert Path(end.option("--model")).parent == home / "models" / "blobs"
+    assert Path(end.option("--model")).parent == home / deeper / "blobs"
 
 
 def test_what_the_file_says_is_used(begin: Start) -> None:
@@ -226,7 +232,7 @@ def test_a_store_of_a_newer_ollama(begin: Start, tmp_path: Path) -> None:
         end = begin(MODEL=name, MODELS_DIR=str(ollama.folder))
         assert end.status == 0, end.said
         assert end.option("--model") == str(ollama.blob(made))
-        assert end.option("--alias") == "small"
+        assert end.option("--alias") == name
     ollama.blob(made).unlink()
     refused(begin(MODEL="small", MODELS_DIR=str(ollama.folder)), 4, "is missing: ollama pull small")
     refused(begin(MODEL="x", MODELS_DIR=str(ollama.folder)), 4, "there are small")
@@ -301,18 +307,109 @@ def test_a_blob_that_is_cut_short(begin: Start, models: Path) -> None:
     ("variables", "words"),
     [
         ({"LLAMA_ARG_PORT": "http"}, 'the port "http" (LLAMA_ARG_PORT, --port) is not a number'),
-        ({"MODE": "both"}, "MODE=both is none of auto, chat and embeddings"),
+        ({"MODE": "both"}, "MODE=both is none of auto, chat, embeddings and reranking"),
         ({"POOLING": "max"}, "POOLING=max is none of mean, cls and last"),
         ({"CONTEXT": "much"}, "CONTEXT=much is not a number above 0"),
         ({"MODE": "embeddings"}, "set POOLING to mean, cls or last"),
         ({"MODEL": "nomic-embed-text", "DIMENSIONS": "1024"}, "DIMENSIONS=1024: nomic-embed-text gives 768"),
         ({"MODEL": "nomic-embed-text", "MODE": "chat"}, "nomic-embed-text is an embedding model (nomic-bert)"),
         ({"MODEL": "ftp://host/x.gguf"}, "is not an http or https URL"),
+        ({"HF_ENDPOINT": "hub"}, "HF_ENDPOINT=hub is not an http or https URL"),
+        (
+            {"MODEL": "", "LLAMA_ARG_HF_REPO": "u/m:Q8_0"},
+            "LLAMA_ARG_HF_REPO=u/m:Q8_0: this llama-server downloads nothing by itself: set MODEL=hf.co/u/m:Q8_0",
+        ),
+        (
+            {"MODEL": "", "LLAMA_ARG_MODEL_URL": "https://h/m.gguf"},
+            "set MODEL=https://h/m.gguf, and MODEL_SHA256 instead",
+        ),
     ],
 )
 def test_settings_that_cannot_be(begin: Start, variables: dict[str, str], words: str) -> None:
     """If this fails, a wrong setting is found out by the first client instead of at the start."""
     refused(begin(**{"MODEL": "smol", **variables}), 2, words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            ("--hf-repo", "u/m:Q4_0"),
+            "--hf-repo u/m:Q4_0: this llama-server downloads nothing by itself: set MODEL=hf.co/u/m:Q4_0",
+        ),
+        (("-hf", "u/m"), "-hf u/m: "),
+        (("--model_url", "https://h/m.gguf"), "set MODEL=https://h/m.gguf, and MODEL_SHA256"),
+        (("--embd-bge-small-en-default",), "--embd-bge-small-en-default: "),
+    ],
+)
+def test_what_another_build_would_download(begin: Start, args: tuple[str, ...], words: str) -> None:
+    """If this fails, an option out of llama.cpp's own pages ends in "built without CURL", or is asked for a MODEL."""
+    refused(begin(*args), 2, words)
+
+
+def test_left_over_variables_are_said(begin: Start, models: Path) -> None:
+    """If this fails, a variable that another image left in a compose file decides, and nobody knows what."""
+    end = begin(
+        "--pooling",
+        "cls",
+        MODEL="smol",
+        LLAMA_ARG_MODEL=str(models / "de/klein.gguf"),
+        CONTEXT="100",
+        POOLING="mean",
+        MODE="embeddings",
+        LLAMA_ARG_CTX_SIZE="200",
+    )
+    assert Path(end.option("--pooling")).name == "cls", end.said
+    for line in (
+        f"WARNING: LLAMA_ARG_MODEL={models}/de/klein.gguf wins over MODEL=smol",
+        "WARNING: LLAMA_ARG_CTX_SIZE=200 wins over CONTEXT=100",
+        "WARNING: --pooling cls wins over POOLING=mean",
+    ):
+        assert line in end.said
+    assert "wins over" not in begin(MODEL="smol", CONTEXT="100", LLAMA_ARG_CTX_SIZE="100").said
+
+
+def test_a_model_in_parts(begin: Start, models: Path) -> None:
+    """If this fails, a large model has to be named by its first part, or is not found to be incomplete."""
+    for number in (1, 2, 3):
+        gguf(models / f"big-0000{number}-of-00003.gguf", split_count=3)
+    for name in (
+        "big",
+        "big.gguf",
+        "big-00001-of-00003",
+        "big-00002-of-00003.gguf",
+        str(models / "big-00003-of-00003.gguf"),
+    ):
+        end = begin(MODEL=name)
+        assert end.status == 0, end.said
+        assert (end.option("--model"), end.option("--alias")) == (str(models / "big-00001-of-00003.gguf"), "big")
+    refused(begin(MODEL="x"), 4, "there are big, de/klein, ")
+    refused(begin(MODEL="big", MODEL_SHA256="0" * 64), 2, "big is in 3")
+    (models / "big-00001-of-00003.gguf").unlink()
+    (models / "big-00003-of-00003.gguf").unlink()
+    refused(begin(MODEL="big"), 4, "is in 3 parts", "missing", "big-00001-of-00003.gguf, big-00003-of-00003.gguf")
+    gguf(models / "alone.gguf", split_count=3)
+    refused(begin(MODEL="alone"), 4, "is one of 3 parts of a model")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (
+            {"architecture": "imaginary"},
+            'm has the architecture "imaginary", which this image\'s llama.cpp does not know',
+        ),
+        ({"architecture": "qwen3"}, "llama.cpp v0.5.0 does"),
+        ({"architecture": "gptoss"}, 'a form of Ollama\'s own (architecture "gptoss"): llama.cpp calls it gpt-oss'),
+        ({"architecture": "gemma3"}, "m lacks gemma3.attention.layer_norm_rms_epsilon"),
+        ({"tensor": "v.blk.0.attn_q.weight"}, "vision or hearing in the same file (tensor v.blk.0.attn_q.weight)"),
+        ({"architecture": "clip", "tensor": "v.blk.0.attn_q.weight"}, "MODEL is the other file"),
+    ],
+)
+def test_a_kind_that_cannot_be_loaded(begin: Start, models: Path, file: dict[str, str], words: str) -> None:
+    """If this fails, a model newer than the image, or Ollama's own form of one, ends in a page of a loader's log."""
+    gguf(models / "m.gguf", **file)
+    refused(begin(MODEL="m"), 5, words)
 
 
 def test_as_a_container(programs: Path, models: Path, tmp_path: Path) -> None:  # noqa: F811 - the fixture of that name
@@ -335,3 +432,43 @@ def test_a_file_that_may_not_be_read(programs: Path, tmp_path: Path) -> None:  #
     gguf(image / "models/smol.gguf").chmod(0o600)
     with container(image, variables={"MODEL": "smol"}) as running:
         refused(running.end(), 2, "user 65532 may not read /models/smol.gguf")
+
+
+FORBIDDEN = {
+    "the volume": ("models", "/models"),
+    "its manifests": ("models/manifests", "/models/manifests"),
+    "a host's manifests": ("models/manifests/registry.ollama.ai", "/models/manifests/registry.ollama.ai"),
+    "its blobs": ("models/blobs", "/models/blobs"),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_a_folder_that_may_not_be_entered(
+    programs: Path,  # noqa: F811 - the fixture of that name
+    models: Path,
+    tmp_path: Path,
+    what: str,
+) -> None:
+    """If this fails, a folder that only its owner may enter looks like a missing model, or `ollama pull` is advised."""
+    image = root(tmp_path / "root", programs)
+    (image / "models").rmdir()
+    models.rename(image / "models")
+    folder, named = FORBIDDEN[what]
+    (image / folder).chmod(0o700)
+    with container(image, variables={"MODEL": "nomic-embed-text"}) as running:
+        refused(running.end(), 2, f"user 65532 may not enter {named} (drwx------, of user 0): chmod -R o+rX it")
+
+
+def test_blobs_that_lie_elsewhere(begin: Start, models: Path, tmp_path: Path) -> None:
+    """If this fails, somebody whose blobs are on another disk is told to pull a model that they have."""
+    elsewhere = tmp_path / "elsewhere"
+    (models / "blobs").rename(elsewhere)
+    (models / "blobs").symlink_to(tmp_path / "gone")
+    refused(
+        begin(MODEL="nomic-embed-text"), 4, f"{models}/blobs is a link to {tmp_path}/gone, which is not there: mount"
+    )
+    (models / "lost.gguf").symlink_to("../gone.gguf")
+    refused(begin(MODEL="lost"), 4, "lost.gguf is a link to ../gone.gguf, which is not there")
+    (models / "blobs").unlink()
+    (models / "blobs").symlink_to(elsewhere)
+    assert begin(MODEL="nomic-embed-text").status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import ssl
@@ -90,8 +91,49 @@ class Origin:
                 time.sleep(0.1)
 
 
+@dataclass
+class Hub:
+    """Hugging Face's hub as Ollama asks it: a manifest names a blob, which lies at another address."""
+
+    content: bytes
+    token: str = ""
+    elsewhere: str = ""
+    """Where blobs are, when not here."""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """Path and Authorization of each request."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        authorization = handler.headers.get("Authorization", "")
+        self.asked.append((handler.path, authorization))
+        layer = {"mediaType": "application/vnd.ollama.image.model", "digest": f"sha256:{self.sha256}"}
+        manifest = json.dumps({"layers": [{**layer, "size": len(self.content)}]}).encode()
+        blob = f"/v2/u/m/blobs/sha256:{self.sha256}"
+        answers = {"/v2/u/m/manifests/Q8_0": manifest, blob: self.content}
+        if handler.path.startswith("/signed/"):
+            answers[handler.path] = self.content
+        status, body = 200, answers.get(handler.path, b'{"error": "not a valid quantization"}')
+        if self.token and authorization != f"Bearer {self.token}":
+            status, body = 401, b'{"error": "Invalid username or password."}'
+        elif handler.path not in answers:
+            status = 400
+        elif handler.path == blob and self.elsewhere:
+            status, body = 307, b""
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(body)))
+        if status == 307:
+            handler.send_header("Location", f"{self.elsewhere}/signed{handler.path}")
+        handler.end_headers()
+        handler.wfile.write(body)
+
+
 @contextmanager
-def serving(origin: Origin, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+def serving(origin: Origin | Hub, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Let an origin answer; the port of the loopback."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -377,3 +419,63 @@ def test_https(downloads: Downloads, tmp_path: Path) -> None:
         downloads.origin.url = f"https://localhost:{port}/small%20model.Q8_0.gguf"
         end = downloads.begin(SSL_CERT_FILE=str(tmp_path / "cert"))
     downloads.arrived(end)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[tuple[Hub, Hub, dict[str, str]]]:
+    """A hub, the storage that it leads to, and the variables of a container that asks it."""
+    content = gguf(tmp_path / "made", "bert", pooling_type=2, context_length=512, embedding_length=8).read_bytes()
+    storage, first = Hub(content), Hub(content, token="hf_secret")
+    with serving(storage) as behind, serving(first) as port:
+        first.elsewhere = f"http://localhost:{behind}"
+        folder = tmp_path / "cache"
+        folder.mkdir()
+        variables = {"MODEL": "hf.co/u/m:Q8_0", "MODELS_DIR": str(folder), "HF_TOKEN": first.token}
+        yield first, storage, {**variables, "HF_ENDPOINT": f"http://127.0.0.1:{port}/"}
+
+
+def test_a_file_of_the_hub(programs: Path, hub: tuple[Hub, Hub, dict[str, str]]) -> None:  # noqa: F811 - the fixture
+    """If this fails, a model of Hugging Face has to be fetched by hand, or is another one after a restart."""
+    first, storage, variables = hub
+    end = start(programs, variables=variables)
+    assert end.status == 0, end.said
+    assert f"pinned: from now on it is SHA-256 {first.sha256} here" in end.said
+    assert first.token not in end.said
+    blob = Path(variables["MODELS_DIR"]) / f"blobs/sha256-{first.sha256}"
+    assert (end.option("--model"), end.option("--alias")) == (str(blob), "hf.co/u/m:Q8_0")
+    assert [path for path, _ in first.asked] == ["/v2/u/m/manifests/Q8_0", f"/v2/u/m/blobs/sha256:{first.sha256}"]
+    assert storage.asked == [(f"/signed/v2/u/m/blobs/sha256:{first.sha256}", "")]  # another host gets no token
+    asked = len(first.asked)
+    again = start(programs, variables={**variables, "MODEL": "huggingface.co/u/m:Q8_0"})
+    assert again.option("--model") == str(blob)
+    assert "pinned" not in again.said
+    assert len(first.asked) == asked  # what it was on first use, it stays
+
+
+def test_a_file_that_the_hub_does_not_give(
+    programs: Path,  # noqa: F811 - the fixture of that name
+    hub: tuple[Hub, Hub, dict[str, str]],
+) -> None:
+    """If this fails, a missing token, a misspelt quantisation and another file than was pinned all look the same."""
+    first, _, variables = hub
+    for change, status, words in (
+        ({"HF_TOKEN": ""}, 8, "refuses hf.co/u/m:Q8_0 (401 Unauthorized: Invalid username or password.): set HF_TOKEN"),
+        ({"HF_TOKEN": "other"}, 8, "HF_TOKEN may not read it"),
+        ({"MODEL": "hf.co/u/m:Q9"}, 4, "has no hf.co/u/m:Q9 (400 Bad Request: not a valid quantization)"),
+        ({"MODEL_SHA256": "0" * 64}, 3, f"has SHA-256 {first.sha256} on 127.0.0.1"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:1"}, 8, "127.0.0.1:1 cannot be reached for hf.co/u/m:Q8_0"),
+    ):
+        refused(start(programs, variables={**variables, **change}), status, words)
+    assert not list(Path(variables["MODELS_DIR"]).rglob("*"))
+
+
+def test_another_file_than_the_hub_announced(
+    programs: Path,  # noqa: F811 - the fixture of that name
+    hub: tuple[Hub, Hub, dict[str, str]],
+) -> None:
+    """If this fails, whoever stands between here and the hub's storage decides what is served."""
+    _, storage, variables = hub
+    storage.content = storage.content[:-1] + b"x"
+    end = start(programs, variables=variables)
+    assert (end.status, end.server) == (3, None), end.said
+    assert "its manifest there says" in end.said

@@ -1,0 +1,67 @@
+package main
+
+import "strings"
+
+// architectures are those that the image's llama-server knows, with commas between: entrypoint.sh takes them out of the
+// source that it is compiled from. Empty where that was not done; then llama-server itself says what it does not know.
+var architectures string
+
+// ofOllama are architectures under names, or in forms, of Ollama's own, which llama-server does not read.
+var ofOllama = map[string]string{
+	"gptoss":      "gpt-oss",
+	"qwen25vl":    "qwen2vl",
+	"mllama":      "",
+	"deepseekocr": "deepseek2-ocr",
+}
+
+// newer are architectures that llama.cpp has come to know between b4980 and v0.5.0: LLM_ARCH_NAMES in
+// src/llama-arch.cpp of both.
+var newer = strings.Fields(`afmoe apertus arcee bailingmoe bailingmoe2 bailingmoe3 cogvlm cohere2moe deepseek2-ocr deepseek32
+	deepseek4 dflash dots1 dots3note dream eagle3 ernie4_5 ernie4_5-moe eurobert exaone-moe exaone4 falcon-h1
+	gemma-embedding gemma3n gemma4 gemma4-assistant glm-dsa glm4 glm4moe gpt-oss granite_swa granitehybrid
+	graniteswitch grovemoe hrm_text hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 jais2 jamba jina-bert-v3
+	kimi-k3 kimi-linear laguna lfm2 lfm2moe llada llada-moe llama-embed llama4 maincoder mamba2 maple mellum mimo2
+	minimax-01 minimax-m2 minimax-m3 mistral3 mistral4 modern-bert muse-glimmer nanbeige nemotron_h nemotron_h_moe
+	neo-bert nomic-bert-moe paddleocr pangu-embedded plamo2 plamo3 pockettts qwen3 qwen35 qwen35moe qwen3moe
+	qwen3next qwen3tts qwen3vl qwen3vlmoe qwen4exp rnd1 seed_oss smallthinker smollm3 spark2_5 step35 talkie`)
+
+// checkArchitecture refuses a file that llama-server cannot load, in one line instead of a page of its log.
+func checkArchitecture(m model, r *headerReader) error {
+	architecture := r.texts["general.architecture"]
+	if is, found := ofOllama[architecture]; found {
+		remedy := "it runs in Ollama alone"
+		if is != "" {
+			remedy = "llama.cpp calls it " + is + ": take a file that was converted for llama.cpp, such as those of hf.co"
+		}
+		return fail(unknownKind, "%s is in a form of Ollama's own (architecture %q): %s", m.name, architecture, remedy)
+	}
+	if architectures != "" && !contains(strings.Split(architectures, ","), architecture) {
+		since := "a newer llama.cpp may, if the file is not damaged"
+		if contains(newer, architecture) {
+			since = "llama.cpp v0.5.0 does"
+		}
+		return fail(unknownKind, "%s has the architecture %q, which this image's llama.cpp does not know: %s", m.name, architecture, since)
+	}
+	if architecture == "clip" {
+		return fail(unknownKind, "%s is only the part of a model that sees or hears (mmproj): MODEL is the other file", m.name)
+	}
+	if r.foreign != "" {
+		return fail(unknownKind, "%s has its vision or hearing in the same file (tensor %s), a form of Ollama's own: llama.cpp "+
+			"wants that in a second file; take files that were converted for llama.cpp, such as those of hf.co", m.name, r.foreign)
+	}
+	if key := architecture + ".attention.layer_norm_rms_epsilon"; architecture == "gemma3" && !r.has[key] {
+		return fail(unknownKind, "%s lacks %s, as Ollama's own files of this model do, and llama.cpp cannot do without: take a "+
+			"file that was converted for llama.cpp, such as those of hf.co", m.name, key)
+	}
+	return nil
+}
+
+// isForeign tells whether a tensor belongs to a model's eyes or ears, or to what leads from them to its language.
+func isForeign(tensor string) bool {
+	for _, beginning := range []string{"v.", "mm.", "a."} {
+		if strings.HasPrefix(tensor, beginning) {
+			return true
+		}
+	}
+	return false
+}
