@@ -76,11 +76,7 @@ test-life-cycles: toolchain ## what may happen to a stack, its state and its boa
 
 .PHONY: test-browser
 test-browser: $(V)/.ready ## the tests in a real Chromium
-	@$(V)/pytest --quiet --numprocesses=2 --dist=loadfile -m browser --ignore=tests/browser/test_extension.py tests # its driver keeps an event loop running
-
-.PHONY: test-extension
-test-extension: $(V)/.ready ## the browser extension in a real Chromium; apart from make test until it passes beside other work every time
-	@$(V)/pytest --quiet tests/browser/test_extension.py
+	@$(V)/pytest --quiet --numprocesses=2 --dist=loadfile -m browser tests # its driver keeps an event loop running
 
 .PHONY: image
 image: $(V)/.ready ## build the image for arm64 and amd64, push it to a registry on loopback, run it, say what it is

@@ -51,3 +51,4 @@ at.allow.addEventListener("click", async () => {
 const stored = await options();
 at.address.value = stored.address;
 at.key.value = stored.key;
+document.documentElement.dataset.ready = "true";

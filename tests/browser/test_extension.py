@@ -39,6 +39,8 @@ class Extension:
     context: BrowserContext
     cdp: CDPSession
     id: str
+    target: str
+    """The one tab, as the browser calls it."""
     site: str
 
     @property
@@ -46,12 +48,10 @@ class Extension:
         """The one tab."""
         return self.context.pages[0]
 
-    def window(self, page: Page) -> Page:
-        """What a click on the extension's button opens over a page: the browser itself is told of the click."""
-        tabs = self.cdp.send("Target.getTargets", {"filter": [{"type": "tab"}]})["targetInfos"]
-        (tab,) = [tab["targetId"] for tab in tabs if tab["url"] == page.url]
+    def window(self) -> Page:
+        """What a click on the extension's button opens over the tab: the browser itself is told of the click."""
         with self.context.expect_page() as opened:
-            self.cdp.send("Extensions.triggerAction", {"id": self.id, "targetId": tab})
+            self.cdp.send("Extensions.triggerAction", {"id": self.id, "targetId": self.target})
         window = opened.value
         window.wait_for_selector("html[data-ready]")
         return window
@@ -60,6 +60,7 @@ class Extension:
         """The options with an address, saved and tested."""
         page = self.tab
         page.goto(f"chrome-extension://{self.id}/options.html")
+        page.wait_for_selector("html[data-ready]")
         page.fill("#address", address)
         page.fill("#key", key)
         page.click("text=Save and test")
@@ -92,8 +93,10 @@ def installed(playwright: Playwright, chromium: str, tmp_path_factory: pytest.Te
     )
     context.set_default_timeout(MOST)
     assert context.browser is not None
+    cdp = context.browser.new_browser_cdp_session()
+    (tab,) = cdp.send("Target.getTargets", {"filter": [{"type": "tab"}]})["targetInfos"]
     with serving(lambda _: Starlette(routes=[Route("/", site)])) as url:
-        yield Extension(context, context.browser.new_browser_cdp_session(), name, f"{url}/")
+        yield Extension(context, cdp, name, tab["targetId"], f"{url}/")
     context.close()
 
 
@@ -116,9 +119,9 @@ def page(extension: Extension) -> Page:
     return extension.tab
 
 
-def replaced(extension: Extension, page: Page) -> None:
+def replaced(extension: Extension) -> None:
     """Polishes what is selected and puts it back."""
-    window = extension.window(page)
+    window = extension.window()
     expect(window.locator("#result")).to_have_attribute("data-state", "done")
     with window.expect_event("close"):
         window.click("#replace")
@@ -139,9 +142,10 @@ def test_puts_back(extension: Extension, page: Page, standin: Standin, field: st
     read = "one => one.value ?? one.textContent"
     before = page.locator(selector).evaluate(read)
     page.locator(selector).evaluate(select)
-    replaced(extension, page)
+    replaced(extension)
     assert [asked["text"] for asked in standin.asked] == [text]
-    page.wait_for_timeout(60)  # a page that writes over it does so within 20 ms
+    drawn = page.evaluate("drawn")
+    page.wait_for_function("before => drawn > before + 1", arg=drawn)  # a page that writes over it does so then
     assert page.locator(selector).evaluate(read) == after
     page.keyboard.press("Control+Z")
     assert page.locator(selector).evaluate(read) == before
@@ -151,7 +155,7 @@ def test_keeps_markup(extension: Extension, page: Page, standin: Standin) -> Non
     """A letter with links and bold words would come back as plain text."""
     before = page.locator("#marked").inner_html()
     page.locator("#marked").evaluate(SELECT_ALL)
-    replaced(extension, page)
+    replaced(extension)
     assert standin.asked[0]["text"] == "A bold teh and slanted teh.\nTeh link."
     assert " ".join(page.locator("#marked").inner_text().split()) == "A bold the and slanted the. The link."
     assert page.locator("#marked b").inner_text() == "bold the"
@@ -164,7 +168,7 @@ def test_keeps_markup(extension: Extension, page: Page, standin: Standin) -> Non
 def test_editors_with_a_model(extension: Extension, page: Page) -> None:
     """What is written past an editor's model is gone with the next key."""
     page.locator("#rich").evaluate(SELECT_ALL)
-    replaced(extension, page)
+    replaced(extension)
     expect(page.locator("#rich")).to_have_text("The cat sat.")
 
 
@@ -172,7 +176,7 @@ def test_frames(extension: Extension, page: Page) -> None:
     """Mail is often written in a frame of its own."""
     inner = page.frame_locator("#frame").locator("#inner")
     inner.focus()
-    replaced(extension, page)
+    replaced(extension)
     expect(inner).to_have_value("The cat sat.")
 
 
@@ -180,7 +184,7 @@ def test_frames(extension: Extension, page: Page) -> None:
 def test_never_reads_secrets(extension: Extension, page: Page, standin: Standin, selector: str) -> None:
     """A password would be sent to a model."""
     page.locator(selector).focus()
-    window = extension.window(page)
+    window = extension.window()
     expect(window.locator("#notice")).to_contain_text("This field is never read")
     assert "Teh" not in window.content()
     assert standin.asked == []
@@ -190,7 +194,7 @@ def test_never_reads_secrets(extension: Extension, page: Page, standin: Standin,
 def test_copies_where_it_cannot_write(extension: Extension, page: Page, kind: str) -> None:
     """A button that does nothing would be pressed again and again."""
     page.locator(f"#{kind}").evaluate(FOCUS if kind == "readonly" else "one => getSelection().selectAllChildren(one)")
-    window = extension.window(page)
+    window = extension.window()
     expect(window.locator("#changes ins")).to_have_text("The")
     expect(window.locator("#replace")).to_be_hidden()
     window.click("#copy")
@@ -200,7 +204,7 @@ def test_copies_where_it_cannot_write(extension: Extension, page: Page, kind: st
 def test_leaves_what_was_edited_since(extension: Extension, page: Page) -> None:
     """Words written while the board was at work would be written over."""
     page.locator("#area").evaluate(SELECT_MIDDLE)
-    window = extension.window(page)
+    window = extension.window()
     expect(window.locator("#result")).to_have_attribute("data-state", "done")
     page.fill("#area", "Something else.")
     window.click("#replace")
@@ -220,12 +224,12 @@ def test_window(extension: Extension, page: Page, standin: Standin, axe: str) ->
     text = "Teh cat sat."
     told = {"changes": proposed(text, "The cat sat."), "kept": []}
     done = ("done", {"polished": text, "model": "small", "elapsed_ms": 1, **told})
-    standin.polish = lambda _: sse(("queue", {"position": 2}), 60.0, done)
+    standin.polish = lambda _: sse(("queue", {"position": 2}), 600.0, done)
     page.locator("#controlled").focus()
-    window = extension.window(page)
+    window = extension.window()
     expect(window.locator("#phase")).to_contain_text("Number 2 in the queue · ")
     window.click("#stop")
-    assert standin.disconnected.wait(5)
+    assert standin.disconnected.wait(MOST / 1000)
     standin.polish = refuse(503, "queue full", **{"Retry-After": "7"})
     window.click("#again")
     expect(window.get_by_role("alert")).to_contain_text("Try again in 7 seconds")
@@ -258,7 +262,7 @@ def test_options_say_what_is_wrong(extension: Extension, standin: Standin) -> No
 def test_keeps_no_text(extension: Extension, page: Page) -> None:
     """On a shared computer the next person would read the letters."""
     page.locator("#area").focus()
-    window = extension.window(page)
+    window = extension.window()
     expect(window.locator("#result")).to_have_attribute("data-state", "done")
     kept = window.evaluate("Promise.all([chrome.storage.local.get(), chrome.storage.session.get()])")
     assert "cat" not in json.dumps([kept, window.evaluate("({...localStorage})")])
@@ -277,7 +281,7 @@ def test_real_model(
     page.goto(extension.site)
     page.fill("#area", "She go to the libary yesterday and forgeted her umbrela.")
     page.locator("#area").focus()
-    window = extension.window(page)
+    window = extension.window()
     expect(window.locator("#result")).to_have_attribute("data-state", "done", timeout=120_000)
     window.set_viewport_size({"width": 640, "height": 330})
     window.screenshot(path=screenshots / "extension.png")

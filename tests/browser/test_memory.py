@@ -7,6 +7,7 @@ import json
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import MOST
 from tests.browser.standin import Standin, polished
 from tests.browser.test_polish import POLISHED, TEXT, polish
 
@@ -41,7 +42,7 @@ def test_recent_text_while_another_is_polished(page: Page, standin: Standin) -> 
     page.click("#polish")
     page.click("#open-recent")
     page.get_by_role("button", name=TEXT).click()
-    assert standin.disconnected.wait(2)
+    assert standin.disconnected.wait(MOST / 1000)
     page.wait_for_timeout(200)  # a wrong page needs a moment to go wrong
     expect(page.locator("#outcome")).to_have_text(POLISHED)
     expect(page.locator("#changes")).to_be_visible()

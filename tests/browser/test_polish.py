@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from tests.browser.conftest import MOST
 from tests.browser.standin import Standin, polished
 
 TEXT = "Teh cat sat on teh mat and dont care."
 POLISHED = "The cat sat on the mat and doesn't care."
 
 
-def polish(page: Page, text: str = TEXT, *, seconds: float = 5) -> None:
+def polish(page: Page, text: str = TEXT, *, seconds: float = MOST / 1000) -> None:
     """Types a text, asks for it by keyboard and waits for the review."""
     page.fill("#text", text)
     page.press("#text", "Control+Enter")
@@ -166,7 +167,7 @@ def test_stops(ready: Page, standin: Standin, how: str) -> None:
         expect(ready.locator("#polish")).to_be_focused()
     else:
         ready.keyboard.press("Escape")
-    assert standin.disconnected.wait(2)
+    assert standin.disconnected.wait(MOST / 1000)
     expect(ready.locator("#status")).to_have_text("Stopped. Your text is unchanged.")
     assert ready.input_value("#text") == "Another text."
     expect(ready.locator("#stream")).to_contain_text("Something")
