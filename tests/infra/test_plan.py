@@ -111,14 +111,17 @@ def test_what_costs_a_rebuild(values: dict[str, Any], path: str) -> None:
     """If this fails, a harmless change costs an hour of compiling, or a real one is served by an old binary."""
     changed = set_at(values, path, (REBUILDS | KEEPS)[path])
     patch = a_patch("x")
-    keys = [plan.build_derivation(host(one), [patch], SCRIPT).key for one in (values, changed)]
+    keys = [plan.compilation(host(one), [patch], SCRIPT).derivation().key for one in (values, changed)]
     assert (keys[0] != keys[1]) == (path in REBUILDS)
 
 
 def test_another_compiler_costs_a_rebuild(values: dict[str, Any]) -> None:
     """If this fails, a program that another compiler made goes on serving under the name of the one that was asked."""
     other = set_at(values, "build.packages", ["gcc-9", "g++-9", "make"])
-    assert plan.build_derivation(host(other), [], SCRIPT).key != plan.build_derivation(host(values), [], SCRIPT).key
+    assert (
+        plan.compilation(host(other), [], SCRIPT).derivation().key
+        != plan.compilation(host(values), [], SCRIPT).derivation().key
+    )
 
 
 def a_patch(diff: str, *, name: str = "0001-x.patch", header: str = "Description: x") -> patches.Patch:
@@ -132,17 +135,19 @@ def test_patches_and_recipe_cost_a_rebuild(values: dict[str, Any]) -> None:
     stack = host(values)
     first, second = a_patch("1"), a_patch("2", name="0002-y.patch")
     variants = [([first, second], SCRIPT), ([second, first], SCRIPT), ([first], SCRIPT), ([first, second], "other")]
-    assert len({plan.build_derivation(stack, series, recipe).key for series, recipe in variants}) == len(variants)
+    assert len({plan.compilation(stack, series, recipe).derivation().key for series, recipe in variants}) == len(
+        variants
+    )
 
 
 def test_what_is_said_about_a_build_costs_none(values: dict[str, Any]) -> None:
     """If this fails, a comment in the recipe, or a word in a patch's header, costs an hour of compiling."""
     stack = host(values)
     recipe = "# why\nconfigure() {\n    cmake .\n}\n"
-    key = plan.build_derivation(stack, [a_patch("1")], recipe).key
+    key = plan.compilation(stack, [a_patch("1")], recipe).derivation().key
     commented = "# why, in other words\n\nconfigure() {\n    # and how\n    cmake .\n}\n"
     described = a_patch("1", name="0007-z.patch", header="Description: other words\nForwarded: yes")
-    assert plan.build_derivation(stack, [described], commented).key == key
+    assert plan.compilation(stack, [described], commented).derivation().key == key
 
 
 DECIDES_NOTHING = {
@@ -197,10 +202,9 @@ def test_a_former_key_is_known(name: str) -> None:
     """If this fails, every board that was set up by the former tools compiles for an hour to get what it has."""
     stack = host_stacks()[name]
     fixed = [patches.Patch(name="0001-x.patch", sha256="3" * 64, text="", description="", applies_to=("b5050",))]
-    assert plan.former_key(stack, fixed, plan.SERVER) == FORMER[name]
-    assert made(stack).build_manifest.former_keys == (
-        plan.former_key(stack, patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag), plan.SERVER),
-    )
+    assert plan.compilation(stack, fixed, SCRIPT).former_key() == FORMER[name]
+    series = patches.load(PROFILES[stack.build.profile].series, tag=stack.source.tag)
+    assert made(stack).build_manifest.former_keys == (plan.compilation(stack, series, SCRIPT).former_key(),)
 
 
 SERVER_ONLY = {"server.context": 4096, "server.extraArgs": ["-fa"], "server.readySeconds": 60}

@@ -46,7 +46,7 @@ def front(stack: FleetStack, host_keys: Mapping[str, str], key: str) -> Front:
     """
     asked = upstream(stack)
     polish.check(asked, stack.polish)
-    recipe = hosts.recipe(stack.front.architecture, stack.polish)
+    recipe = polish.recipe(stack.front.architecture, stack.polish)
     packed = bundle.derivation(recipe)
     prompt, modes = polish.own_prompt(stack.polish), polish.own_modes(stack.polish)
     return make(stack, host_keys, key, packed, prompt=prompt, modes=modes)
@@ -91,14 +91,14 @@ def make(
             files=(File(path=units.CONFIGURATION, text=units.haproxy(boards, stack.gateway.port)),),
         ),
         # that it answers: whether it can generate is the boards' matter, each of which proves itself
-        hosts.polish_unit(
+        polish.unit(
             upstream(stack), stack.polish, packed, prompt, modes or {}, behind=units.GATEWAY_UNIT, health="/livez"
         ),
     ]
     return Front(
         bundle=packed,
         bundle_manifest=bundle.said(packed, stack.substituters),
-        recipe=hosts.recipe(stack.front.architecture, stack.polish),
+        recipe=polish.recipe(stack.front.architecture, stack.polish),
         generation=generation(together),
         files={
             **{unit.name: unit.text for unit in together},

@@ -15,7 +15,7 @@ from infra.core.settings import Value
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.children import child
-from infra.kinds.host import plan, units
+from infra.kinds.host import compilation, plan, units
 from infra.kinds.host.commands import HostCommands
 from infra.kinds.host.login import login
 from infra.kinds.host.plan import Plan
@@ -152,7 +152,7 @@ def needs(stack: HostStack, python: Interpreter | None) -> Needs:
         disk_mb=stack.host.min_disk_mb,
         memory_mb=stack.host.min_memory_mb,
         commands=(*HOST_COMMANDS, *profile.commands, *own_python(polish)),
-        packages=(*packages(stack), *plan.packages(stack)),
+        packages=(*packages(stack), *compilation.packages(stack.build)),
         ports=tuple(ports),
         brings_python=brought_python(python) is not None,
         users=users,

@@ -1,12 +1,16 @@
-"""What the polish service itself says of what it is given: its settings are checked before a host is contacted."""
+"""The polish service on a host: what it says of its settings before a host is contacted, its bundle and its unit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from infra import FILES
+from infra.core import bundle
+from infra.core.bundle import Recipe
+from infra.core.derivation import Derivation
 from infra.core.report import ConfigError, Problem, is_secret
 from infra.kinds.host import units
+from infra.kinds.host.generation import File, Unit
 from infra.kinds.host.spec import Polish
 from pollex import prompts, settings
 
@@ -75,3 +79,59 @@ def _refused(problem: settings.Problem) -> Problem:
     """What the service says, without the value where that is a secret by its name."""
     secret = is_secret(problem.key.split("."))
     return Problem(f"pollex:polish.settings.{problem.key}", "refused", "is wrong" if secret else problem.text)
+
+
+def recipe(architecture: str, polish: Polish) -> Recipe:
+    """What is packed of the polish service, and for which architecture."""
+    python = polish.python
+    return Recipe(
+        architecture=architecture,
+        python=python.version,
+        interpreter=python.sha256,
+        urls=(python.url, *python.mirrors) if python.url is not None else (),
+    )
+
+
+def unit(
+    asked: Mapping[str, object],
+    polish: Polish,
+    packed: Derivation,
+    prompt: str | None,
+    modes: Mapping[str, str],
+    *,
+    behind: str = units.LLAMA_SERVER_UNIT,
+    health: str = "/readyz",
+) -> Unit:
+    """The polish service as a unit.
+
+    Args:
+        asked: what it is told of the server that it asks.
+        polish: what is declared of it.
+        packed: its bundle.
+        prompt: the text of the stack's own prompt, or None where a shipped one is named.
+        modes: the texts of the modes of the stack's own.
+        behind: the unit that it asks.
+        health: the path that says that it does its work; `/readyz` means that an upstream has generated something.
+    """
+    settings = units.pollex_settings(
+        asked,
+        polish,
+        prompt=polish.prompt if prompt is None else units.PROMPT,
+        modes={mode: units.MODE.format(mode) if mode in modes else name for mode, name in polish.modes.items()},
+    )
+    secrets = units.secrets_env(polish)
+    return Unit(
+        name=units.POLLEX_UNIT,
+        text=units.pollex_unit(polish, behind),
+        links={units.POLLEX: f"{packed.path}/bin/{bundle.COMMAND}"},
+        needs=(packed,),
+        health=f"{units.local_url(polish.host, polish.port)}{health}",
+        completion=None,
+        ready_seconds=polish.ready_seconds,
+        files=(
+            File(path=units.SETTINGS, text=units.pollex_yaml(settings)),
+            *((File(path=units.PROMPT, text=prompt),) if prompt is not None else ()),
+            *(File(path=units.MODE.format(mode), text=text) for mode, text in modes.items()),
+            *((File(path=units.SECRETS, text=secrets, secret=True),) if secrets is not None else ()),
+        ),
+    )
