@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,33 @@ def shown(stack: str, file: Path) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def read(graph: dict[str, Any]) -> str:
+    """A graph as a person reads it: a table of the resources, then the inputs of each, then the stack's outputs."""
+    rows = [("RESOURCE", "TYPE", "IN", "AFTER")]
+    for seen in graph["resources"]:
+        kept = f"{seen['type']} (kept)" if seen.get("retainOnDelete") else seen["type"]
+        rows.append((seen["name"], kept, seen["parent"] or "-", " ".join(seen["dependsOn"]) or "-"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    parts = {seen["name"]: seen["inputs"] for seen in graph["resources"]} | {"outputs": graph["outputs"]}
+    for name, values in parts.items():
+        if values:
+            lines += ["", name, *(f"  {path} = {value}" for path, value in leaves(values))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every value below this one, by its path; lists of plain values stay on one line."""
+    if isinstance(value, dict) and value:
+        for key, item in sorted(value.items()):
+            yield from leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for position, item in enumerate(value):
+            yield from leaves(item, f"{path}[{position}]")
+    else:
+        yield path, json.dumps(value, ensure_ascii=False)
 
 
 @pytest.fixture
@@ -43,7 +70,7 @@ def test_graph(stack_name: str, tmp_path: Path, golden: Golden) -> None:
     graph = shown(stack_name, file)
     # keys and lengths change with every edit of a patch, a script or the service, and are reviewed elsewhere
     graph = re.sub(r"\d+ characters", "N characters", re.sub(r"[0-9a-f]{32,64}", "KEY", graph))
-    golden(f"{stack_name}.json", json.dumps(json.loads(graph), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    golden(f"{stack_name}/resources.txt", read(json.loads(graph)))
 
 
 def test_no_secret_shows(own_stack: Path) -> None:
