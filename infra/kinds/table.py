@@ -38,7 +38,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "host": Kind(spec=HostStack, generated="infra.kinds.host.plan", component="infra.kinds.host.component"),
     "fleet": Kind(spec=FleetStack, generated="infra.kinds.fleet.plan", component="infra.kinds.fleet.component"),
     "image": Kind(spec=ImageStack, generated="infra.kinds.image.attest", component="infra.kinds.image.component"),
-    "dev": Kind(spec=DevStack, generated="infra.kinds.dev.compose", component="infra.kinds.dev.component"),
+    "dev": Kind(spec=DevStack, generated="infra.kinds.dev.files", component="infra.kinds.dev.component"),
 }
 """By `pollex:kind`."""
 

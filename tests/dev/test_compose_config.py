@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from infra import ROOT
-from infra.kinds.dev import compose as rendered
-from infra.kinds.dev import native
+from infra.kinds.dev import containers, mimir, native
+from infra.kinds.dev.compose import file as compose_file
 from tests.dev.conftest import MIMIRS, Compose, loaded, parsed
 
 MIMIR = Path(__file__).parent / "mimir.docker-compose.yml"
@@ -25,9 +25,9 @@ def written(folder: Path, name: str, text: str) -> Path:
 def test_compose_reads_what_was_declared(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:
     """If this fails, `docker compose up` runs other containers than `pulumi up` does."""
     stack = parsed(values)
-    project = loaded(compose, written(tmp_path, "compose.yaml", rendered.compose(stack)))
-    assert list(project["services"]) == sorted(made.name for made in rendered.containers(stack))
-    for made in rendered.containers(stack):
+    project = loaded(compose, written(tmp_path, "compose.yaml", compose_file(stack)))
+    assert list(project["services"]) == sorted(made.name for made in containers.containers(stack))
+    for made in containers.containers(stack):
         service = project["services"][made.name]
         (port,) = service["ports"]
         assert service["image"] == made.image
@@ -55,7 +55,7 @@ def test_compose_reads_what_was_declared(compose: Compose, tmp_path: Path, value
 def test_compose_takes_values_literally(compose: Compose, tmp_path: Path, values: dict[str, Any], url: str) -> None:
     """If this fails, a URL with a dollar sign or a quote reaches the container as another one."""
     values["chat"] |= {"model": url, "sha256": "a" * 64}
-    project = loaded(compose, written(tmp_path, "compose.yaml", rendered.compose(parsed(values))))
+    project = loaded(compose, written(tmp_path, "compose.yaml", compose_file(parsed(values))))
     # what compose prints is a compose file again, in which a dollar sign is written twice
     assert project["services"]["llama-chat"]["environment"]["MODEL"].replace("$$", "$") == url
 
@@ -63,7 +63,7 @@ def test_compose_takes_values_literally(compose: Compose, tmp_path: Path, values
 def test_what_belongs_to_somebody_else_is_not_made(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:
     """If this fails, compose makes an empty volume beside the one with the models."""
     values |= {"volume": "mimir_ollama_models", "foreign": ["volume"]}
-    project = loaded(compose, written(tmp_path, "compose.yaml", rendered.compose(parsed(values))))
+    project = loaded(compose, written(tmp_path, "compose.yaml", compose_file(parsed(values))))
     assert project["volumes"]["models"] == {"name": "mimir_ollama_models", "external": True}
     assert not project["networks"]["default"].get("external")
 
@@ -81,7 +81,7 @@ def test_the_runbook_s_lines_fit_into_mimir_s_file(compose: Compose, tmp_path: P
     stack = parsed(values)
     assert read["image"] == stack.images.server
     assert read["environment"] == {"MODEL": stack.embeddings.model}
-    assert read["healthcheck"]["test"] == ["CMD", *rendered.HEALTH]
+    assert read["healthcheck"]["test"] == ["CMD", *mimir.HEALTH]
     assert read["volumes"][0]["target"] == native.MODELS
 
 
@@ -89,9 +89,9 @@ def test_the_runbook_s_lines_fit_into_mimir_s_file(compose: Compose, tmp_path: P
 def test_mimir_is_switched_over(compose: Compose, tmp_path: Path, values: dict[str, Any], base: Path) -> None:
     """If this fails, Mimir's server keeps settings, a GPU or a health check of the former image, or has no models."""
     stack = parsed(values)
-    overlay = written(tmp_path, "mimir.compose.yaml", rendered.mimir_compose(stack))
-    written(tmp_path, ".env", rendered.env_file(rendered.mimir(stack)))
-    file, made = written(tmp_path, base.name, base.read_text()), rendered.containers(stack)[0]
+    overlay = written(tmp_path, "mimir.compose.yaml", mimir.overlay(stack))
+    written(tmp_path, ".env", mimir.env_file(mimir.variables(stack)))
+    file, made = written(tmp_path, base.name, base.read_text()), containers.containers(stack)[0]
     project = loaded(compose, file, overlay)
     service = project["services"]["llama-server"]
     assert service["image"] == made.image
@@ -106,7 +106,7 @@ def test_mimir_is_switched_over(compose: Compose, tmp_path: Path, values: dict[s
     (port,) = service["ports"]
     assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "11434", 8080)
     assert list(service["networks"]) == ["mcp_network"]
-    assert project["services"]["mimir-server"]["environment"] == rendered.mimir(stack)
+    assert project["services"]["mimir-server"]["environment"] == mimir.variables(stack)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_mimir_s_models_from_elsewhere(
     compose: Compose, tmp_path: Path, values: dict[str, Any], models: str, mounted: str
 ) -> None:
     """If this fails, models of one's own Ollama, or in a volume, cannot be given to Mimir."""
-    overlay = written(tmp_path, "o.yaml", rendered.mimir_compose(parsed({**values, "mimir": {"models": models}})))
+    overlay = written(tmp_path, "o.yaml", mimir.overlay(parsed({**values, "mimir": {"models": models}})))
     project = loaded(compose, written(tmp_path, "docker-compose.yml", MIMIR.read_text()), overlay)
     (mount,) = project["services"]["llama-server"]["volumes"]
     assert f"{mount['type']} {mount['source']}" == mounted.format(home=tmp_path)
@@ -126,7 +126,7 @@ def test_mimir_s_models_from_elsewhere(
 def test_mimir_s_download_is_kept(compose: Compose, tmp_path: Path, values: dict[str, Any]) -> None:
     """If this fails, a model that Mimir's container downloads is put where it may not write."""
     values["embeddings"] |= {"model": "https://example.org/m.gguf", "sha256": "a" * 64, "dimensions": 768}
-    overlay = written(tmp_path, "o.yaml", rendered.mimir_compose(parsed(values)))
+    overlay = written(tmp_path, "o.yaml", mimir.overlay(parsed(values)))
     project = loaded(compose, written(tmp_path, "docker-compose.yml", MIMIR.read_text()), overlay)
     (mount,) = project["services"]["llama-server"]["volumes"]
     assert (mount["type"], mount["source"], mount.get("read_only")) == ("volume", "ollama_models", None)

@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 from infra.core import stackfile
-from infra.kinds.dev import compose as rendered
-from infra.kinds.dev import native
+from infra.kinds.dev import containers, files, mimir, native
+from infra.kinds.dev.compose import file as compose_file
 from infra.kinds.dev.spec import DevStack, Multiplexer
 from sandbox import fetch
 from sandbox.images import polish, tools
@@ -127,7 +127,7 @@ def stack(engine: Engine) -> DevStack:
 @pytest.fixture(scope="module")
 def running(engine: Engine, stack: DevStack) -> Iterator[DevStack]:
     """Up, and healthy."""
-    (engine.folder / "compose.yaml").write_text(rendered.compose(stack))
+    (engine.folder / "compose.yaml").write_text(compose_file(stack))
     try:
         done = engine.compose("up", "--detach", "--wait", "--wait-timeout", str(PATIENCE), check=False)
         assert done.returncode == 0, done.stderr + engine.compose("logs").stdout
@@ -144,7 +144,7 @@ def posted(url: str, content: dict[str, Any]) -> Any:
 
 def test_embeddings_answer_where_ollama_would(running: DevStack) -> None:
     """If this fails, Mimir gets no vectors, or vectors of another length than it was told."""
-    url = rendered.url(running.embeddings)
+    url = containers.url(running.embeddings)
     answer = posted(f"{url}/v1/embeddings", {"model": MODEL, "input": ["one text", "another"]})
     assert [len(item["embedding"]) for item in answer["data"]] == [DIMENSIONS] * 2
     offered = httpx.get(f"{url}/v1/models", timeout=PATIENCE).json()
@@ -155,7 +155,7 @@ def test_chat_answers(running: DevStack) -> None:
     """If this fails, the polish service has nobody to ask."""
     assert running.chat is not None
     asked = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
-    answer = posted(f"{rendered.url(running.chat)}/v1/chat/completions", asked)
+    answer = posted(f"{containers.url(running.chat)}/v1/chat/completions", asked)
     assert answer["choices"][0]["message"]["content"]
 
 
@@ -164,13 +164,13 @@ def test_a_text_is_polished(running: DevStack) -> None:
     assert running.service is not None
     assert running.chat is not None
     asked = {"text": "She go to the libary yesterday.", "model_id": running.chat.name}
-    answer = posted(f"{rendered.url(running.service)}/api/polish", asked)
+    answer = posted(f"{containers.url(running.service)}/api/polish", asked)
     assert "library" in answer["polished"]
 
 
 def test_containers_are_confined(engine: Engine, running: DevStack) -> None:
     """If this fails, a container runs as root, may write its root file system, or may write the models."""
-    for made in rendered.containers(running):
+    for made in containers.containers(running):
         name = engine.compose("ps", "--quiet", made.name).stdout.strip()
         found = json.loads(engine.docker.run("inspect", name).stdout)[0]
         assert found["State"]["Health"]["Status"] == "healthy"
@@ -199,7 +199,7 @@ def test_a_port_that_is_taken_is_named(engine: Engine, running: DevStack, tmp_pa
     taken = declared(engine, network="pollex-other", chat=None, service=None)
     file = tmp_path / "compose.yaml"
     with socket.create_server(("127.0.0.1", taken.embeddings.port)):
-        file.write_text(rendered.compose(taken))
+        file.write_text(compose_file(taken))
         named = ["--file", str(file), "--project-name", "other"]
         done = engine.compose(*named, "up", "--detach", check=False)
         engine.compose(*named, "down")
@@ -213,10 +213,10 @@ def test_mimir_is_switched_over(engine: Engine, running: DevStack, tmp_path: Pat
     (port,) = free_ports(1)
     served = {"model": MODEL, "context": 512, "pooling": "mean", "dimensions": DIMENSIONS, "port": port}
     stack = declared(engine, embeddings=served, chat=None, service=None)
-    file, overlay = tmp_path / base.name, tmp_path / rendered.MIMIR_COMPOSE
+    file, overlay = tmp_path / base.name, tmp_path / files.MIMIR_COMPOSE
     shutil.copy(base, file)
-    overlay.write_text(rendered.mimir_compose(stack))
-    (tmp_path / ".env").write_text(rendered.env_file(rendered.mimir(stack)))
+    overlay.write_text(mimir.overlay(stack))
+    (tmp_path / ".env").write_text(mimir.env_file(mimir.variables(stack)))
     named = ["--project-directory", str(tmp_path), "--file", str(file), "--file", str(overlay)]
     up = ["up", "--detach", "--wait", "--wait-timeout", str(PATIENCE), "llama-server"]
     try:
@@ -227,10 +227,10 @@ def test_mimir_is_switched_over(engine: Engine, running: DevStack, tmp_path: Pat
         ollama_store(tmp_path / "ollama_models", fetch.fetch(fetch.MODEL))
         engine.compose(*named, *up)
         told = json.loads(engine.compose(*named, "config", "--format", "json").stdout)
-        mimir = told["services"]["mimir-server"]["environment"]
-        path, model = mimir["MIMIR_EMBEDDINGS_API_PATH"], mimir["MIMIR_EMBEDDINGS_MODEL"]
+        read = told["services"]["mimir-server"]["environment"]
+        path, model = read["MIMIR_EMBEDDINGS_API_PATH"], read["MIMIR_EMBEDDINGS_MODEL"]
         answer = posted(f"http://127.0.0.1:{port}{path}", {"model": model, "input": "a node of the graph"})
-        assert len(answer["data"][0]["embedding"]) == int(mimir["MIMIR_EMBEDDINGS_DIMENSIONS"])
+        assert len(answer["data"][0]["embedding"]) == int(read["MIMIR_EMBEDDINGS_DIMENSIONS"])
     finally:
         engine.compose(*named, "down", "--timeout", "20", check=False)
 
@@ -248,11 +248,11 @@ def test_a_model_is_downloaded(engine: Engine, running: DevStack, tmp_path: Path
         changes = {"volume": "pollex-downloads", "network": running.network, "foreign": ["network"]}
         stack = declared(engine, embeddings=served, chat=None, service=None, **changes)
         file = tmp_path / "compose.yaml"
-        file.write_text(rendered.compose(stack))
+        file.write_text(compose_file(stack))
         named = ["--file", str(file), "--project-name", "downloads"]
         try:
             engine.compose(*named, "up", "--detach", "--wait", "--wait-timeout", str(PATIENCE))
-            url = rendered.url(stack.embeddings)
+            url = containers.url(stack.embeddings)
             answer = posted(f"{url}/v1/embeddings", {"input": "a text"})
             assert len(answer["data"][0]["embedding"]) == DIMENSIONS
             offered = httpx.get(f"{url}/v1/models", timeout=PATIENCE).json()

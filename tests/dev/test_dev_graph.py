@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra import ROOT
-from infra.kinds.dev import compose as rendered
+from infra.kinds.dev import containers
 from tests.dev.conftest import parsed
 
 Graph = Callable[[dict[str, Any]], dict[str, Any]]
@@ -36,7 +36,7 @@ def graph(tmp_path: Path) -> Graph:
 def test_the_twins_agree(graph: Graph, values: dict[str, Any]) -> None:
     """If this fails, what was tried with compose does not hold for what Pulumi declares."""
     seen, stack = graph(values), parsed(values)
-    for made in rendered.containers(stack):
+    for made in containers.containers(stack):
         inputs = seen[made.name]["inputs"]
         assert inputs["envs"] == [f"{name}={value}" for name, value in made.environment.items()]
         assert inputs["ports"] == [{"ip": made.address, "external": made.published, "internal": made.port}]

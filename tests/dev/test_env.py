@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.kinds.dev import compose as rendered
+from infra.kinds.dev import files, mimir
 from pollex import stackconfig
 from tests.dev.conftest import Compose, parsed
 
@@ -23,14 +23,14 @@ MODELS = [
 def variables(request: pytest.FixtureRequest, values: dict[str, Any]) -> dict[str, str]:
     """What Mimir is to be told, for an ordinary model and for odd ones."""
     values["embeddings"] |= {"model": request.param, "sha256": "a" * 64, "dimensions": 768}
-    return rendered.mimir(parsed(values))
+    return mimir.variables(parsed(values))
 
 
 @pytest.fixture
 def file(tmp_path: Path, variables: dict[str, str]) -> Path:
     """The env file."""
-    path = tmp_path / rendered.MIMIR_ENV
-    path.write_text(rendered.env_file(variables))
+    path = tmp_path / files.MIMIR_ENV
+    path.write_text(mimir.env_file(variables))
     return path
 
 

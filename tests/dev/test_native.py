@@ -10,8 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.kinds.dev import compose as rendered
-from infra.kinds.dev import native
+from infra.kinds.dev import files, native
 from infra.kinds.dev.spec import DevStack
 from tests.dev.conftest import parsed
 
@@ -24,7 +23,7 @@ def stack(whole: dict[str, Any]) -> DevStack:
 
 def job(stack: DevStack) -> dict[str, Any]:
     """The launchd job as macOS reads it."""
-    text = rendered.files(stack)[native.JOB_FILE]
+    text = files.files(stack)[native.JOB_FILE]
     return dict(plistlib.loads(text.encode(), fmt=plistlib.FMT_XML))
 
 
@@ -67,7 +66,7 @@ class Swap(BaseModel):
 
 def test_llama_swap_reads_its_configuration(stack: DevStack) -> None:
     """If this fails, llama-swap refuses the file, or starts a server on a port where it does not look for it."""
-    read = Swap.model_validate(yaml.safe_load(rendered.files(stack)[rendered.LLAMA_SWAP]))
+    read = Swap.model_validate(yaml.safe_load(files.files(stack)[files.LLAMA_SWAP]))
     assert stack.multiplexer is not None
     assert tuple(read.models) == stack.multiplexer.models
     for name, model in read.models.items():
@@ -84,6 +83,6 @@ def test_llama_swap_reads_its_configuration(stack: DevStack) -> None:
 def test_llama_swap_s_containers_have_names_of_their_own(whole: dict[str, Any]) -> None:
     """If this fails, one model's container keeps another one's from starting."""
     whole["multiplexer"]["models"] = ["a:b", "a-b", "a/b"]
-    read = yaml.safe_load(rendered.files(parsed(whole))[rendered.LLAMA_SWAP])
+    read = yaml.safe_load(files.files(parsed(whole))[files.LLAMA_SWAP])
     stops = [model["cmdStop"] for model in read["models"].values()]
     assert len(set(stops)) == 3

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import ROOT, review
-from infra.kinds.dev import compose
+from infra.kinds.dev import compose, files
 from tests.dev.conftest import STACK, parsed
 
 Golden = Callable[[str, str], None]
@@ -23,7 +23,7 @@ def test_committed_stack(golden: Golden) -> None:
 
 def test_every_option(whole: dict[str, Any], golden: Golden) -> None:
     """If this fails, llama-swap or macOS is told something else than what was reviewed."""
-    for name, text in compose.files(parsed(whole)).items():
+    for name, text in files.files(parsed(whole)).items():
         golden(f"whole/{name}", text)
 
 
@@ -31,21 +31,21 @@ def test_inside_mimir(values: dict[str, Any], golden: Golden) -> None:
     """If this fails, a stack for Mimir alone, in Mimir's own network and volume, makes things that are not its own."""
     del values["chat"], values["service"]
     values |= {"volume": "mimir_ollama_models", "network": "mimir_mcp_network", "foreign": ["volume", "network"]}
-    golden("inside-mimir/compose.yaml", compose.compose(parsed(values)))
+    golden("inside-mimir/compose.yaml", compose.file(parsed(values)))
 
 
 def test_a_download(values: dict[str, Any], golden: Golden) -> None:
     """If this fails, a container that fetches its model cannot write it, or is not told its hash."""
     url = "https://example.org/$a/it's(1)/model-f16.gguf?download=true&x=$HOME"
     values["chat"] |= {"model": url, "sha256": "a" * 64}
-    golden("download/compose.yaml", compose.compose(parsed(values)))
+    golden("download/compose.yaml", compose.file(parsed(values)))
 
 
 def test_no_golden_file_is_left_over(whole: dict[str, Any]) -> None:
     """If this fails, a file stands in review that nothing is compared with any more."""
     folder = Path(__file__).parent / "__snapshots__" / "test_rendered"
     kept = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    made = {f"dev/{name}" for name in review.render(STACK)} | {f"whole/{name}" for name in compose.files(parsed(whole))}
+    made = {f"dev/{name}" for name in review.render(STACK)} | {f"whole/{name}" for name in files.files(parsed(whole))}
     assert kept == made | {"inside-mimir/compose.yaml", "download/compose.yaml"}
 
 

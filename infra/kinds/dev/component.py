@@ -8,8 +8,8 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.kinds.children import child
-from infra.kinds.dev import compose, native
-from infra.kinds.dev.compose import Container
+from infra.kinds.dev import files, native
+from infra.kinds.dev.containers import Container, containers, url
 from infra.kinds.dev.spec import DevStack
 
 READY_SECONDS = 300
@@ -33,7 +33,7 @@ class Containers(pulumi.ComponentResource):
         volume, network = self._volume(stack), self._network(stack)
         images = {image: self._image(label, image) for label, image in _images(stack).items()}
         made: dict[str, docker.Container] = {}
-        for one in compose.containers(stack):
+        for one in containers(stack):
             after = [made[one.after]] if one.after is not None else []
             made[one.name] = self._container(one, images[one.image], volume, network, after)
         self.images = {label: images[image].repo_digest for label, image in _images(stack).items()}
@@ -98,7 +98,7 @@ class Containers(pulumi.ComponentResource):
 
 def _images(stack: DevStack) -> dict[str, str]:
     """The images that are run, by what they are."""
-    run = {one.image for one in compose.containers(stack)}
+    run = {one.image for one in containers(stack)}
     known = {"server": stack.images.server, "polish": stack.images.polish}
     return {label: image for label, image in known.items() if image in run}
 
@@ -107,10 +107,10 @@ def declare(stack: DevStack) -> Mapping[str, object]:
     """Declare the containers and return the stack's outputs; none of them is secret."""
     made = Containers("containers", stack)
     return {
-        "embeddings": f"{compose.url(stack.embeddings)}/v1/embeddings",
-        **({"chat": f"{compose.url(stack.chat)}/v1/chat/completions"} if stack.chat is not None else {}),
-        **({"polish": compose.url(stack.service)} if stack.service is not None else {}),
+        "embeddings": f"{url(stack.embeddings)}/v1/embeddings",
+        **({"chat": f"{url(stack.chat)}/v1/chat/completions"} if stack.chat is not None else {}),
+        **({"polish": url(stack.service)} if stack.service is not None else {}),
         # what the engine has of each image, by digest; known when it is there
         "images": made.images,
-        "appConfig": compose.app_config(stack),
+        "appConfig": files.app_config(stack),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra.core import bundle
+from infra.core.addresses import local_url
 from infra.core.bundle import Recipe
 from infra.core.derivation import Derivation
 from infra.hosttools.pollex_host import manifest
@@ -15,7 +16,6 @@ from infra.kinds.fleet.spec import FleetStack
 from infra.kinds.host import plan as hosts
 from infra.kinds.host import polish
 from infra.kinds.host.generation import File, Generation, Unit, generation
-from infra.kinds.host.units import local_url
 
 UNREAD = "(what is in {})"
 """What stands for a file's text where nothing is read: in a review, which has nobody's keys."""

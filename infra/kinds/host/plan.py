@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from infra import HOST_FOLDER
 from infra.core import bundle, patches
+from infra.core.addresses import local_url
 from infra.core.bundle import Recipe
 from infra.core.derivation import Derivation
 from infra.core.patches import Patch
@@ -134,7 +135,7 @@ def compilation(stack: HostStack, series: Sequence[Patch], build_recipe: str) ->
 
 
 def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Unit:
-    url = units.local_url(stack.server.host, stack.server.port)
+    url = local_url(stack.server.host, stack.server.port)
     return Unit(
         name=units.LLAMA_SERVER_UNIT,
         text=units.llama_server_unit(stack.server, stack.model, stack.build),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from infra import FILES
 from infra.core import bundle
+from infra.core.addresses import local_url
 from infra.core.bundle import Recipe
 from infra.core.derivation import Derivation
 from infra.core.report import ConfigError, Problem, is_secret
@@ -125,7 +126,7 @@ def unit(
         text=units.pollex_unit(polish, behind),
         links={units.POLLEX: f"{packed.path}/bin/{bundle.COMMAND}"},
         needs=(packed,),
-        health=f"{units.local_url(polish.host, polish.port)}{health}",
+        health=f"{local_url(polish.host, polish.port)}{health}",
         completion=None,
         ready_seconds=polish.ready_seconds,
         files=(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 from pydantic import SecretStr
 
+from infra.core.addresses import local_url, web_url
 from infra.core.profiles import PROFILES
 from infra.core.settings import POLISH_PORT
 from infra.kinds.host.spec import Build, Host, HostStack, LlamaServer, Model, Polish
@@ -246,17 +247,6 @@ def _lines(words: Sequence[str]) -> list[str]:
         else:
             lines.append(quoted)
     return lines
-
-
-def local_url(host: str, port: int) -> str:
-    """Where programs on the host itself reach what listens at `host`."""
-    wildcard = {"0.0.0.0", "::", "127.0.0.1", "localhost"}  # noqa: S104 - compared, not bound
-    return web_url("localhost" if host in wildcard else host, port)
-
-
-def web_url(name: str, port: int) -> str:
-    """A web address; an IPv6 address in brackets."""
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def page_url(host: Host, polish: Polish) -> str:
