@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from syrupy.types import SnapshotIndex
 
 Golden = Callable[[str, str], None]
+
+# a property holds or not; how long an example takes says how busy the machine is
+settings.register_profile("pollex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pollex")
 
 
 class NamedAsDeployed(SingleFileSnapshotExtension):

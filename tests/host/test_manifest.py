@@ -53,7 +53,7 @@ def builds(draw: st.DrawFn) -> Build:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(made=builds(), model_name=NAME, text=TEXT)
 def test_what_is_written_is_read(made: Build, model_name: str, text: str) -> None:
     """A patch, a flag or a unit would be deployed that is not the one that was reviewed."""
