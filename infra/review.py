@@ -141,10 +141,9 @@ def _preview(stack: str, file: Path, folder: Path) -> subprocess.CompletedProces
     pulumi = shutil.which("pulumi")
     if pulumi is None:
         sys.exit("pulumi is not on PATH: run this through `make preview`, or `. ./activate` first")
-    common = ["--stack", stack, "--config-file", str(copy), "--non-interactive", "--color", "never"]
-    return subprocess.run(
-        [pulumi, "preview", *common], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    quiet = ["--non-interactive", "--suppress-progress", "--color", "never"]
+    asked = ["preview", "--stack", stack, "--config-file", str(copy), *quiet]
+    return subprocess.run([pulumi, *asked], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def _graph(stack: str, file: Path) -> subprocess.CompletedProcess[str]:

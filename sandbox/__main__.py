@@ -64,7 +64,9 @@ def pulumi(*arguments: str) -> None:
     Raises:
         SandboxError: it failed, and has said why.
     """
-    command = [str(PULUMI), *arguments, "--stack", STACK, "--non-interactive"]
+    # on a terminal the engine shows one moving line a resource; elsewhere a line that moves would be a line a second
+    plain = [] if sys.stdout.isatty() else ["--non-interactive", "--suppress-progress"]
+    command = [str(PULUMI), *arguments, "--stack", STACK, *plain]
     if status := subprocess.run(command, cwd=CHECKOUT, check=False).returncode:
         hint = "; if a killed run left the state locked: make unlock" if status == 255 else ""  # noqa: PLR2004 - its status for any error
         raise SandboxError(f"pulumi {arguments[0]} failed{hint}")
