@@ -36,11 +36,15 @@ A command that fails writes nothing to standard output and one that succeeds not
 both into the text, and do not look at the status; `--editor` makes a command that fails give the text back as it was
 and say nothing. What was wrong then, the same command says without `--editor`.
 
-| editor | keys |
+| program | keys |
 |---|---|
-| Vim | select, then `:!pollex polish -e` |
+| Vim, Neovim | select, then `:!pollex polish -e` |
 | Emacs | mark, then `C-u M-\\|` `pollex polish -e` |
-| Kakoune, Helix | select, then `\\|pollex polish -e` |
+| Kakoune | select, then `\\|pollex polish -e` |
+| mutt, before you send | `F`, `pollex polish -e`, and `y`: the mail's text may be written over |
+
+These were run, also with the service down. Other programs that write mail, such as aerc, do it in the editor that they
+start. Lines that begin with `>` are another's words and stay, unless you say `--quoted`.
 
 The encoding of a text (UTF-8, UTF-16, UTF-32, with a byte order mark or without) stays what it was.
 

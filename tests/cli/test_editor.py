@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pollex import clidoc
-from tests.cli.conftest import COMMAND, SOON, Pollex, Scripted, running_service
+from tests.cli.conftest import SOON, Pollex, Scripted, running_service
 
 Script = Callable[..., Scripted]
 
@@ -62,34 +58,3 @@ def test_an_interrupted_filter_gives_the_text_back(pollex: Pollex, tmp_path: Pat
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=SOON) == (b"teh end\n", b"")
     assert process.returncode == 130
-
-
-def recipe(editor: str) -> str:
-    """What the reference says to type in an editor."""
-    row = next(line for line in clidoc.page().splitlines() if line.startswith(f"| {editor} |"))
-    return str(re.findall(r"`([^`]+)`", row)[-1])
-
-
-@pytest.mark.parametrize("alive", [True, False])
-def test_the_line_for_vim(pollex: Pollex, service: str, tmp_path: Path, alive: bool) -> None:  # noqa: FBT001 - a table
-    """If this fails, whoever follows the reference loses a text when the board is off, or gets none when it is on."""
-    vim = shutil.which("vim") or pytest.fail("no vim: apt-get install vim")
-    command = tmp_path / "bin" / "pollex"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
-    command.chmod(0o755)
-    file = tmp_path / "letter.txt"
-    file.write_text("first\nI saw teh card.\nlast\n")
-    environment = (pollex.at(service) if alive else pollex).environment()
-    environment["PATH"] = f"{command.parent}:{environment['PATH']}"
-    line = recipe("Vim").removeprefix(":")
-    subprocess.run(
-        [vim, "-es", "-u", "NONE", "-i", "NONE", "-n", "-c", f"2{line}", "-c", "wq", str(file)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=SOON,
-        check=False,
-    )
-    middle = "I saw the card." if alive else "I saw teh card."
-    assert file.read_text() == f"first\n{middle}\nlast\n"
