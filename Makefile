@@ -160,9 +160,10 @@ extension: $(V)/.ready ## put the browser extension together: build/extension to
 	@$(V)/python extension/pack.py build
 
 .PHONY: screenshots
-screenshots: $(V)/.ready ## take the README's pictures of page and extension anew, with the real small model
+screenshots: $(V)/.ready ## take the README's pictures of page, extension and LibreOffice anew, with the real small model
 	@$(V)/pytest --quiet tests/browser/test_service.py tests/browser/test_extension.py -k real_model
 	@cp build/screenshots/page.png build/screenshots/extension.png docs/images/
+	@$(V)/python -m tests.languagetool.picture docs/images/libreoffice.png
 
 .PHONY: docs
 docs: $(V)/.ready ## write docs/reference anew

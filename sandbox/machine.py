@@ -31,6 +31,7 @@ _TEST_PACKAGES = {
     "/usr/bin/torchrun": "python3-torch libopenblas0-pthread",  # without OpenBLAS the reference takes minutes
     "/usr/sbin/haproxy": "haproxy",
     "/usr/sbin/sshd": "openssh-server",
+    "Xvfb": "xvfb",
     "c++": "g++",
     "chromium|google-chrome": "chromium",
     "clang++-14": "clang-14",
@@ -40,6 +41,7 @@ _TEST_PACKAGES = {
     "dockerd": "docker.io",
     "emacs": "emacs-nox",
     "kak": "kakoune",
+    "maim": "maim",
     "mutt": "mutt",
     "ninja": "ninja-build",
     "node": "nodejs",
@@ -48,10 +50,11 @@ _TEST_PACKAGES = {
     "patch": "patch",
     "qemu-aarch64-static": "qemu-user-static",
     "runc": "runc",
-    "soffice": "libreoffice-writer-nogui python3-uno",
+    "soffice": "libreoffice-writer python3-uno",
     "systemd-analyze": "systemd",
     "update-binfmts": "binfmt-support",
     "vim": "vim",
+    "xdotool": "xdotool",
     "zsh": "zsh",
 }
 """The same for what only the tests call; `|` stands between commands of which one is enough."""

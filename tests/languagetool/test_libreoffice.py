@@ -3,64 +3,21 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import httpx
 
+from tests.languagetool.office import PATIENCE, driven
 from tests.service.conftest import Llama, Start
 from tests.service.test_llama import SETTINGS
 
 SCRIPT = Path(__file__).parent / "writer.py"
-PATIENCE = 300
-"""Seconds after which LibreOffice hangs."""
-
-
-def settings(**given: str) -> str:
-    """LibreOffice's settings, as its dialog writes them."""
-    place = "/org.openoffice.Office.Linguistic/GrammarChecking/LanguageTool"
-    items = "".join(
-        f'<item oor:path="{place}"><prop oor:name="{name}" oor:op="fuse"><value>{escape(value)}</value></prop></item>'
-        for name, value in given.items()
-    )
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?><oor:items xmlns:oor="http://openoffice.org/2001/registry" '
-        'xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
-        f"{items}</oor:items>"
-    )
 
 
 def written(home: Path, text: str, **given: str) -> dict[str, Any]:
     """What LibreOffice marks in a text, and the text with its suggestions."""
-    (home / "user").mkdir(parents=True)
-    (home / "user" / "registrymodifications.xcu").write_text(settings(IsEnabled="true", **given))
-    address = f"pipe,name=pollex-{home.parent.name}-{home.name}"
-    office = subprocess.Popen(
-        [
-            *("soffice", "--headless", "--norestore", "--nologo"),
-            *(f"-env:UserInstallation=file://{home}", f"--accept={address};urp"),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
-    try:
-        done = subprocess.run(
-            ["/usr/bin/python3", str(SCRIPT), address, text],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        office.wait(timeout=PATIENCE)
-        return dict(json.loads(done.stdout))
-    finally:
-        if office.poll() is None:
-            subprocess.run(["kill", "--", f"-{office.pid}"], check=False)
-            office.wait(timeout=PATIENCE)
+    return dict(json.loads(driven(home, SCRIPT, text, **given)))
 
 
 def test_marks_and_mends(start: Start, tmp_path: Path) -> None:
