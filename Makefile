@@ -114,6 +114,10 @@ bench-words: $(V)/.ready ## what becomes of texts: GLEU of JFLEG's sentences, wh
 bench-embeddings: $(V)/.ready ## embeddings as the image serves them, beside Ollama
 	@$(V)/python -m bench.embeddings
 
+.PHONY: bench-load
+bench-load: $(V)/.ready ## 1 to 64 clients of the image's server and of Ollama: errors, waits, memory (a quarter of an hour)
+	@$(V)/python -m bench.load
+
 .PHONY: bench-busy
 bench-busy: $(V)/.ready ## ways in which threads wait for each other, alone and beside others (root, a quarter of an hour)
 	@$(V)/python -m bench.busy

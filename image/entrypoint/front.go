@@ -30,6 +30,7 @@ type front struct {
 	Room        int      // tokens of one input
 	Dimensions  int      // numbers of a vector; 0 when the file does not say
 	Matryoshka  bool     // a vector's beginning is one too
+	Truncate    bool     // a text that is too long is cut for OpenAI's clients too
 	Prefix      string   // stands before each text that is embedded
 	Origins     []string // whose pages may ask
 	Connections int      // to llama-server at a time

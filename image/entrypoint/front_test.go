@@ -80,7 +80,7 @@ func ask(t *testing.T, address, body string, headers ...string) (int, string, ht
 	return response.StatusCode, strings.TrimSpace(string(text)), response.Header
 }
 
-var mini = front{Name: "nomic-embed-text", Mode: embeddings, Room: 4, Dimensions: 2, Matryoshka: true}
+var mini = front{Name: "nomic-embed-text", Mode: embeddings, Room: 40, Dimensions: 2, Matryoshka: true}
 
 const vector = `{"object":"list","data":[{"index":0,"embedding":[0.6,0.8]}],"usage":{"prompt_tokens":3}}`
 
@@ -91,7 +91,7 @@ func TestWhatIsHere(t *testing.T) {
 		"/":             "Ollama is running",
 		"/api/version":  `{"version":"` + ollamaVersion + `"}`,
 		"/api/tags":     `"name":"nomic-embed-text:latest"`,
-		"/api/ps":       `"context_length":4`,
+		"/api/ps":       `"context_length":40`,
 		"/api/nonsense": `{"error":"there is no /api/nonsense here"}`,
 	} {
 		if _, text, _ := ask(t, url+path, ""); !strings.Contains(text, want) {
@@ -151,7 +151,9 @@ func TestEmbed(t *testing.T) {
 // If this fails, a text that is too long is refused where Ollama takes its beginning, or cut where nobody allowed it.
 func TestTooLongIsCut(t *testing.T) {
 	answers := map[string]string{"/v1/embeddings": vector, "/tokenize": `{"tokens":[101,7,8,9,10,102]}`}
-	url, behind := inFront(t, mini, answers)
+	small := mini
+	small.Room = 4
+	url, behind := inFront(t, small, answers)
 	status, text, _ := ask(t, url+"/api/embed", `{"model":"nomic-embed-text","input":"long","truncate":false}`)
 	if status != http.StatusInternalServerError || text != `{"error":"input is too large to process: it has 9 tokens"}` {
 		t.Errorf("%d %s", status, text)
@@ -161,6 +163,26 @@ func TestTooLongIsCut(t *testing.T) {
 	last := behind.asked[len(behind.asked)-1]
 	if status != http.StatusOK || !strings.Contains(last, `"input":[[101,7,8,9]]`) {
 		t.Errorf("%d %s after %s", status, text, last)
+	}
+	small.Truncate = true
+	allowed, asked := inFront(t, small, answers)
+	for _, c := range []struct {
+		url, body string
+		status    int
+	}{
+		{url, `{"model":"m","input":["long"]}`, http.StatusInternalServerError},
+		{url, `{"model":"m","input":["long"],"truncate":true}`, http.StatusOK},
+		{allowed, `{"model":"m","input":"long"}`, http.StatusOK},
+		{allowed, `{"model":"m","input":"long","truncate":false}`, http.StatusInternalServerError},
+	} {
+		if status, text, _ := ask(t, c.url+"/v1/embeddings", c.body); status != c.status {
+			t.Errorf("%s: %d %s", c.body, status, text)
+		}
+	}
+	for _, sent := range [][]string{behind.asked, asked.asked} {
+		if whole := strings.Join(sent, "\n"); !strings.Contains(whole, `"input":[[101,7,8,9]]`) {
+			t.Error(whole)
+		}
 	}
 }
 
@@ -198,6 +220,16 @@ func TestOpenAI(t *testing.T) {
 		if sent := strings.Join(behind.asked, "\n"); c.sent != "" && sent != "/v1/embeddings "+c.sent || c.sent == "" && sent != "" {
 			t.Errorf("%s: %s", c.name, sent)
 		}
+	}
+}
+
+// If this fails, a client that limits an answer as OpenAI has it now waits for one that never ends.
+func TestTheNewerNameOfALimit(t *testing.T) {
+	url, behind := inFront(t, front{Name: "smol", Mode: chat, Room: 4096}, map[string]string{"/v1/chat/completions": "{}"})
+	ask(t, url+"/v1/chat/completions", `{"model":"m","messages":[],"max_completion_tokens":8}`)
+	ask(t, url+"/v1/chat/completions", `{"model":"m","messages":[],"max_completion_tokens":8,"max_tokens":4}`)
+	if !strings.Contains(behind.asked[0], `"max_tokens":8`) || !strings.Contains(behind.asked[1], `"max_tokens":4`) {
+		t.Error(behind.asked)
 	}
 }
 

@@ -295,20 +295,36 @@ func (f front) vectors(r *http.Request, texts []string, truncate bool) ([][]floa
 	for i, text := range texts {
 		inputs[i] = text
 	}
-	vectors, tokens, err := f.embedded(r, inputs)
-	if err == nil || !truncate || !strings.Contains(err.Error(), "too large") {
-		return vectors, tokens, err
-	}
-	for i, text := range texts {
-		cut, cutErr := f.cut(r, text)
-		if cutErr != nil {
-			return nil, 0, cutErr
-		}
-		if cut != nil {
-			inputs[i] = cut
+	if truncate {
+		var err error
+		if inputs, _, err = f.cutAll(r, texts); err != nil {
+			return nil, 0, err
 		}
 	}
 	return f.embedded(r, inputs)
+}
+
+// mostSpecial is a number of special tokens that no model puts more of around a text.
+const mostSpecial = 8
+
+// cutAll gives texts as they are, or the tokens of their beginning where the model cannot take all; it also tells
+// whether there was one. A token is at least a byte, so that only long texts need to be counted.
+func (f front) cutAll(r *http.Request, texts []string) ([]any, bool, error) {
+	inputs, wasCut := make([]any, len(texts)), false
+	for i, text := range texts {
+		inputs[i] = text
+		if len(text)+mostSpecial <= f.Room {
+			continue
+		}
+		cut, err := f.cut(r, text)
+		if err != nil {
+			return nil, false, err
+		}
+		if cut != nil {
+			inputs[i], wasCut = cut, true
+		}
+	}
+	return inputs, wasCut, nil
 }
 
 // embedded asks for the vectors of texts and of the model's own tokens, which nobody else may send.

@@ -35,6 +35,11 @@ func (f front) openAI(w http.ResponseWriter, r *http.Request, where string) {
 		body.set("model", f.Name)
 		text = nil
 	}
+	// As OpenAI calls it now; llama-server only knows the older name, and would write without end.
+	if isOwn && body.has("max_completion_tokens") && !body.has("max_tokens") {
+		body["max_tokens"] = body["max_completion_tokens"]
+		text = nil
+	}
 	if where == "/v1/embeddings" || where == "/embeddings" {
 		f.embeddings(w, r, body, text)
 		return
@@ -75,9 +80,26 @@ func (f front) embeddings(w http.ResponseWriter, r *http.Request, body fields, t
 		refuse(w, r, http.StatusBadRequest, err.Error())
 		return
 	}
+	truncate := f.Truncate
+	if err := body.into("truncate", &truncate); err != nil {
+		refuse(w, r, http.StatusBadRequest, err.Error())
+		return
+	}
 	if f.Prefix != "" {
-		body.set("input", f.prefixed(inputs))
+		inputs = f.prefixed(inputs)
+		body.set("input", inputs)
 		text = nil
+	}
+	if truncate && f.Mode == embeddings {
+		cut, wasCut, err := f.cutAll(r, inputs)
+		if err != nil {
+			refuse(w, r, httpStatusOf(err), err.Error())
+			return
+		}
+		if wasCut {
+			body.set("input", cut)
+			text = nil
+		}
 	}
 	if dimensions == 0 || dimensions == f.Dimensions {
 		f.pass(w, r, body, text)

@@ -77,6 +77,7 @@ func (p *planner) inFront(mode string, room, parallel int) front {
 		Room:        room,
 		Dimensions:  p.header.dimensions,
 		Matryoshka:  is.matryoshka,
+		Truncate:    p.settings.truncate,
 		Prefix:      p.settings.prefix,
 		Origins:     p.settings.origins,
 		Connections: connections + parallel,

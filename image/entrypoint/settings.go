@@ -15,6 +15,7 @@ type settings struct {
 	mode       string   // MODE
 	pooling    string   // POOLING, or empty
 	context    int      // CONTEXT, tokens of one request, or 0
+	truncate   bool     // TRUNCATE what OpenAI's clients send
 	prefix     string   // PREFIX of each text that is embedded
 	origins    []string // ORIGINS whose pages may ask
 	hub        hub      // HF_ENDPOINT and HF_TOKEN
@@ -46,6 +47,13 @@ func readSettings(g given) (settings, error) {
 		pooling:   text("POOLING", ""),
 	}
 	s.prefix = text("PREFIX", "")
+	switch cuts := text("TRUNCATE", "false"); cuts {
+	case "true", "1":
+		s.truncate = true
+	case "false", "0":
+	default:
+		return s, fail(misconfigured, "TRUNCATE=%s is neither true nor false", cuts)
+	}
 	isBetween := func(sign rune) bool { return sign == ',' || sign == ' ' }
 	s.origins = strings.FieldsFunc(text("ORIGINS", strings.Join(localOrigins, ",")), isBetween)
 	s.cacheDir = text("MODEL_CACHE", s.modelsDir)

@@ -62,6 +62,7 @@ def _server(name: str, server: Embeddings | Chat, image: str) -> Container:
     if isinstance(server, Embeddings):
         # a model that gives other vectors than clients were promised does not start
         environment |= {"MODE": "embeddings", "POOLING": server.pooling, "DIMENSIONS": server.length}
+        environment["TRUNCATE"] = "true"  # as Ollama's own /v1 does: Mimir leaves out of its index what is refused
     return Container(
         name=name,
         image=image,

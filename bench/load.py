@@ -1,0 +1,221 @@
+"""Load: 1 to 64 clients that ask for vectors without a pause, of the image's server and of Ollama with the same file.
+
+    python -m bench.load [--seconds N] [--clients 1,4,16,64]
+
+Prints a table and writes build/bench/load.json: requests a second, the median and the 99th percentile of what one
+waits, errors, and how much memory the server has before and after. Vegeta asks, each client over a connection of its
+own that stays open; the two servers take turns, and an error or a vector of another length ends the measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench import embeddings, ollama, record
+from bench.programs import programs
+from infra.toolchain import ToolchainError, golang
+from infra.toolchain.once import cache, made
+from sandbox import minilm
+from sandbox.machine import SandboxError, run, say
+
+MODULE = golang.Module(folder=Path(__file__).parent / "peers" / "vegeta")
+PACKAGE = "github.com/tsenart/vegeta/v12"
+CLIENTS = (1, 4, 16, 64)
+GROWTH = 1.2
+"""What a server may grow by while the same number of clients asks for the same again: caches fill, leaks go on."""
+
+
+def program() -> Path:
+    """Vegeta; the first caller builds it.
+
+    Raises:
+        SandboxError: no Go, or the build failed; holds the end of its log.
+    """
+    try:
+        go = golang.find_go(MODULE, what="Vegeta")
+    except ToolchainError as error:
+        raise SandboxError(str(error)) from error
+    inputs = [*MODULE.texts, go.version, go.os, go.architecture]
+    final = cache() / "peers" / f"vegeta-{hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]}"
+    return made(final, partial(_build, go))
+
+
+def _build(go: golang.Go, part: Path) -> None:
+    environment = [f"{name}={value}" for name, value in golang.environment().items()]
+    build = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o", str(part), PACKAGE]
+    run(["env", "-C", MODULE.folder, *environment, go.command, *build])
+
+
+def targets(url: str, texts: Sequence[str]) -> str:
+    """The requests, which Vegeta takes in turn: JSON, one a line."""
+    return "".join(
+        json.dumps(
+            {
+                "method": "POST",
+                "url": f"{url}/v1/embeddings",
+                "header": {"Content-Type": ["application/json"]},
+                "body": base64.b64encode(json.dumps({"model": embeddings.NAME, "input": text}).encode()).decode(),
+            }
+        )
+        + "\n"
+        for text in texts
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that is asked, and the processes whose memory is its own."""
+
+    url: str
+    processes: tuple[int, ...]
+
+    def megabytes(self) -> float:
+        """The memory of those processes and all that they started, shared pages by their share."""
+        return round(sum(_share(each) for process in self.processes for each in _family(process)) / 1000, 1)
+
+
+def _family(process: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield process
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield from _family(int(child))
+
+
+def _share(process: int) -> int:
+    """A process's proportional set, in kB."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def ask(server: Server, clients: int, seconds: int, folder: Path) -> dict[str, Any]:
+    """Let so many clients ask for so long, and say what they met.
+
+    Raises:
+        SandboxError: an answer was an error.
+    """
+    asked, answers = folder / "targets", folder / "answers"
+    asked.write_text(targets(server.url, embeddings.inputs()["sentence"]))
+    how = ["-rate=0", f"-max-workers={clients}", f"-workers={clients}", f"-connections={clients}", "-timeout=120s"]
+    run([program(), "attack", "-format=json", f"-targets={asked}", f"-output={answers}", f"-duration={seconds}s", *how])
+    found = json.loads(run([program(), "report", "-type=json", answers]).stdout)
+    if found["success"] != 1:
+        raise SandboxError(f"{clients} clients of {server.url} met errors: {found['status_codes']} {found['errors']}")
+    return {
+        "requests": found["requests"],
+        "a_second": round(found["throughput"], 1),
+        "p50_ms": round(found["latencies"]["50th"] / 1e6, 1),
+        "p99_ms": round(found["latencies"]["99th"] / 1e6, 1),
+        "errors": 0,
+        "megabytes_after": server.megabytes(),
+    }
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[dict[str, Server]]:
+    """Both servers, by the names that bench.embeddings has for them."""
+    with ExitStack() as stack:
+        found = stack.enter_context(embeddings.contestants(folder, vary=False))
+        yield {name: Server(each.url, listening(each.url)) for name, each in found.items()}
+
+
+def listening(url: str) -> tuple[int, ...]:
+    """The processes of a server: whoever listens at its port, and, where that is a program in front, its parent.
+
+    Raises:
+        SandboxError: nobody listens there.
+    """
+    port = int(url.rpartition(":")[2])
+    sockets = {
+        line.split()[9]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+    }
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            held = {str(descriptor.readlink()) for descriptor in (entry / "fd").iterdir()}
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if held & {f"socket:[{inode}]" for inode in sockets}:
+            return (parent,) if command[1:2] == [b"front"] else (int(entry.name),)
+    raise SandboxError(f"nobody listens at {url}")
+
+
+def measure(found: Mapping[str, Server], clients: Sequence[int], seconds: int, folder: Path) -> dict[str, Any]:
+    """What each met with each number of clients, the same number twice, so that a leak shows.
+
+    Raises:
+        SandboxError: an answer was an error, or a server grew.
+    """
+    said: dict[str, Any] = {name: {} for name in found}
+    for number in clients:
+        for name, server in found.items():
+            say(f"{name}: {number} clients for 2 × {seconds} s")
+            before = ask(server, number, seconds, folder)["megabytes_after"]
+            row = said[name][str(number)] = {"megabytes_before": before, **ask(server, number, seconds, folder)}
+            if row["megabytes_after"] > GROWTH * before:
+                raise SandboxError(f"{name} grew from {before} to {row['megabytes_after']} MB with {number} clients")
+    return said
+
+
+def table(said: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """The report for people."""
+    yield f"{'':12}{'clients':>8}{'requests':>10}{'errors':>8}{'a second':>10}{'p50 ms':>9}{'p99 ms':>9}{'MB':>16}"
+    for name, rows in said.items():
+        for clients, row in rows.items():
+            memory = f"{row['megabytes_before']} → {row['megabytes_after']}"
+            numbers = (
+                f"{row['requests']:>10}{row['errors']:>8}{row['a_second']:>10}{row['p50_ms']:>9}{row['p99_ms']:>9}"
+            )
+            yield f"{name:12}{clients:>8}{numbers}{memory:>16}"
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description="Measure embeddings under load.")
+    parser.add_argument("--seconds", type=int, default=60, help="that each number of clients asks, twice")
+    parser.add_argument("--clients", default=",".join(map(str, CLIENTS)), help="how many, with commas between")
+    options = parser.parse_args()
+    before = record.load()
+    try:
+        with tempfile.TemporaryDirectory(prefix="pollex-bench-") as temporary:
+            folder = Path(temporary)
+            with servers(folder) as found:
+                said = measure(found, [int(one) for one in options.clients.split(",")], options.seconds, folder)
+    except SandboxError as error:
+        sys.exit(f"error: {error}")
+    print("\n".join(table(said)))
+    most = options.clients.rpartition(",")[2]
+    record.write(
+        {
+            "name": "load",
+            "unit": f"requests a second of {most} clients; peer: Ollama with the same file",
+            "ours": said[embeddings.OURS][most]["a_second"],
+            "peer": said[embeddings.PEER][most]["a_second"],
+            "clients": said,
+            "seconds": 2 * options.seconds,
+            "model": f"{minilm.NAME}, F16",
+            "cores": os.cpu_count(),
+            "versions": [f"llama.cpp {programs('llama-server').tag}", f"Ollama {ollama.version()}"],
+            "load_before": before,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
