@@ -40,6 +40,7 @@ _TEST_PACKAGES = {
     "docker-registry": "docker-registry",
     "dockerd": "docker.io",
     "emacs": "emacs-nox",
+    "fish": "fish",
     "kak": "kakoune",
     "maim": "maim",
     "mutt": "mutt",

@@ -51,6 +51,7 @@ FILES = {
     "patches": f"{_COMPILES} clang++-14",
     "patches/test_structure.py": "",
     "provider": "root /usr/sbin/sshd",
+    "provider/test_hostile.py": "root /usr/sbin/sshd fish",
     "provider/test_lifecycle.py": "board engine",
     "provider/test_values.py": "",
     "sandbox": "board",
