@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pollex import __version__, prompts, wire
+from pollex.languagetool import openapi as languagetool
 from pollex.settings import Settings
 
 _TYPES = (
@@ -21,6 +22,7 @@ _TYPES = (
     wire.Mode,
     wire.Health,
     wire.Probe,
+    *languagetool.TYPES,
 )
 _REASONS = {
     "400": "The body is wrong, the text too long, or the model or the mode unknown.",
@@ -73,6 +75,7 @@ def document(settings: Settings) -> dict[str, Any]:
         "/api/health": {"get": _operation("The service and its upstreams", _ref(wire.Health), ("405", "429"))},
         "/livez": {"get": _operation("The process answers", _ref(wire.Probe), ("405",))},
         "/readyz": {"get": _operation("An upstream can generate", _ref(wire.Probe), ("405",))},
+        **languagetool.paths(settings, _answer(_REASONS["405"], _ref(wire.Error)), _RETRY_AFTER),
     }
     paths["/readyz"]["get"]["responses"]["503"] = _answer("No upstream can, and why.", _ref(wire.Probe))
     paths["/metrics"] = {"get": {"summary": "Prometheus metrics", "responses": {"200": {"description": "Text."}}}}
@@ -84,7 +87,7 @@ def document(settings: Settings) -> dict[str, Any]:
     }
     if settings.api_key.get_secret_value():
         result["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
-        for path in ("/api/polish", "/api/models", "/api/modes"):
+        for path in ("/api/polish", "/api/models", "/api/modes", "/v2/check"):
             for operation in paths[path].values():
                 operation["security"] = [{"key": []}]
     return result

@@ -17,6 +17,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from pollex import app
+from pollex.languagetool import request
+from pollex.languagetool.openapi import PARAMETERS
 from pollex.settings import Settings
 
 APP = app.create(Settings(mock=True, rate_limit=0))
@@ -64,6 +66,36 @@ def test_every_failure_is_documented(case: schemathesis.Case[Any]) -> None:
 def test_what_is_documented() -> None:
     """If this fails, the document is made from something else than the routes."""
     routes = {route.path for route in app.Api(Settings(mock=True)).routes()}  # type: ignore[attr-defined]
-    assert set(schema.raw_schema["paths"]) == routes - {"/openapi.json"}
+    clients = {path for route in APP.routes if (path := getattr(route, "path", "")).startswith("/v2/")}
+    assert set(schema.raw_schema["paths"]) == routes - {"/openapi.json"} | clients - {"/v2/{action:path}"}
     assert schema.raw_schema["components"]["schemas"]["PolishRequest"]["properties"]["text"]["maxLength"] == 10_000
     assert schema.raw_schema["components"]["schemas"]["PolishRequest"]["properties"]["model_id"]["enum"] == ["mock"]
+
+
+class Noted(dict[str, str]):
+    """Parameters of a request, and which of them were looked at."""
+
+    def __init__(self, **given: str) -> None:
+        super().__init__(given)
+        self.looked = set[str]()
+
+    def __contains__(self, name: object) -> bool:
+        self.looked.add(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> str:
+        self.looked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As of any dictionary."""
+        self.looked.add(name)
+        return super().get(name, default)
+
+
+def test_what_languagetool_s_clients_send() -> None:
+    """If this fails, who writes a client is told of parameters that do nothing, or not of those that do."""
+    whole = Noted(text="Teh end.", language="auto")
+    request.read(whole, 100)
+    outside = {"apiKey", "username"}  # what says who asks
+    assert set(PARAMETERS) - outside == whole.looked - set(request.RENAMED)

@@ -47,7 +47,7 @@ def read(given: Mapping[str, str], most: int) -> Asked:
         RefusedError: as LanguageTool refuses it.
     """
     text = _text(given)
-    for old, new in _RENAMED.items():
+    for old, new in RENAMED.items():
         if old in given:
             raise RefusedError(f"You specified '{old}' but {new} in v2 of the API")
     if not given.get("language"):
@@ -75,12 +75,13 @@ def read(given: Mapping[str, str], most: int) -> Asked:
 
 
 _AUTO = "auto"
-_RENAMED = {
+RENAMED = {
     "enabled": "the parameter is now called 'enabledRules'",
     "disabled": "the parameter is now called 'disabledRules'",
     "preferredvariants": "the parameter is now called 'preferredVariants' (uppercase 'V')",
     "autodetect": "automatic language detection is now activated with 'language=auto'",
 }
+"""Parameters of LanguageTool's first API, and what became of them."""
 
 
 def _text(given: Mapping[str, str]) -> Annotated:
