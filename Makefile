@@ -182,6 +182,9 @@ lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addr
 	  --python-version 3.11 --no-header --no-annotate -o requirements/dev.txt
 	@$(V)/uv pip compile --quiet service/pyproject.toml -c requirements/dev.txt --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/service.txt
+	@$(V)/uv pip compile --quiet tests/image/clients/requirements.in --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-annotate -o tests/image/clients/requirements.txt
+	@npm install --package-lock-only --silent --omit-lockfile-registry-resolved --prefix tests/image/clients
 	@echo torch | $(V)/uv pip compile --quiet requirements/reference.in --excludes /dev/stdin --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/reference.txt # PyTorch is the distribution's
 

@@ -18,6 +18,7 @@ from sandbox.images.published import Published
 from sandbox.machine import SandboxError
 from sandbox.mirror import Mirror
 from tests.image.conftest import CHAT, EMBEDDINGS, PLATFORMS, add_to_store
+from tests.image.entrypoint import gguf
 
 NATIVE = PLATFORMS[0]
 HEALTHY_SECONDS = 120
@@ -218,6 +219,17 @@ def test_an_unknown_model_is_one_line(docker: Docker, reference: str, models: Pa
         assert status == 4
         assert "all-minlm" in line
         assert EMBEDDINGS in line
+        assert len(container.logs.strip().splitlines()) == 1
+
+
+def test_an_unknown_architecture_is_one_line(docker: Docker, reference: str, tmp_path: Path) -> None:
+    """If this fails, a model that is newer than the image's llama.cpp ends in a page of a loader's output."""
+    tmp_path.chmod(0o755)
+    gguf(tmp_path / "new.gguf", "imaginary")
+    with docker.container(reference, models=tmp_path, environment={"MODEL": "new"}) as container:
+        status, line = refusal(container)
+        assert status == 5
+        assert 'new has the architecture "imaginary", which this image\'s llama.cpp does not know' in line
         assert len(container.logs.strip().splitlines()) == 1
 
 
