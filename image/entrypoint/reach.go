@@ -59,14 +59,20 @@ func behind(link string) error {
 	return fail(failed, "%s is a link to %s, which cannot be followed: %v", link, target, errors.Unwrap(err))
 }
 
-// mayNot says whose something is that this user may not use.
+// mayNot says whose something is that this user may not use, and what forbids it.
 func mayNot(what, path string) error {
-	whose := ""
+	whose, remedy := "", "chmod -R o+rX it, or run the container as its owner (--user)"
 	if info, err := os.Stat(path); err == nil {
+		needed := fs.FileMode(0o004)
+		if info.IsDir() {
+			needed = 0o005
+		}
+		if info.Mode().Perm()&needed == needed {
+			remedy = "its mode allows that, so something else forbids it, such as SELinux: add :z to the volume (-v …:/models:ro,z)"
+		}
 		if owner, known := info.Sys().(*syscall.Stat_t); known {
 			whose = fmt.Sprintf(" (%v, of user %d)", info.Mode(), owner.Uid)
 		}
 	}
-	return fail(misconfigured, "user %d may not %s %s%s: chmod -R o+rX it, or run the container as its owner (--user)",
-		os.Getuid(), what, path, whose)
+	return fail(misconfigured, "user %d may not %s %s%s: %s", os.Getuid(), what, path, whose, remedy)
 }
