@@ -43,6 +43,10 @@ sandbox-fleet: $(V)/.ready ## boot two stand-in boards and a gateway, kill a boa
 sandbox-fleet-down: $(V)/.ready ## take them away again, without a trace
 	@$(V)/python -m sandbox.fleet down
 
+.PHONY: status
+status: $(V)/.ready ## what every machine of STACK (sandbox) is doing now (ARGS='--json', ARGS=--watch)
+	@$(V)/python -m infra.status $(STACK) $(ARGS)
+
 .PHONY: unlock
 unlock: toolchain ## mend the state of STACK (sandbox) after a killed run
 	@$(V)/python -m infra.toolchain.unlock $(STACK)

@@ -120,7 +120,8 @@ def _pulumi(mirrored: str, boards: tuple[str, ...]) -> None:
         SandboxError: it failed, and has said why.
     """
     FILE.write_text(yaml.safe_dump(values(mirrored, boards), sort_keys=False))
-    arguments = ["--yes", "--skip-preview", "--suppress-outputs", "--continue-on-error", "--config-file", str(FILE)]
+    quiet = ["--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress"]
+    arguments = [*quiet, "--continue-on-error", "--config-file", str(FILE)]
     if subprocess.run(_stack().command("up", *arguments), env=_stack().env(), check=False).returncode:
         raise SandboxError("pulumi up failed")
 

@@ -16,9 +16,22 @@ from infra.provider.connection import Connection
 def login(
     host: Host, root: Path, key: SecretStr | None, key_password: SecretStr | None, *, where: str = "pollex:host"
 ) -> Connection:
-    """The connection; relative names of files are below `root`.
+    """The connection, as `read` has it.
 
     A file that is missing stops an `up`; a preview contacts nothing, so there it is only a warning.
+
+    Raises:
+        pulumi.RunError: a named file is missing or empty; all such files are in one report.
+    """
+    connection, problems = read(host, root, key, key_password, where=where)
+    stop_up(problems)
+    return connection
+
+
+def read(
+    host: Host, root: Path, key: SecretStr | None, key_password: SecretStr | None, *, where: str
+) -> tuple[Connection, list[Problem]]:
+    """The connection, and what is wrong with the files that it is read from; their relative names are below `root`.
 
     Args:
         host: the machine.
@@ -26,19 +39,15 @@ def login(
         key: the private key itself, where no file names it.
         key_password: its password.
         where: the setting that holds the machine, for the report.
-
-    Raises:
-        pulumi.RunError: a named file is missing or empty; all such files are in one report.
     """
     texts, problems = _files(host, root, key, where)
-    stop_up(problems)
     pinned = host.host_key or texts.get("hostKeyFile")
     private_key = key.get_secret_value() if key else texts.get("privateKeyFile")
     password = key_password.get_secret_value() if key_password else None
     jump = host.proxy_jump
     # OpenSSH's own format wants its last line ended
     private_key = private_key.strip() + "\n" if private_key else None
-    return Connection(
+    connection = Connection(
         address=host.address,
         port=host.port,
         user=host.user,
@@ -54,8 +63,11 @@ def login(
             host_key=hostkeys.choose(jump.host_key, jump.address, jump.port),
             private_key=private_key,
             private_key_password=password,
+            settings=f"{where}.proxyJump",
         ),
+        settings=where,
     )
+    return connection, problems
 
 
 def stop_up(problems: list[Problem]) -> None:
