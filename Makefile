@@ -8,7 +8,7 @@ SHELL_FILES = $(shell git ls-files '*.sh' infra/toolchain/shim activate infra/ho
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(V)/.ready: requirements/dev.txt pyproject.toml service/pyproject.toml
 	@sh infra/toolchain/venv.sh '$(PYTHON)'
@@ -43,6 +43,14 @@ sandbox-fleet: $(V)/.ready ## boot two stand-in boards and a gateway, kill a boa
 sandbox-fleet-down: $(V)/.ready ## take them away again, without a trace
 	@$(V)/python -m sandbox.fleet down
 
+.PHONY: sandbox-aarch64
+sandbox-aarch64: $(V)/.ready ## the same on a board of the Nano's architecture, which QEMU imitates (half an hour, once)
+	@$(V)/python -m sandbox.aarch64 up
+
+.PHONY: sandbox-aarch64-down
+sandbox-aarch64-down: $(V)/.ready ## take it away again, without a trace
+	@$(V)/python -m sandbox.aarch64 down
+
 .PHONY: status
 status: $(V)/.ready ## what every machine of STACK (sandbox) is doing now (ARGS='--json', ARGS=--watch)
 	@$(V)/python -m infra.status $(STACK) $(ARGS)
@@ -71,12 +79,16 @@ test-root: toolchain ## the tests that need root, Debian packages, the engine or
 
 .PHONY: test-boards
 test-boards: toolchain ## the tests on stand-in boards
-	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m board --ignore=tests/sandbox --ignore=tests/e2e/test_life_cycles.py tests
+	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m board --ignore=tests/sandbox --ignore=tests/e2e/test_life_cycles.py --ignore=tests/e2e/test_aarch64.py tests
 	@$(V)/pytest --quiet -m board tests/sandbox # alone: it looks at what a board leaves on the machine
 
 .PHONY: test-life-cycles
 test-life-cycles: toolchain ## what may happen to a stack, its state and its board (half an hour; CI's last stage)
 	@$(V)/pytest --quiet tests/e2e/test_life_cycles.py
+
+.PHONY: test-aarch64
+test-aarch64: toolchain ## a board of the Nano's architecture under QEMU (a stage of CI of its own; apart from make test)
+	@$(V)/pytest --quiet tests/e2e/test_aarch64.py
 
 .PHONY: test-browser
 test-browser: $(V)/.ready ## the tests in a real Chromium
@@ -202,5 +214,5 @@ dist: $(V)/.ready ## what a release carries, in build/dist: wheels, the service'
 
 .PHONY: clean
 clean: ## take away what make made here, apart from the caches in ~/.cache/pollex
-	@[ ! -d .sandbox ] || [ ! -x $(V)/python ] || { $(V)/python -m sandbox.fleet down; $(V)/python -m sandbox down; }
+	@[ ! -d .sandbox ] || [ ! -x $(V)/python ] || { $(V)/python -m sandbox.aarch64 down; $(V)/python -m sandbox.fleet down; $(V)/python -m sandbox down; }
 	@rm -rf .venv .toolchain .sandbox build

@@ -9,7 +9,6 @@ real `pulumi up --stack sandbox` does the rest over SSH.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shlex
 import subprocess
@@ -85,26 +84,23 @@ def keep_build(board: Board, item: str) -> None:
         board: where it was built.
         item: its name in the store, `<key>-<name>`.
     """
-    archive = mirror.directory() / "store" / f"{item}.tar.gz"
-    if archive.exists():
-        return
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    export = f"sudo -n pollex-host export {shlex.quote(item)}"
-    content = subprocess.run([*board.ssh(), export], check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
-    (archive.parent / f"{archive.name}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {archive.name}\n")
-    # the hash first: an archive that is there is complete
-    part = archive.with_suffix(".part")
-    part.write_bytes(content)
-    part.rename(archive)
+    export = [*board.ssh(), f"sudo -n pollex-host export {shlex.quote(item)}"]
+    mirror.keep(item, lambda to: subprocess.run(export, check=True, stdout=to, stdin=subprocess.DEVNULL))
 
 
-def polish(page: str, model: str, text: str) -> str:
+def polish(page: str, model: str, text: str, patience: float = 120) -> str:
     """The text as the board's service corrects it, asked from here, as its users do.
+
+    Args:
+        page: the service's address.
+        model: its name, as clients see it.
+        text: what is polished.
+        patience: seconds to wait for the answer.
 
     Raises:
         SandboxError: the service refused.
     """
-    answer = httpx.post(f"{page}/api/polish", json={"text": text, "model_id": model}, timeout=120, trust_env=False)
+    answer = httpx.post(f"{page}/api/polish", json={"text": text, "model_id": model}, timeout=patience, trust_env=False)
     if answer.is_error:
         raise SandboxError(f"{page} answers {answer.status_code}: {answer.text.strip()}")
     return str(answer.json()["polished"])

@@ -16,7 +16,7 @@ from pathlib import Path
 from infra.core import patches
 from infra.core.profiles import PROFILES, SPARSE
 from infra.toolchain.once import cache
-from sandbox import source
+from sandbox import debian, source
 from sandbox.debian import nvcc
 from sandbox.machine import SandboxError, say
 
@@ -57,7 +57,7 @@ class Build:
     def start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start a command there, with what it says at the end of the log."""
         with self.log.open("ab") as log:
-            return nvcc.start(self.root, self.folder, command, log)
+            return debian.start(self.root, self.folder, command, log)
 
     def run(self, *command: str) -> None:
         """Run a command there.

@@ -6,6 +6,7 @@ python -m sandbox.mirror --bind ADDRESS [--port 8470] [--directory DIR]
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import socket
@@ -13,15 +14,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from infra.toolchain.once import cache
+from infra.toolchain.once import cache, made
 from sandbox.machine import CHECKOUT, SandboxError
 from sandbox.serving import NEVER
 
@@ -37,6 +39,26 @@ def directory() -> Path:
     folder = cache() / "mirror"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def keep(item: str, write: Callable[[IO[bytes]], object]) -> Path:
+    """A finished build as a substituter serves it, made unless it is there.
+
+    Args:
+        item: its name in the store, `<key>-<name>`.
+        write: writes what `pollex-host export` would.
+    """
+    archive = directory() / "store" / f"{item}.tar.gz"
+
+    def make(part: Path) -> None:
+        with part.open("w+b") as stream:
+            write(stream)
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        # the hash first: an archive that is there is complete
+        archive.with_name(f"{archive.name}.sha256").write_text(f"{digest}  {archive.name}\n")
+
+    return made(archive, make)
 
 
 class Mirror:

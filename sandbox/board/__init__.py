@@ -29,8 +29,10 @@ from sandbox.board.claims import RESERVED, claim, release
 from sandbox.board.disk import furnish
 from sandbox.board.guest import POWEROFF, REBOOT, Guest
 from sandbox.board.network import Network
-from sandbox.debian.rootfs import rootfs
-from sandbox.machine import CHECKOUT, SandboxError, require
+from sandbox.debian.rootfs import Machine, rootfs
+from sandbox.images import emulation
+from sandbox.machine import CHECKOUT, SandboxError, bring, require
+from sandbox.serving import NEVER
 
 HOME: Final = CHECKOUT / ".sandbox"
 """Everything the sandbox makes in this checkout."""
@@ -62,22 +64,28 @@ class Board:
         self.network = Network(index)
 
     @classmethod
-    def create(cls, name: str, *, index: int | None = None, disk_mb: int | None = None) -> Board:
+    def create(
+        cls, name: str, *, index: int | None = None, disk_mb: int | None = None, emulated: Machine | None = None
+    ) -> Board:
         """Make a board: fresh keys, an empty disk, a network. It is still off.
 
         Args:
             name: letters, digits and hyphens; also its hostname.
             index: third number of its address, 0 to 250; None takes the first free one.
             disk_mb: size of its /opt in MiB, which is else as large as the machine's own disk.
+            emulated: another kind of machine than this one, whose programs are run by QEMU; many times slower.
 
         Raises:
-            SandboxError: the machine cannot carry boards, or name or index are in use.
+            SandboxError: the machine cannot carry boards, or not of that kind, or name or index are in use.
         """
         require()
         folder = _folder(name)
         if (folder / "index").exists():
             raise SandboxError(f"the board {name} exists already, in {folder}")
-        base = rootfs()
+        if emulated is not None:
+            bring("qemu-aarch64-static", "update-binfmts")
+            emulation.require("arm64")
+        base = rootfs(emulated)
         shutil.rmtree(folder, ignore_errors=True)  # half of one, left by a killed run
         folder.mkdir(parents=True)
         number = claim(folder, RESERVED if name == DEFAULT else index)
@@ -92,10 +100,10 @@ class Board:
 
     @classmethod
     @contextmanager
-    def temporary(cls, name: str, *, disk_mb: int | None = None) -> Iterator[Board]:
+    def temporary(cls, name: str, *, disk_mb: int | None = None, emulated: Machine | None = None) -> Iterator[Board]:
         """A board for the length of a `with` block, ready to log in; one left by a killed run makes way."""
         destroy(name)
-        board = cls.create(name, disk_mb=disk_mb)
+        board = cls.create(name, disk_mb=disk_mb, emulated=emulated)
         try:
             board.start()
             board.wait_ready()
@@ -216,7 +224,7 @@ class Board:
         flags = [f"-o{name}={value}" for name, value in options.items()]
         return ["ssh", "-F", "none", *flags, f"{user}@{self.address}"]
 
-    def wait_ready(self, timeout: float = 60) -> None:
+    def wait_ready(self, timeout: float = NEVER) -> None:
         """Wait until manu can log in and systemd has started what it wanted to start (well or not).
 
         Raises:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from infra.toolchain import once
 from infra.toolchain.once import cache
@@ -12,6 +14,13 @@ from sandbox.machine import SandboxError, run, say
 
 BARE = Path(__file__).with_name("debian.sh")
 """Makes a Debian with nothing in it."""
+
+
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
+_ENTER = """
+mkdir -p "$1/work" && mount --bind "$2" "$1/work" && mount --bind /dev "$1/dev" && mount -t proc proc "$1/proc" &&
+root=$1 && shift 2 && exec chroot "$root" "$@"
+"""
 
 
 def key(script: Path, *others: Path) -> str:
@@ -46,3 +55,21 @@ def made(script: Path, *others: Path, saying: str) -> Path:
         log.unlink()
 
     return once.made(final, make, what=f"what {script.name} makes")
+
+
+def start(
+    root: Path, folder: Path, command: Sequence[str], log: IO[bytes], variables: Mapping[str, str] = {}
+) -> subprocess.Popen[bytes]:
+    """Start a command in a root file system; killing the process ends everything that it started, mounts included.
+
+    Args:
+        root: as `made` returned it.
+        folder: of this machine, where the command runs; it is /work there, and nothing else of this machine is seen.
+        command: found on the root file system's own PATH.
+        log: takes what it says.
+        variables: of the environment, beside those that every command there has.
+    """
+    environment = [f"{name}={value}" for name, value in {**_ENVIRONMENT, **variables}.items()]
+    inside = ["env", "-i", "-C", "/work", *environment, *command]
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ENTER, "sh", str(root), str(folder)]
+    return subprocess.Popen([*alone, *inside], stdout=log, stderr=log, stdin=subprocess.DEVNULL)

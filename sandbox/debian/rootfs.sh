@@ -1,16 +1,24 @@
 #!/bin/sh
-# rootfs.sh DIR       make DIR a bare Debian as a stand-in board starts from it: systemd, sshd, the login manu
-# rootfs.sh --inputs  print what besides this file decides the contents of DIR, one item a line
+# rootfs.sh DIR [ARCHITECTURE]  make DIR a bare Debian as stand-in boards start from it: systemd, sshd, the login manu
+# rootfs.sh --inputs            print what besides this file decides the contents of DIR, one item a line
 #
-# It starts from what debian.sh makes.
+# It starts from what debian.sh makes. Programs of a named ARCHITECTURE (Debian's word) are run by QEMU, which this
+# machine's kernel must know of.
 set -eu
 
 here=$(dirname -- "$0")
 LOGIN=manu
+architecture=${2:-}
 # What a flashed Jetson has as well. Compilers are missing on purpose: `pollex-host prepare` installs them.
-PRESENT=systemd,systemd-sysv,dbus,openssh-server,sudo,curl,ca-certificates,git,patch,python3,iproute2,procps
+PRESENT=systemd,systemd-sysv,dbus,openssh-server,sudo,curl,ca-certificates,git,patch,iproute2,procps
 # Fetched but not installed, so that installing them on a fresh board needs no download.
 FETCHED='g++ cmake make ninja-build ccache'
+if [ -n "$architecture" ]; then
+    # It compiles nothing; of its Python, sandbox/aarch64.py makes one that is brought along.
+    FETCHED='libgomp1 python3.11'
+else
+    PRESENT=$PRESENT,python3
+fi
 
 # say WHAT — one line of progress.
 say() {
@@ -19,12 +27,12 @@ say() {
 
 # bootstrap DIR — the packages.
 bootstrap() {
-    say 'debootstrap, about a minute'
-    sh "$here/debian.sh" "$1" --include="$PRESENT"
+    say 'debootstrap, about a minute, by QEMU ten'
+    sh "$here/debian.sh" "$1" --include="$PRESENT" ${architecture:+--arch="$architecture"}
     # Machines behind an inspecting proxy trust more than Debian's list.
     [ ! -f /etc/ssl/certs/ca-certificates.crt ] ||
         cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/ca-certificates.crt"
-    say 'fetching (not installing) the build tools'
+    say "fetching (not installing) $FETCHED"
     chroot "$1" apt-get update -q >&2
     # shellcheck disable=SC2086 # a list of words
     chroot "$1" apt-get install -q -y --no-install-recommends --download-only $FETCHED >&2

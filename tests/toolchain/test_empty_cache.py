@@ -15,14 +15,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from bench import image as bench_image
-from bench import nvidia, ollama, programs
+from bench import load, nvidia, ollama, programs
 from infra import ROOT
 from infra.toolchain import golang
-from sandbox import fetch, minilm, source
+from sandbox import fetch, minilm, mirror, source
+from sandbox.aarch64 import build
+from sandbox.aarch64 import python as standalone
 from sandbox.debian import nvcc
 from sandbox.debian.rootfs import rootfs
 from sandbox.images import base, polish, published, tools
@@ -152,17 +155,31 @@ def _fetched(name: str, _workshop: Path) -> None:
     fetch.fetch(name)
 
 
+def _written(to: IO[bytes]) -> None:
+    to.write(b"a build")
+    with Path(os.environ["WORKSHOP"], "built").open("a") as built:
+        built.write("a build\n")
+
+
 MAKERS: dict[str, dict[str, Callable[[Path], object]]] = {
     "bench/image.py": {"compiler": lambda _: bench_image.compiler_tree("amd64", "g++-12")},
+    "bench/load.py": {"Vegeta": lambda _: load.program()},
     "bench/nvidia.py": {"NVIDIA's assembler": lambda _: nvidia.toolkit()},
     "bench/ollama.py": {"Ollama": lambda _: ollama.program()},
     "bench/programs.py": {"llama.cpp's programs": lambda _: programs.built(source.CARRIED, (), "llama-server")},
-    "sandbox/debian/__init__.py": {"root file system": lambda _: rootfs(), "nvcc": lambda _: nvcc.chroot()},
+    "sandbox/aarch64/python.py": {"interpreter for aarch64": lambda _: standalone.stand_in()},
+    "sandbox/debian/__init__.py": {
+        "cross compiler": lambda _: build.root(),
+        "nvcc": lambda _: nvcc.chroot(),
+        "root file system": lambda _: rootfs(),
+        "root file system for aarch64": lambda _: rootfs("aarch64"),
+    },
     "sandbox/fetch.py": {name: partial(_fetched, name) for name in fetch.NAMES},
     "sandbox/images/base.py": {"base image": lambda _: base.stand_in()},
     "sandbox/images/polish.py": {"polish image": lambda _: polish.archive()},
     "sandbox/images/published.py": {"image": _published},
     "sandbox/images/tools.py": {"BuildKit": lambda _: tools.ensure()},
+    "sandbox/mirror.py": {"build for other boards": lambda _: mirror.keep("key-llama-server", _written)},
     "sandbox/minilm/__init__.py": {
         "embedding model": lambda _: minilm.model("F16"),
         "reference vectors": lambda _: minilm.vectors(["a text"]),
