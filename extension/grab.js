@@ -142,8 +142,11 @@
         while (from < most && old[from] === fresh[from]) from++;
         while (to < most - from && old.at(-1 - to) === fresh.at(-1 - to)) to++;
         const [begin, end] = [from, old.length - to].map((place) => start + old.slice(0, place).join("").length);
-        select(selection, { node, start: begin }, { node, end });
-        return heard(host, () => type(fresh.slice(from, fresh.length - to).join("")));
+        const range = select(selection, { node, start: begin }, { node, end });
+        const put = fresh.slice(from, fresh.length - to).join("");
+        if (handled(host, range, put)) return true;
+        type(put);
+        return false;
     }
 
     /** Makes a change in the stretches that it touches; false where a line break is among them, which no node holds. */
@@ -185,12 +188,11 @@
         return !host.dispatchEvent(new ClipboardEvent("paste", told));
     }
 
-    /** Whether the page's own editor took over what `act` does. */
-    function heard(host, act) {
-        let event;
-        host.addEventListener("beforeinput", (told) => (event = told), { once: true });
-        act();
-        return event?.defaultPrevented ?? false;
+    /** Whether the page's own editor takes what is about to be typed; not every browser asks it for what no key typed. */
+    function handled(host, range, text) {
+        const inputType = text ? "insertText" : "deleteContentBackward";
+        const told = { inputType, data: text || null, targetRanges: [new StaticRange(range)] };
+        return !host.dispatchEvent(new InputEvent("beforeinput", { ...told, bubbles: true, cancelable: true, composed: true }));
     }
 
     function selected() {

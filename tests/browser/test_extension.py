@@ -170,6 +170,7 @@ def test_editors_with_a_model(extension: Extension, page: Page) -> None:
     page.locator("#rich").evaluate(SELECT_ALL)
     replaced(extension)
     expect(page.locator("#rich")).to_have_text("The cat sat.")
+    assert page.evaluate("model") == "The cat sat."
 
 
 def test_frames(extension: Extension, page: Page) -> None:
