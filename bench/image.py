@@ -70,7 +70,7 @@ def _unpacked(image: Published, digest: str) -> int:
 def emulation_factor(folder: Path) -> dict[str, float]:
     """Seconds to compile one file for arm64 with a cross compiler, and with an arm64 compiler under QEMU."""
     emulation.require("arm64")
-    llama = source.obtain(source.CARRIED, folder)
+    llama = source.obtain(source.CURRENT, folder)
     seconds = {}
     compilers = {
         "cross": ("amd64", "g++-12-aarch64-linux-gnu", "aarch64-linux-gnu-g++-12"),

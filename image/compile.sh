@@ -30,16 +30,16 @@ END
         -DCMAKE_C_FLAGS="$same" -DCMAKE_CXX_FLAGS="$same" \
         -DCMAKE_EXE_LINKER_FLAGS='-static -Wl,--gc-sections' \
         -DOpenMP_gomp_LIBRARY="$("$triple-gcc-12" -print-file-name=libgomp.a)" \
-        -DGGML_BUILD_NUMBER="$NUMBER" -DGGML_BUILD_COMMIT="$(printf %.9s "$COMMIT")" -DGGML_CCACHE=OFF
+        -DLLAMA_BUILD_NUMBER="$NUMBER" -DLLAMA_BUILD_COMMIT="$(printf %.9s "$COMMIT")" -DGGML_CCACHE=OFF
 }
 
 # What is not called is left out, and no folder of the build shows in the program.
 same='-ffunction-sections -fdata-sections -ffile-prefix-map=/src/= -ffile-prefix-map=/b/='
 mkdir -p /out
+# Servers of one platform differ in the flags of the CPU's own kernels: the next one compiles no more than those anew.
 while read -r architecture file flags <&4; do
     [ "$architecture" = "$1" ] || continue
     echo "image: $file"
-    rm -rf /b
     # Flags of one server hold no white space.
     # shellcheck disable=SC2086
     configure $flags

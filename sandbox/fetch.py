@@ -24,6 +24,7 @@ from sandbox.machine import SandboxError, run, say
 from sandbox.mirror import directory
 
 BUNDLE = "llama.cpp-b4980.bundle"
+CURRENT = "llama.cpp-b11146.bundle"
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -58,6 +59,16 @@ ARTEFACTS = {
             registry="npm",
             package="node-llama-cpp",
             version="3.7.0",
+            member="package/llama/gitRelease.bundle",
+        ),
+        # The same of the tag v0.5.0, which is b11146's commit too: fd570ef54b10ec5fecb739e7e04c8ce44a6f415a.
+        Artefact(
+            name=CURRENT,
+            sha256="5f5d1105d5df040738d87b8290e5d17e7362131cdcfdb0831618e0ea528b4a51",
+            size=35_273_016,
+            registry="npm",
+            package="node-llama-cpp",
+            version="3.22.1",
             member="package/llama/gitRelease.bundle",
         ),
         # Apache-2.0; a model that is small, yet mends simple sentences.

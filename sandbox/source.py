@@ -1,7 +1,7 @@
 """llama.cpp's source at the commits that the stack files pin, known by its tree hash wherever it comes from.
 
 That is $POLLEX_SOURCE_MIRROR, the path or URL of a git repository that has the commits; without it, a published package
-for the sandbox's commit, and for the Nano's the mirrors in its stack file.
+for the sandbox's commit and the image's, and for the Nano's the mirrors in its stack file.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ def _pinned(stack: str) -> Source:
 
 NANO = _pinned("jetson")
 CARRIED = _pinned("sandbox")
-"""The newest that a package registry carries."""
-PINS = {pin.tag: pin for pin in (NANO, CARRIED)}
+"""What a board can have without GitHub: the nearest to the Nano's that a package registry carries."""
+CURRENT = _pinned("image")
+PINS = {pin.tag: pin for pin in (NANO, CARRIED, CURRENT)}
+BUNDLES = {CARRIED.tag: fetch.BUNDLE, CURRENT.tag: fetch.CURRENT}
+"""Tag → the published file that has its tree, in a commit of the package's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +78,8 @@ def obtain(pin: Source, scratch: Path) -> Tree:
     revision = pin.commit
     if mirror is not None:
         places = [mirror]
-    elif pin == CARRIED:
-        places, revision = [str(fetch.fetch(fetch.BUNDLE))], "HEAD"  # a commit of the package's own
+    elif pin in (CARRIED, CURRENT):
+        places, revision = [str(fetch.fetch(BUNDLES[pin.tag]))], "HEAD"
     else:
         places = [place.removeprefix("git ") for place in pin.mirrors if place.startswith("git ")]
     reasons = []

@@ -69,6 +69,7 @@ FIXTURES = {
     "adopting": "board",
     "binary": _COMPILES,
     "compose": "slow",
+    "either": _COMPILES,
     "idle": "board",
     "llama": _COMPILES,
     "make_project": "engine",

@@ -14,17 +14,6 @@ var ofOllama = map[string]string{
 	"deepseekocr": "deepseek2-ocr",
 }
 
-// newer are architectures that llama.cpp has come to know between b4980 and v0.5.0: LLM_ARCH_NAMES in
-// src/llama-arch.cpp of both.
-var newer = strings.Fields(`afmoe apertus arcee bailingmoe bailingmoe2 bailingmoe3 cogvlm cohere2moe deepseek2-ocr deepseek32
-	deepseek4 dflash dots1 dots3note dream eagle3 ernie4_5 ernie4_5-moe eurobert exaone-moe exaone4 falcon-h1
-	gemma-embedding gemma3n gemma4 gemma4-assistant glm-dsa glm4 glm4moe gpt-oss granite_swa granitehybrid
-	graniteswitch grovemoe hrm_text hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 hy_v4 jais2 jamba jina-bert-v3
-	kimi-k3 kimi-linear laguna lfm2 lfm2moe llada llada-moe llama-embed llama4 maincoder mamba2 maple mellum mimo2
-	minimax-01 minimax-m2 minimax-m3 mistral3 mistral4 modern-bert muse-glimmer nanbeige nemotron_h nemotron_h_moe
-	neo-bert nomic-bert-moe paddleocr pangu-embedded plamo2 plamo3 pockettts qwen3 qwen35 qwen35moe qwen3moe
-	qwen3next qwen3tts qwen3vl qwen3vlmoe qwen4exp rnd1 seed_oss smallthinker smollm3 spark2_5 step35 talkie`)
-
 // checkArchitecture refuses a file that llama-server cannot load, in one line instead of a page of its log.
 func checkArchitecture(m model, r *headerReader) error {
 	architecture := r.texts["general.architecture"]
@@ -36,11 +25,8 @@ func checkArchitecture(m model, r *headerReader) error {
 		return fail(unknownKind, "%s is in a form of Ollama's own (architecture %q): %s", m.name, architecture, remedy)
 	}
 	if architectures != "" && !contains(strings.Split(architectures, ","), architecture) {
-		since := "a newer llama.cpp may, if the file is not damaged"
-		if contains(newer, architecture) {
-			since = "llama.cpp v0.5.0 does"
-		}
-		return fail(unknownKind, "%s has the architecture %q, which this image's llama.cpp does not know: %s", m.name, architecture, since)
+		return fail(unknownKind, "%s has the architecture %q, which this image's llama.cpp does not know: a newer one may, if "+
+			"the file is not damaged", m.name, architecture)
 	}
 	if architecture == "clip" {
 		return fail(unknownKind, "%s is only the part of a model that sees or hears (mmproj): MODEL is the other file", m.name)

@@ -3,7 +3,7 @@ package main
 // block is the smallest piece of a tensor: so many elements in so many bytes.
 type block struct{ elements, bytes uint64 }
 
-// tensorTypes are ggml's types as b5050 knows them; measured with ggml_blck_size and ggml_type_size.
+// tensorTypes are ggml's types as v0.5.0 knows them; measured with ggml_blck_size and ggml_type_size.
 var tensorTypes = map[uint32]block{
 	0:  {1, 4},     // F32
 	1:  {1, 2},     // F16
@@ -36,12 +36,17 @@ var tensorTypes = map[uint32]block{
 	30: {1, 2},     // BF16
 	34: {256, 54},  // TQ1_0
 	35: {256, 66},  // TQ2_0
+	39: {32, 17},   // MXFP4
+	40: {64, 36},   // NVFP4
+	41: {128, 18},  // Q1_0
+	42: {64, 18},   // Q2_0
 }
 
-// fileTypes name a file's quantisation by its general.file_type: llama_ftype in include/llama.h at b5050.
+// fileTypes name a file's quantisation by its general.file_type: llama_ftype in include/llama.h of v0.5.0.
 var fileTypes = map[uint64]string{
 	0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M",
 	13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS",
 	21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S",
 	29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0",
+	38: "MXFP4", 39: "NVFP4", 40: "Q1_0", 41: "Q2_0",
 }

@@ -16,8 +16,8 @@ import (
 // healthSeconds is how long a server may take to prove itself; the image's HEALTHCHECK allows a little more.
 const healthSeconds = 8
 
-// worthKeeping is the number of tokens in the cache from which on another prompt would cost somebody time. The check's
-// own prompt has fewer.
+// worthKeeping is the number of tokens in the cache from which on another prompt would cost somebody time. The server
+// only tells the most that there ever were; the check's own prompt has fewer.
 const worthKeeping = 16
 
 // errNoMetrics: the user has turned them off.
@@ -104,7 +104,7 @@ func (s server) ask(ctx context.Context) (string, error) {
 		return s.embed(ctx)
 	case s.mode == reranking:
 		return "it is idle", nil
-	case metrics["tokens_predicted_total"] > 0 && metrics["kv_cache_tokens"] > worthKeeping:
+	case metrics["tokens_predicted_total"] > 0 && metrics["n_tokens_max"] > worthKeeping:
 		// A prompt of ours would push the last user's out of the cache, who would wait for it again.
 		return "it has answered before, and is idle", nil
 	}

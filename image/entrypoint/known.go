@@ -16,15 +16,21 @@ var known = map[string]traits{
 	"all-minilm":              {"mean", 384, false}, // sentence-transformers/all-MiniLM-L6-v2 and -L12-v2
 	"bge-large":               {"cls", 1024, false}, // BAAI/bge-large-en-v1.5
 	"bge-m3":                  {"cls", 1024, false}, // BAAI/bge-m3
+	"embeddinggemma":          {"mean", 768, true},  // google/embeddinggemma-300m
 	"mxbai-embed-large":       {"cls", 1024, true},  // mixedbread-ai/mxbai-embed-large-v1
 	"nomic-embed-text":        {"mean", 768, true},  // nomic-ai/nomic-embed-text-v1.5
+	"nomic-embed-text-v2-moe": {"mean", 768, true},  // nomic-ai/nomic-embed-text-v2-moe
 	"paraphrase-multilingual": {"mean", 768, false}, // sentence-transformers/paraphrase-multilingual-mpnet-base-v2
+	"qwen3-embedding":         {"last", 0, true},    // Qwen/Qwen3-Embedding-0.6B, -4B and -8B
 	"snowflake-arctic-embed":  {"cls", 0, false},    // Snowflake/snowflake-arctic-embed-{xs,s,m,l}
 	"snowflake-arctic-embed2": {"cls", 1024, true},  // Snowflake/snowflake-arctic-embed-l-v2.0
 }
 
-// encoders are the architectures that b5050 knows and that cannot generate text.
-var encoders = []string{"bert", "jina-bert-v2", "nomic-bert", "t5encoder"}
+// encoders are the architectures that v0.5.0 knows and that cannot generate text.
+var encoders = []string{
+	"bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llama-embed", "modern-bert", "neo-bert",
+	"nomic-bert", "nomic-bert-moe", "t5encoder",
+}
 
 // traitsOf looks a model up by its name: mxbai-embed-large is also mixedbread/mxbai-embed-large:335m, and the file
 // mxbai-embed-large-v1.Q8_0.gguf.

@@ -84,11 +84,11 @@ func TestWhatAModelNeeds(t *testing.T) {
 		environ string
 		want    memoryNeeds
 	}{
-		{"chat", big, "", memoryNeeds{4_000_000_000, 131072 * 4096, 32 * 512 * 4096 * 4}},
-		{"two at a time", big, "LLAMA_ARG_N_PARALLEL=2", memoryNeeds{4_000_000_000, 131072 * 8192, 32 * 512 * 8192 * 4}},
-		{"without scores", big, "LLAMA_ARG_FLASH_ATTN=1", memoryNeeds{4_000_000_000, 131072 * 4096, 0}},
-		{"an embedding", long, "", memoryNeeds{600_000_000, 0, 16 * 2048 * 2048 * 4}},
-		{"a long one", long, "CONTEXT=8192", memoryNeeds{600_000_000, 0, 16 * 8192 * 8192 * 4}},
+		{"chat", big, "", memoryNeeds{4_000_000_000, 131072 * 4096, 0}},
+		{"two at a time", big, "LLAMA_ARG_N_PARALLEL=2", memoryNeeds{4_000_000_000, 131072 * 8192, 0}},
+		{"with scores", big, "LLAMA_ARG_FLASH_ATTN=off", memoryNeeds{4_000_000_000, 131072 * 4096, 32 * 512 * 4096 * 4}},
+		{"an embedding", long, "", memoryNeeds{600_000_000, 0, 0}},
+		{"a long one with scores", long, "CONTEXT=8192 LLAMA_ARG_FLASH_ATTN=0", memoryNeeds{600_000_000, 0, 16 * 8192 * 8192 * 4}},
 	} {
 		g := given{environ: strings.Fields(c.environ)}
 		s, _ := readSettings(g)

@@ -13,8 +13,8 @@ type memoryNeeds struct{ file, cache, work uint64 }
 
 func (n memoryNeeds) sum() uint64 { return n.file + n.cache + n.work }
 
-// estimate adds up the model, the cache of keys and values, and the scores of every token for every other, which are
-// the largest part of a computation and grow with the square of an embedding's input.
+// estimate adds up the model, the cache of keys and values, and, without flash attention, the scores of every token for
+// every other, which are the largest part of a computation and grow with the square of an embedding's input.
 func (p *planner) estimate(mode string, room, parallel int) memoryNeeds {
 	n := memoryNeeds{file: p.header.bytes}
 	rows, columns := uint64(p.number(optUBatch, atOnce)), uint64(room*parallel)
@@ -27,7 +27,7 @@ func (p *planner) estimate(mode string, room, parallel int) memoryNeeds {
 	if !contains(encoders, p.header.architecture) {
 		n.cache = p.header.perToken * uint64(room*parallel)
 	}
-	if !p.given.isOn(optFlash) {
+	if p.given.isOff(optFlash) {
 		n.work = p.header.heads * rows * columns * 4
 	}
 	return n

@@ -164,6 +164,7 @@ func (f front) question(body fields) (map[string]any, error) {
 		return nil, fail(http.StatusBadRequest, "%q does not support thinking", f.Name)
 	}
 	asked := map[string]any{"model": f.Name, "stream": true, "cache_prompt": true}
+	asked["stream_options"] = map[string]any{"include_usage": true} // it counts for those who ask alone
 	var given fields
 	if err := body.into("options", &given); err != nil {
 		return nil, err

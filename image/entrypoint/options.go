@@ -9,18 +9,20 @@ type option struct {
 	isFlag bool
 }
 
-// Names and variables: common/arg.cpp at b5050. The server takes variables first, then arguments, of which the last
+// Names and variables: common/arg.cpp of v0.5.0. The server takes variables first, then arguments, of which the last
 // one counts.
 var (
 	optAlias      = option{env: "LLAMA_ARG_ALIAS", names: []string{"--alias", "-a"}}
 	optAPIKey     = option{env: "LLAMA_API_KEY", names: []string{"--api-key"}}
 	optAPIKeyFile = option{names: []string{"--api-key-file"}}
+	optCache      = option{env: "LLAMA_ARG_CACHE_RAM", names: []string{"--cache-ram", "-cram"}}
 	optBatch      = option{env: "LLAMA_ARG_BATCH", names: []string{"--batch-size", "-b"}}
 	optContext    = option{env: "LLAMA_ARG_CTX_SIZE", names: []string{"--ctx-size", "-c"}}
 	optEmbeddings = option{env: "LLAMA_ARG_EMBEDDINGS", names: []string{"--embeddings", "--embedding"}, isFlag: true}
 	optHFToken    = option{env: "HF_TOKEN", names: []string{"--hf-token", "-hft"}}
 	optHost       = option{env: "LLAMA_ARG_HOST", names: []string{"--host"}}
 	optJinja      = option{env: "LLAMA_ARG_JINJA", names: []string{"--jinja"}, isFlag: true}
+	optNoJinja    = option{names: []string{"--no-jinja"}, isFlag: true}
 	optMetrics    = option{env: "LLAMA_ARG_ENDPOINT_METRICS", names: []string{"--metrics"}, isFlag: true}
 	optModel      = option{env: "LLAMA_ARG_MODEL", names: []string{"--model", "-m"}}
 	optParallel   = option{env: "LLAMA_ARG_N_PARALLEL", names: []string{"--parallel", "-np"}}
@@ -28,7 +30,7 @@ var (
 	optPort       = option{env: "LLAMA_ARG_PORT", names: []string{"--port"}}
 	optReranking  = option{env: "LLAMA_ARG_RERANKING", names: []string{"--reranking", "--rerank"}, isFlag: true}
 	optHTTP       = option{env: "LLAMA_ARG_THREADS_HTTP", names: []string{"--threads-http"}}
-	optFlash      = option{env: "LLAMA_ARG_FLASH_ATTN", names: []string{"--flash-attn", "-fa"}, isFlag: true}
+	optFlash      = option{env: "LLAMA_ARG_FLASH_ATTN", names: []string{"--flash-attn", "-fa"}}
 	optThreads    = option{env: "LLAMA_ARG_THREADS", names: []string{"--threads", "-t"}}
 	optUBatch     = option{env: "LLAMA_ARG_UBATCH", names: []string{"--ubatch-size", "-ub"}}
 )
@@ -65,7 +67,13 @@ func (g given) lookup(o option) (string, bool) {
 // isOn tells whether a flag is set, as the server decides it.
 func (g given) isOn(o option) bool {
 	value, _ := g.lookup(o)
-	return value == "1" || value == "true"
+	return contains([]string{"1", "true", "on", "enabled"}, value)
+}
+
+// isOff tells whether the user turned something off that the server does by itself.
+func (g given) isOff(o option) bool {
+	value, _ := g.lookup(o)
+	return contains([]string{"0", "false", "off", "disabled"}, value)
 }
 
 // variable is an environment variable's value. An empty one counts as not set: compose files write `NAME: ${NAME:-}`.

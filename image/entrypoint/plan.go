@@ -42,8 +42,10 @@ func makePlan(m model, header gguf, s settings, g given, l limits) (plan, error)
 	p.set(optHost, "0.0.0.0")
 	p.set(optPort, strconv.Itoa(defaultPort))
 	p.set(optMetrics, "1") // for the health check, which has to tell a busy server from one that hangs
+	p.set(optCache, "0")   // by itself it keeps up to 8 GB of former prompts
 	parallel := p.number(optParallel, 1)
 	p.set(optHTTP, strconv.Itoa(connections+parallel))
+	p.set(optParallel, strconv.Itoa(parallel))     // by itself it takes four, which share the context
 	p.set(optContext, strconv.Itoa(room*parallel)) // llama-server divides it among the slots
 	p.note("%s, %d tokens a request, %d at a time", mode, room, parallel)
 	if mode == embeddings {
@@ -70,7 +72,7 @@ func (p *planner) inFront(mode string, room, parallel int) front {
 		name = alias
 	}
 	is, _ := traitsOf(name)
-	_, tools := p.given.lookup(optJinja)
+	tools := !p.given.isOn(optNoJinja) && !p.given.isOff(optJinja)
 	return front{
 		Name:        name,
 		Mode:        mode,

@@ -28,8 +28,8 @@ func planned(name string, header gguf, environ, args string) (string, string, er
 // If this fails, a model is served in the wrong mode, or with a pooling, context or batch that gives wrong vectors or
 // lets the server abort.
 func TestPlan(t *testing.T) {
-	const start = "--model /m --alias x --host 0.0.0.0 --port 8080 --metrics --threads-http "
-	const common = start + "33 "
+	const start = "--model /m --alias x --host 0.0.0.0 --port 8080 --metrics --cache-ram 0 --threads-http "
+	const common = start + "33 --parallel 1 "
 	for _, c := range []struct {
 		name          string
 		header        gguf
@@ -57,7 +57,7 @@ func TestPlan(t *testing.T) {
 		{"a reranker on request", rank, "", "--reranking", common + "--ctx-size 512 --batch-size 512 --ubatch-size 512"},
 		{"or as its file says", rank, "", "", common + "--ctx-size 512 --reranking --batch-size 512 --ubatch-size 512"},
 		{"or by MODE", rank, "MODE=reranking", "", common + "--ctx-size 512 --reranking --batch-size 512 --ubatch-size 512"},
-		{"everything given", smol, "LLAMA_ARG_HOST=:: LLAMA_ARG_PORT=9090", "-m /n -a y -c 5 --metrics --threads-http 4", ""},
+		{"everything given", smol, "LLAMA_ARG_HOST=:: LLAMA_ARG_PORT=9090", "-m /n -a y -c 5 --metrics --threads-http 4 --cache-ram 9 -np 1", ""},
 		{"forty at a time", smol, "CONTEXT=100", "-np 40", start + "72 --ctx-size 4000"},
 		{"spelt with underscores", smol, "", "--ctx_size 5", strings.TrimSpace(common)},
 		{"empty is not given", smol, "LLAMA_ARG_PORT= CONTEXT= POOLING=", "", common + "--ctx-size 4096"},

@@ -13,7 +13,7 @@ from infra.provider.registry import RegistryError, Repository
 from sandbox import fetch
 from sandbox.images import base
 from sandbox.machine import CHECKOUT, say
-from sandbox.source import CARRIED
+from sandbox.source import CURRENT
 
 COMMITTED = CHECKOUT / "stacks" / "Pulumi.image.yaml"
 
@@ -24,7 +24,7 @@ def committed() -> dict[str, Any]:
 
 
 def reachable(registry: str, mirror: str, **changes: Any) -> dict[str, Any]:
-    """The committed stack with the sandbox's commit, the stand-in for the base image and a registry of one's own.
+    """The committed stack with its source out of a package, a stand-in for the base image and a registry of one's own.
 
     Args:
         registry: `127.0.0.1:PORT`.
@@ -43,7 +43,7 @@ def best(registry: str, mirror: str) -> dict[str, Any]:
         say("the registry of the base image cannot be reached: a stand-in made of the same Debian release is taken")
         changes["base"] = base.stand_in()
     if not any(_has(one) for one in values["source"]["mirrors"]):
-        say("no mirror of the declared source can be reached: the sandbox's commit is taken")
+        say("no mirror of the declared source can be reached: the same tree is taken out of a package")
         values |= _source(mirror)
     return at(registry, values, **changes)
 
@@ -55,9 +55,9 @@ def at(registry: str, values: Mapping[str, Any], **changes: Any) -> dict[str, An
 
 
 def _source(mirror: str) -> dict[str, Any]:
-    """The sandbox's source, fetched."""
-    fetch.fetch(fetch.BUNDLE)
-    return {"source": {**CARRIED.model_dump(), "mirrors": [f"bundle {mirror}/{fetch.BUNDLE}"]}}
+    """The declared source, fetched."""
+    fetch.fetch(fetch.CURRENT)
+    return {"source": {**CURRENT.model_dump(), "mirrors": [f"bundle {mirror}/{fetch.CURRENT}"]}}
 
 
 def _answers(image: str) -> bool:

@@ -20,9 +20,9 @@ from typing import Any
 import httpx
 import pytest
 
-from sandbox.serving import NEVER
-
 COMMAND = [sys.executable, "-m", "pollex"]
+SOON = 20.0
+"""Seconds after which a command that should have ended has failed the test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Pollex:
             input=stdin,
             env=self.environment(env),
             capture_output=True,
-            timeout=NEVER,
+            timeout=SOON,
             check=False,
         )
 
@@ -88,7 +88,7 @@ class Pollex:
             while chunk := os.read(ours, 65536):
                 seen += chunk
         os.close(ours)
-        process.wait(NEVER)
+        process.wait(SOON)
         return seen.decode().replace("\r\n", "\n")
 
 
@@ -113,11 +113,11 @@ def running_service(folder: Path, **settings: object) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        assert process.wait(NEVER) == 0, (folder / "service.log").read_text()
+        assert process.wait(SOON) == 0, (folder / "service.log").read_text()
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + NEVER
+    deadline = time.monotonic() + SOON
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(httpx.TransportError):
             httpx.get(f"{url}/livez")

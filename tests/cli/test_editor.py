@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.serving import NEVER
-from tests.cli.conftest import Pollex, Scripted, running_service
+from tests.cli.conftest import SOON, Pollex, Scripted, running_service
 
 Script = Callable[..., Scripted]
 
@@ -57,5 +56,5 @@ def test_an_interrupted_filter_gives_the_text_back(pollex: Pollex, tmp_path: Pat
         while '"path": "/api/models"' not in log.read_text():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=NEVER) == (b"teh end\n", b"")
+        assert process.communicate(timeout=SOON) == (b"teh end\n", b"")
     assert process.returncode == 130

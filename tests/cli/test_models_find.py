@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from pollex import modelfind
 from pollex.ollama import Store
 from sandbox import fetch
-from sandbox.serving import NEVER
-from tests.cli.conftest import COMMAND, Answer, Pollex, Scripted
+from tests.cli.conftest import COMMAND, SOON, Answer, Pollex, Scripted
 from tests.cli.ggufs import LIBRARY, MODEL, Ollama, small
 
 NOMIC = small({"general.architecture": "nomic-bert", "nomic-bert.pooling_type": 1})
@@ -271,7 +270,7 @@ def test_unreadable_folders_are_told(pollex: Pollex, store: Ollama, tmp_path: Pa
         [*prefix, *COMMAND, "models", "find", str(tmp_path / "shut"), str(closed.folder), str(store.folder)],
         env=pollex.environment(),
         capture_output=True,
-        timeout=NEVER,
+        timeout=SOON,
         check=False,
     )
     assert [row[0] for row in rows(done)] == ["nomic-embed-text:latest", "open:1"], done.stderr

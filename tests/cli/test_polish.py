@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.serving import NEVER
-from tests.cli.conftest import Answer, Pollex, Scripted, running_service
+from tests.cli.conftest import SOON, Answer, Pollex, Scripted, running_service
 
 TEXT = b"I recieve teh libary card."
 POLISHED = b"I receive the library card."
@@ -87,7 +86,7 @@ def test_streams(pollex: Pollex, slow_service: str) -> None:
     assert process.stdout is not None
     first = os.read(process.stdout.fileno(), 4)
     began = time.monotonic() - start
-    rest = process.communicate(timeout=NEVER)[0]
+    rest = process.communicate(timeout=SOON)[0]
     ended = time.monotonic() - start
     assert first + rest == b"\n" + b" ".join([b"the"] * 20) + b"\n\n"
     assert ended - began > 0.5, "the first word came with the last"
@@ -107,7 +106,7 @@ def test_a_reader_that_leaves_frees_the_model(pollex: Pollex, tmp_path: Path, ho
         else:
             process.send_signal(signal.SIGINT)
             expected = 130
-        stderr = process.communicate(timeout=NEVER)[1]
+        stderr = process.communicate(timeout=SOON)[1]
         assert (process.returncode, stderr.strip()) == (expected, b"")
         _gave_up(tmp_path / "service.log")
         # The service lets nobody wait, so this succeeds only if the ten seconds of work were given up.
@@ -116,7 +115,7 @@ def test_a_reader_that_leaves_frees_the_model(pollex: Pollex, tmp_path: Path, ho
 
 def _gave_up(log: Path) -> None:
     """Returns when the service, by its own log, was done with the request of a client that had gone."""
-    deadline = time.monotonic() + NEVER
+    deadline = time.monotonic() + SOON
     while time.monotonic() < deadline:
         if any(line.get("gone") for line in map(json.loads, log.read_text().splitlines())):
             return

@@ -1,4 +1,4 @@
-"""The patched llama-server as the profile `cpu` builds it, and what its vectors must be."""
+"""The patched llama-servers, the sandbox's and the image's, and what their vectors must be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from tests.embeddings import compare
-from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
+from tests.image.conftest import image, shipped  # noqa: F401 - fixtures
+from tests.patches.conftest import binary, either  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")

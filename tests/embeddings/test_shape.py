@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,9 @@ ALIAS = "all-minilm"
 
 
 @pytest.fixture(scope="module")
-def client(binary: Path) -> Iterator[httpx.Client]:
+def client(either: Path) -> Iterator[httpx.Client]:
     options = ["--pooling", "mean", "--alias", ALIAS]
-    with serving(binary, minilm.model("Q8_0"), *options) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with serving(either, minilm.model("Q8_0"), *options) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
@@ -81,7 +82,7 @@ def test_texts_that_are_tokens_already(client: httpx.Client) -> None:
     ("question", "message"),
     [
         ({}, '"input" or "content" must be provided'),
-        ({"input": []}, "Input content cannot be empty"),
+        ({"input": []}, 'Input content cannot be empty|"prompt" must not be empty'),
         ({"input": "food", "encoding_format": "hex"}, "Can be either float or base64"),
         ({"input": [99_999_999]}, "Prompt contains invalid tokens"),
     ],
@@ -91,4 +92,4 @@ def test_wrong_questions_are_refused(client: httpx.Client, question: dict[str, A
     answer = client.post("/v1/embeddings", json=question)
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
-    assert message in answer.json()["error"]["message"]
+    assert re.search(message, answer.json()["error"]["message"])

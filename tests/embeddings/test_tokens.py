@@ -21,10 +21,10 @@ OTHERWISE = {"\u166d", "\u2581"}
 """A sign that has been no punctuation since Unicode 12, and the one that stands for a space inside llama.cpp."""
 
 
-def test_every_character_is_read_as_by_the_model(binary: Path) -> None:
+def test_every_character_is_read_as_by_the_model(either: Path) -> None:
     """If this fails, texts in some script get vectors that say nothing about them."""
     texts = ["[SEP]".join(f"a{one}b" for one in CHARACTERS[at : at + 4096]) for at in range(0, len(CHARACTERS), 4096)]
-    with serving(binary, minilm.model("Q8_0")) as url:
+    with serving(either, minilm.model("Q8_0")) as url:
         read = [words for text in texts for words in apart(tokenized(url, text))]
     meant = [words for tokens in minilm.tokens(texts) for words in apart(tokens)]
     pairs = zip(CHARACTERS, read, meant, strict=True)

@@ -15,6 +15,7 @@ from sandbox.images import emulation
 from sandbox.images.engine import Docker
 from sandbox.images.published import Published, published
 from sandbox.minilm import model
+from tests.image.unpacked import Unpacked
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 CHAT = fetch.MODEL
@@ -26,6 +27,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     """The image as pushed, from the cache if nothing that decides its bytes has changed."""
     with published(tmp_path_factory.mktemp("registry") / "here") as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def shipped(image: Published, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image's own llama-server for this machine, with the image's entrypoint beside it."""
+    folder = tmp_path_factory.mktemp("shipped")
+    unpacked = Unpacked(image, PLATFORMS[0])
+    unpacked.write("entrypoint", folder)
+    return unpacked.write("llama-server", folder)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import pytest
 
 from tests.image.entrypoint import programs  # noqa: F401 - a fixture
 from tests.image.test_entrypoint_health import Real, real  # noqa: F401 - a fixture
-from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 
 MODEL = "all-minilm"
 

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import tarfile
-from typing import Any
-
 import httpx
 import pytest
 
@@ -15,6 +9,7 @@ from infra.kinds.image import attest
 from infra.provider.registry import Repository
 from sandbox.images.published import Published
 from tests.image.conftest import PLATFORMS
+from tests.image.unpacked import Unpacked
 
 MEGABYTE = 1_000_000
 LARGEST = 12 * MEGABYTE
@@ -27,28 +22,6 @@ FILES = {
 ALWAYS = {"entrypoint", "etc/ssl/certs/ca-certificates.crt"}
 PT_INTERP = 3
 """ELF's name for the program header that asks for a dynamic linker."""
-
-
-class Unpacked:
-    """One platform's image, read as a container engine reads it."""
-
-    def __init__(self, image: Published, platform: str) -> None:
-        with Repository(image.repository) as repository:
-            found = repository.manifest(image.platform(platform).partition("@")[2])
-        assert found is not None
-        self.base = f"http://{image.registry}/v2/{image.repository.partition('/')[2]}/blobs"
-        self.config: dict[str, Any] = json.loads(self._blob(found[1]["config"]["digest"]))
-        self.files: dict[str, bytes] = {}
-        self.entries: list[tarfile.TarInfo] = []
-        for layer in found[1]["layers"]:
-            with tarfile.open(fileobj=io.BytesIO(gzip.decompress(self._blob(layer["digest"])))) as tar:
-                for entry in tar:
-                    self.entries.append(entry)
-                    if entry.isreg():
-                        self.files[entry.name] = tar.extractfile(entry).read()  # type: ignore[union-attr] # a regular file
-
-    def _blob(self, digest: str) -> bytes:
-        return httpx.get(f"{self.base}/{digest}").raise_for_status().content
 
 
 @pytest.fixture(scope="module", params=PLATFORMS)

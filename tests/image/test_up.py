@@ -137,14 +137,14 @@ def test_a_failed_build_is_one_line_and_pushes_nothing(workshop: Workshop) -> No
     """If this fails, the reason is somewhere in a thousand lines, or half an image has a tag."""
     project = workshop.folder / "broken"
     copy_project(project)
-    patch = project / "patches" / "0001-server-end-without-unwinding.patch"
+    patch = project / "patches" / "0041-server-stop-on-signal.patch"
     lines = patch.read_text().split("\n")
     at = next(number for number, line in enumerate(lines) if line.startswith(" ") and number > lines.index("---"))
     lines[at] = f"{lines[at]} which is not there"
     patch.write_text("\n".join(lines))
     done = workshop.stack("broken", project=project, name="broken").up(check=False)
     assert done.status != 0
-    assert "0001-server-end-without-unwinding.patch does not apply" in done.stdout + done.stderr
+    assert "0041-server-stop-on-signal.patch does not apply" in done.stdout + done.stderr
     with repository(workshop, "broken") as there:
         assert there.manifest("latest") is None
 

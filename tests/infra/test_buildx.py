@@ -36,7 +36,7 @@ def image(**changes: Any) -> ImageStack:
 
 def made(stack: ImageStack, **files: str) -> buildx.ImagePlan:
     """Its plan, with stand-ins for the project's files."""
-    return buildx.make(stack, patches.load("cpu", tag=stack.source.tag)[:2], {**FILES, **files})
+    return buildx.make(stack, patches.load(buildx.SERIES, tag=stack.source.tag)[:2], {**FILES, **files})
 
 
 def pretty(value: object) -> str:

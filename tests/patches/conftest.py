@@ -11,6 +11,7 @@ import pytest
 from bench.programs import built
 from infra.core import patches
 from sandbox.source import CARRIED, NANO, PINS, OutOfReachError, Tree, apply, obtain
+from tests.image.conftest import image, shipped  # noqa: F401 - the image's own server, as a fixture
 from tests.patches.nano import PROFILE
 
 
@@ -56,3 +57,9 @@ def patched_nano(nano_source: Path) -> Path:
 def binary() -> Path:
     """llama-server of the sandbox's source, built as the profile `cpu` says; that takes minutes, so it is kept."""
     return built(CARRIED, (), "llama-server") / "llama-server"
+
+
+@pytest.fixture(scope="session", params=["binary", pytest.param("shipped", marks=pytest.mark.root)])
+def either(request: pytest.FixtureRequest) -> Path:
+    """That one, and the image's, of another source and with another series."""
+    return Path(request.getfixturevalue(request.param))

@@ -1,4 +1,4 @@
-"""How the patched llama-server ends, with a real build of b4980 and a real model.
+"""How the patched llama-servers end, the sandbox's and the image's, with a real model.
 
 The build takes minutes; it is kept in the cache, under a key of everything that decides it.
 """
@@ -20,6 +20,9 @@ import pytest
 from sandbox import fetch
 from sandbox.serving import NEVER, PASSIVE, free_port
 
+READY = ("starting the main loop", "listening on http")
+"""What the sandbox's server says when it answers, and the image's."""
+
 
 class Server:
     """A llama-server whose standard error is read line by line."""
@@ -40,14 +43,14 @@ class Server:
         self.process.kill()
         self.process.communicate()
 
-    def wait_for(self, words: str) -> None:
-        """Return once a line with these words was printed."""
+    def wait_for(self, *words: str) -> None:
+        """Return once a line with some of these words was printed."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said += line
-            if words in line:
+            if any(each in line for each in words):
                 return
-        pytest.fail(f"it ended without saying {words!r}:\n{self.said}")
+        pytest.fail(f"it ended without saying any of {words}:\n{self.said}")
 
     def status(self) -> int:
         """The exit status; one that does not end by itself never has one."""
@@ -64,12 +67,12 @@ class Server:
 
 
 @pytest.fixture(params=[False, True], ids=["", "as process 1"])
-def start(request: pytest.FixtureRequest, binary: Path) -> Iterator[Callable[[Path], Server]]:
+def start(request: pytest.FixtureRequest, either: Path) -> Iterator[Callable[[Path], Server]]:
     """`start(model)`, as an ordinary process and as the first one of a container."""
     servers: list[Server] = []
 
     def run(model: Path) -> Server:
-        servers.append(Server(binary, model, first_process=request.param))
+        servers.append(Server(either, model, first_process=request.param))
         return servers[-1]
 
     yield run
@@ -93,7 +96,7 @@ def test_stops_while_it_loads(start: Callable[[Path], Server], model: Path) -> N
 def test_stops_when_idle(start: Callable[[Path], Server], model: Path, number: signal.Signals) -> None:
     """If this fails, every stop of the unit dumps core and leaves it failed."""
     server = start(model)
-    server.wait_for("starting the main loop")
+    server.wait_for(*READY)
     assert server.stop(number) == 0, server.said
     assert f"stopping on signal {number.value}" in server.said
 
@@ -101,7 +104,7 @@ def test_stops_when_idle(start: Callable[[Path], Server], model: Path, number: s
 def test_stops_with_a_request_in_flight(start: Callable[[Path], Server], model: Path) -> None:
     """If this fails, one long answer keeps the board from stopping or changing its generation."""
     server = start(model)
-    server.wait_for("starting the main loop")
+    server.wait_for(*READY)
     request = {"messages": [{"role": "user", "content": "Count."}], "stream": True, "ignore_eos": True}
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as client:
         client.request("POST", "/v1/chat/completions", json.dumps(request), {"Content-Type": "application/json"})
@@ -113,7 +116,7 @@ def test_stops_with_a_request_in_flight(start: Callable[[Path], Server], model: 
 def test_stops_with_a_client_that_stalls(start: Callable[[Path], Server], model: Path) -> None:
     """If this fails, a client that never ends its request holds up every stop for as long as the read timeout."""
     server = start(model)
-    server.wait_for("starting the main loop")
+    server.wait_for(*READY)
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
         assert server.stop(signal.SIGTERM) == 0, server.said

@@ -12,9 +12,10 @@ from infra import ROOT
 from infra.core import patches
 from infra.core.patches import PatchError
 from infra.core.profiles import PROFILES
+from infra.kinds.image import buildx
 from sandbox.source import PINS
 
-SERIES = sorted({profile.series for profile in PROFILES.values()})
+SERIES = sorted({profile.series for profile in PROFILES.values()} | {buildx.SERIES})
 PATCHES = sorted(path.name for path in patches.FOLDER.glob("*.patch"))
 STACKS = [file for file in sorted((ROOT / "stacks").glob("Pulumi.*.yaml")) if "pollex:source:" in file.read_text()]
 BF16 = "0005-cuda-bfloat16-storage-type.patch"
@@ -45,8 +46,8 @@ def test_series_are_sound(series: str) -> None:
 def test_stacks_get_patches_for_their_source(file: Path) -> None:
     """If this fails, a committed stack sends its host patches that were made for another source."""
     config = yaml.safe_load(file.read_text())["config"]
-    source, build = config["pollex:source"], config.get("pollex:build", {"profile": "cpu"})  # an image's build is fixed
-    patches.load(PROFILES[build["profile"]].series, tag=source["tag"])
+    source, build = config["pollex:source"], config.get("pollex:build")  # an image's is fixed
+    patches.load(PROFILES[build["profile"]].series if build else buildx.SERIES, tag=source["tag"])
     pin = PINS[source["tag"]]
     assert (source["commit"], source["tree"]) == (pin.commit, pin.tree)
 
@@ -128,5 +129,5 @@ def test_patches_for_another_source_are_refused() -> None:
 
 def test_an_unknown_series_names_those_there_are() -> None:
     """If this fails, a misspelt profile ends in an error that does not say what would be right."""
-    with pytest.raises(PatchError, match=r"cuda11\.series; the series in that folder: cpu, cuda10"):
+    with pytest.raises(PatchError, match=r"cuda11\.series; the series in that folder: cpu, cuda10, server"):
         patches.load("cuda11")

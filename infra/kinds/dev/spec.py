@@ -14,8 +14,10 @@ DIMENSIONS = {
     "all-minilm": 384,
     "bge-large": 1024,
     "bge-m3": 1024,
+    "embeddinggemma": 768,
     "mxbai-embed-large": 1024,
     "nomic-embed-text": 768,
+    "nomic-embed-text-v2-moe": 768,
     "paraphrase-multilingual": 768,
     "snowflake-arctic-embed2": 1024,
 }

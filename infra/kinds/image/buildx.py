@@ -13,7 +13,6 @@ from infra import HOST_FOLDER, ROOT
 from infra.core import patches
 from infra.core.derivation import KEY_LABEL, Derivation, sha256, significant
 from infra.core.patches import Patch
-from infra.core.profiles import COMMON_FLAGS, PROFILES, SPARSE
 from infra.kinds.image.spec import ImageStack
 
 FOLDER = ROOT / "image"
@@ -23,6 +22,29 @@ LICENSES = "MIT"
 
 HOST_FILES = ("recipe.sh",)
 """What of infra/hosttools decides bytes: a tree is known by its hash, whatever fetches, verifies and patches it."""
+
+
+SERIES = "server"
+"""Of the patches: the image's source is newer than what a Nano's compilers take, and most of theirs went upstream."""
+
+FLAGS = (
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DBUILD_SHARED_LIBS=OFF",  # one static program, which cannot load backends as libraries either
+    "-DGGML_NATIVE=OFF",  # the builder's own CPU must not decide what is built
+    "-DLLAMA_BUILD_IS_DEV=OFF",  # the source is that of a release
+    "-DLLAMA_BUILD_TESTS=OFF",
+    "-DLLAMA_BUILD_EXAMPLES=OFF",
+    "-DLLAMA_BUILD_APP=OFF",
+    "-DLLAMA_BUILD_SERVER=ON",
+    "-DLLAMA_BUILD_UI=OFF",  # its page needs npm or a download that no tree hash covers
+    "-DLLAMA_USE_PREBUILT_UI=OFF",
+    "-DLLAMA_OPENSSL=OFF",  # models are fetched and verified by the entrypoint, never by the server
+    "-DLLAMA_SUBPROCESS=OFF",  # nothing that a client says may start a program; there is none to start
+)
+"""CMake arguments of every server."""
+
+FOLDERS = ("cmake", "common", "ggml", "include", "scripts", "src", "tools", "vendor")
+"""Top-level folders that a build of llama-server reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +75,7 @@ SERVERS = (
         flags=("-DGGML_CPU_ARM_ARCH=armv8.2-a+dotprod",),
     ),
 )
-"""ggml at these versions chooses kernels when it is compiled on ARM, so there is a server for each kind of CPU."""
+"""A static program chooses its kernels when it is compiled, so there is a server for each kind of CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +115,7 @@ def load(stack: ImageStack) -> ImagePlan:
     Raises:
         patches.PatchError: the patch series is wrong, or not for this source.
     """
-    series = patches.load(PROFILES["cpu"].series, tag=stack.source.tag)
+    series = patches.load(SERIES, tag=stack.source.tag)
     return make(stack, series, texts(FOLDER, HOST_FOLDER))
 
 
@@ -137,10 +159,10 @@ def derivation(stack: ImageStack, series: Sequence[Patch], files: Mapping[str, s
             "source": {"commit": stack.source.commit, "tree": stack.source.tree, "number": stack.source.number},
             "epoch": stack.image.epoch,
             "patches": [patch.identity for patch in series],
-            "folders": list(SPARSE),
+            "folders": list(FOLDERS),
             # a comment in Go moves the lines that a stack trace names, so its files count as they are
             "files": {name: sha256(t if name.endswith(".go") else significant(t)) for name, t in files.items()},
-            "flags": list(COMMON_FLAGS),
+            "flags": list(FLAGS),
             "servers": [[s.architecture, s.file, *s.flags] for s in servers(stack)],
             "platforms": list(stack.image.platforms),
             "labels": {**labels(stack)},
@@ -183,8 +205,8 @@ def request(stack: ImageStack, made: Derivation, series: Sequence[Patch]) -> Bui
         contexts={"debian": image.base, "host": "infra/hosttools", "patches": "patches"},
         args={
             "COMMIT": source.commit,
-            "FLAGS": "\n".join(COMMON_FLAGS),
-            "FOLDERS": " ".join(SPARSE),
+            "FLAGS": "\n".join(FLAGS),
+            "FOLDERS": " ".join(FOLDERS),
             "MIRRORS": "\n".join(source.mirrors),
             "NUMBER": str(source.number),
             "SERIES": " ".join(patch.name for patch in series),
