@@ -45,6 +45,7 @@ def test_every_setting_is_documented() -> None:
     code = (SOURCES / "settings.go").read_text()
     page = (SOURCES.parents[1] / "docs/reference/image.md").read_text()
     read = set(re.findall(r'(?:text\(|count\(g, )"([A-Z0-9_]+)"', code))
+    read |= {name for file in SOURCES.glob("*.go") for name in re.findall(r'"(HF_[A-Z]+)"', file.read_text())}
     assert read == set(re.findall(r"^\| `([A-Z0-9_]+)` \|", page, re.MULTILINE))
     assert "MODEL" in read
 

@@ -32,6 +32,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     tree = folder / "tree"
     subprocess.run(["cp", "-r", TINY, tree], check=True)
+    # the program in front learns from there which models the server knows
+    (tree / "src" / "llama-arch.cpp").write_text('LLM_ARCH_NAMES = {\n    { LLM_ARCH_LLAMA, "llama" },\n};\n')
     git = ["git", "-C", str(tree), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for arguments in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message=tiny"]):
         subprocess.run([*git, *arguments], check=True)
