@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import json
 import os
 import sys
@@ -19,15 +18,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import embeddings, ollama, record
 from bench.programs import programs
-from infra.toolchain import ToolchainError, golang
-from infra.toolchain.once import cache, made
-from sandbox import minilm
+from infra.toolchain import golang
+from sandbox import goprograms, minilm
 from sandbox.machine import SandboxError, run, say
 
 MODULE = golang.Module(folder=Path(__file__).parent / "peers" / "vegeta")
@@ -43,19 +40,7 @@ def program() -> Path:
     Raises:
         SandboxError: no Go, or the build failed; holds the end of its log.
     """
-    try:
-        go = golang.find_go(MODULE, what="Vegeta")
-    except ToolchainError as error:
-        raise SandboxError(str(error)) from error
-    inputs = [*MODULE.texts, go.version, go.os, go.architecture]
-    final = cache() / "peers" / f"vegeta-{hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]}"
-    return made(final, partial(_build, go))
-
-
-def _build(go: golang.Go, part: Path) -> None:
-    environment = [f"{name}={value}" for name, value in golang.environment().items()]
-    build = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o", str(part), PACKAGE]
-    run(["env", "-C", MODULE.folder, *environment, go.command, *build])
+    return goprograms.kept("peers/vegeta", MODULE, {"vegeta": PACKAGE}, what="Vegeta") / "vegeta"
 
 
 def targets(url: str, texts: Sequence[str]) -> str:

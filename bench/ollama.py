@@ -7,18 +7,16 @@ release gets on this machine.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import httpx
 
 from bench.servers import running
-from infra.toolchain import ToolchainError, golang
-from infra.toolchain.once import cache, made
+from infra.toolchain import golang
+from sandbox import goprograms
 from sandbox.machine import SandboxError, run, say
 from sandbox.serving import free_port
 
@@ -37,27 +35,21 @@ def program() -> Path:
     Raises:
         SandboxError: no Go, no compiler, or the build failed; holds the end of its log.
     """
-    try:
-        go = golang.find_go(MODULE, what="Ollama")
-    except ToolchainError as error:
-        raise SandboxError(str(error)) from error
-    inputs = [*MODULE.texts, go.version, go.os, go.architecture]
-    final = cache() / "peers" / f"ollama-{hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]}"
-    return made(final, partial(_build, go)) / "bin" / "ollama"
+    stamps = f"-X {PACKAGE}/version.Version={version().removeprefix('v')}"
+    packages, what = {"bin/ollama": PACKAGE}, f"Ollama {version()}"
+    folder = goprograms.kept("peers/ollama", MODULE, packages, what=what, stamps=stamps, cgo=True, more=_backend)
+    return folder / "bin" / "ollama"
 
 
-def _build(go: golang.Go, part: Path) -> None:
-    """A folder with bin/ollama and the libraries where that looks for them."""
-    say(f"building Ollama {version()} and its CPU backend: some minutes, once")
-    environment = [f"{name}={value}" for name, value in golang.environment().items()]
-    stamp = f"-ldflags=-s -w -X {PACKAGE}/version.Version={version().removeprefix('v')}"
-    build = ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", stamp, "-o", f"{part}/bin/", PACKAGE]
-    within: list[str | Path] = ["env", "-C", MODULE.folder, *environment, "CGO_ENABLED=1", go.command]
-    run([*within, *build])
-    source = run([*within, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", PACKAGE]).stdout.strip()
+def _backend(go: golang.Go, part: Path) -> None:
+    """The CPU backend, in the folder where the command looks for it."""
+    variables = [f"{name}={value}" for name, value in goprograms.environment(cgo=True).items()]
+    within: list[str | Path] = ["env", "-C", MODULE.folder, *variables]
+    source = run([*within, go.command, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", PACKAGE]).stdout.strip()
     tree = part.with_name("tree")
     # its install paths are those of the first configuration
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_CCACHE=OFF", f"-DCMAKE_INSTALL_PREFIX={part}"]
+    say("building Ollama's CPU backend: some minutes, once")
     run(["cmake", "-G", "Ninja", "-S", source, "-B", tree, *options])
     run(["ninja", "-C", tree])
     run(["cmake", "--install", tree, "--component", "CPU"])

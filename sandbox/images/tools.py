@@ -7,19 +7,12 @@ To move a pin: `cd sandbox/images/go && go get -tool PACKAGE@VERSION && go mod t
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from infra.toolchain import ToolchainError, golang
-from infra.toolchain.once import cache, made
-from infra.toolchain.progress import Progress
+from infra.toolchain import golang
+from sandbox import goprograms
 from sandbox.machine import SandboxError
 
 MODULE = golang.Module(folder=Path(__file__).parent / "go")
@@ -60,45 +53,9 @@ def ensure() -> Tools:
     Raises:
         SandboxError: there is no Go, or the build failed; holds the end of its log.
     """
-    try:
-        go = golang.find_go(MODULE, what="BuildKit")
-    except ToolchainError as error:
-        raise SandboxError(str(error)) from error
-    final = cache() / "images" / f"tools-{key(go)}"
-    return Tools(made(final, partial(_build, go), what="BuildKit, buildx and compose"))
-
-
-def flags() -> list[str]:
-    """Arguments of `go build`: no paths of this machine in the binaries, and the versions that they report."""
     stamps = " ".join(f"-X {module}/{name}={MODULE.required(module)}" for module, _, name in PROGRAMS.values())
-    return ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags=-s -w {stamps}"]
-
-
-def key(go: golang.Go) -> str:
-    """16 hex digits that name a build by all that decides its bytes."""
-    inputs = [*MODULE.texts, *flags(), go.version, go.os, go.architecture]
-    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
-
-
-def _build(go: golang.Go, part: Path) -> None:
-    for name, (module, package, _) in PROGRAMS.items():
-        command = [go.command, "build", "-v", *flags(), "-o", str(part / name), f"{module}/{package}"]
-        _go_build(command, part.with_name("log"))
-
-
-def _go_build(command: list[str], log: Path) -> None:
-    with log.open("w") as stream, Progress(f"building {command[-1]} from Go modules", sys.stderr) as progress:
-        build = subprocess.Popen(command, cwd=MODULE.folder, env=golang.environment(), stdout=stream, stderr=stream)
-        try:
-            while build.poll() is None:
-                progress.say(f"{len(log.read_text().splitlines())} modules and packages")
-                time.sleep(0.2)
-        finally:
-            build.terminate()
-            build.wait()
-    if build.returncode:
-        tail = "\n  ".join(log.read_text().splitlines()[-15:])
-        raise SandboxError(f"`go build` of {command[-1]} failed\n  {tail}")
+    packages = {name: f"{module}/{package}" for name, (module, package, _) in PROGRAMS.items()}
+    return Tools(goprograms.kept("images/tools", MODULE, packages, what="BuildKit, buildx and compose", stamps=stamps))
 
 
 def plugins(tools: Tools, folder: Path) -> Path:

@@ -163,9 +163,7 @@ def _written(to: IO[bytes]) -> None:
 
 MAKERS: dict[str, dict[str, Callable[[Path], object]]] = {
     "bench/image.py": {"compiler": lambda _: bench_image.compiler_tree("amd64", "g++-12")},
-    "bench/load.py": {"Vegeta": lambda _: load.program()},
     "bench/nvidia.py": {"NVIDIA's assembler": lambda _: nvidia.toolkit()},
-    "bench/ollama.py": {"Ollama": lambda _: ollama.program()},
     "bench/programs.py": {"llama.cpp's programs": lambda _: programs.built(source.CARRIED, (), "llama-server")},
     "sandbox/aarch64/python.py": {"interpreter for aarch64": lambda _: standalone.stand_in()},
     "sandbox/debian/__init__.py": {
@@ -175,10 +173,14 @@ MAKERS: dict[str, dict[str, Callable[[Path], object]]] = {
         "root file system for aarch64": lambda _: rootfs("aarch64"),
     },
     "sandbox/fetch.py": {name: partial(_fetched, name) for name in fetch.NAMES},
+    "sandbox/goprograms.py": {
+        "BuildKit": lambda _: tools.ensure(),
+        "Ollama": lambda _: ollama.program(),
+        "Vegeta": lambda _: load.program(),
+    },
     "sandbox/images/base.py": {"base image": lambda _: base.stand_in()},
     "sandbox/images/polish.py": {"polish image": lambda _: polish.archive()},
     "sandbox/images/published.py": {"image": _published},
-    "sandbox/images/tools.py": {"BuildKit": lambda _: tools.ensure()},
     "sandbox/mirror.py": {"build for other boards": lambda _: mirror.keep("key-llama-server", _written)},
     "sandbox/minilm/__init__.py": {
         "embedding model": lambda _: minilm.model("F16"),
