@@ -13,8 +13,11 @@ from typing import Final
 KINDS: Final = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
 """What may be pinned, the preferred first.
 
-RSA is not among them: pulumi-command asks a host whose RSA key is pinned for a signature with SHA-1, which OpenSSH
-gives no more since 8.8.
+RSA is not among them. With a pinned key, pulumi-command offers that key's type as the only algorithm (`SSHConfig` in
+its remote/connection.go). For RSA that is `ssh-rsa`, a signature with SHA-1: golang.org/x/crypto/ssh does not widen it
+to rsa-sha2-256 and -512, and OpenSSH gives it no more since 8.8 ("no common algorithm for host key"). Without a pinned
+key a command would run on whatever answers. So an RSA key is refused before anything is contacted, and on older hosts,
+too, where SHA-1 would be the price.
 """
 
 _ELSEWHERE: Final = ("ssh-rsa", "ssh-dss", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com")
@@ -56,7 +59,7 @@ def choose(text: str, address: str, port: int = SSH_PORT) -> str:
     if not usable and lines:
         raise ValueError(
             f"is of the kind {lines[0].kind}, which commands on the host cannot check: take the host's ed25519 key, "
-            f"which {_keyscan(address, port)} prints"
+            f"which {_keyscan(address, port)} prints; a host that has none makes one by `sudo ssh-keygen -A`"
         )
     if not usable:
         raise ValueError(f"is not a public key line such as 'ssh-ed25519 AAAA…': {_keyscan(address, port)} prints it")

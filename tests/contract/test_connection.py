@@ -14,6 +14,7 @@ import asyncssh
 import pytest
 from pulumi_command import remote
 
+from infra.core import hostkeys
 from sandbox.plugins.command.testing import Sshd, keypair
 from sandbox.serving import NEVER, free_port
 
@@ -54,6 +55,22 @@ def test_host_key(workshop: Workshop, sshd: Sshd, tmp_path: Path) -> None:
     assert "after 0 failed attempts: " in outcome(result, "wrong")
     assert "failed to parse host key: " in outcome(result, "broken")
     assert result.shown("broken") == [], "what cannot work is not repeated"
+
+
+def test_kinds_of_host_keys(workshop: Workshop, tmp_path: Path) -> None:
+    """If this fails, a key that can be pinned fails in the first command, or one that could be used is refused."""
+    with contextlib.ExitStack() as stack:
+        kinds = ("ed25519", "ecdsa-256", "ecdsa-384", "ecdsa-521", "rsa-3072")
+        servers = {kind: stack.enter_context(Sshd.running(tmp_path / kind, kind)) for kind in kinds}
+        result = workshop.up(greeting(**{kind: server.connection() for kind, server in servers.items()}))
+        pinnable = set()
+        for kind, server in servers.items():
+            with contextlib.suppress(ValueError):
+                hostkeys.choose(server.host_key, "127.0.0.1", server.port)
+                pinnable.add(kind)
+    assert set(workshop.state()) == pinnable == {kind for kind in kinds if kind != "rsa-3072"}
+    assert outcome(result, "rsa-3072")
+    assert "no matching host key type found. Their offer: ssh-rsa" in servers["rsa-3072"].log, "SHA-1, that is"
 
 
 def test_private_keys(workshop: Workshop, sshd: Sshd, tmp_path: Path) -> None:

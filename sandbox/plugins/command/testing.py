@@ -42,8 +42,10 @@ class MissingToolError(Exception):
 
 
 def keypair(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """Makes an SSH key; the public half lies beside it as `PATH.pub`."""
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "", "-f", str(path)], check=True)
+    """Makes an SSH key of a kind, such as ecdsa, or ecdsa-384; the public half lies beside it as `PATH.pub`."""
+    name, _, bits = kind.partition("-")
+    size = ["-b", bits] if bits else []
+    subprocess.run(["ssh-keygen", "-q", "-t", name, *size, "-N", passphrase, "-C", "", "-f", str(path)], check=True)
     return path
 
 
@@ -72,8 +74,8 @@ class Sshd:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, folder: Path) -> Iterator[Self]:
-        """A server that is ready, with a fresh host key and a fresh key to log in with; stopped at the end."""
+    def running(cls, folder: Path, kind: str = "ed25519") -> Iterator[Self]:
+        """A server that is ready, with a fresh host key of a kind and a fresh login key; stopped at the end."""
         program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
         if program is None:
             raise MissingToolError("no sshd on this machine: apt-get install openssh-server")
@@ -81,7 +83,7 @@ class Sshd:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd of Debian confines itself
         (folder / "home").mkdir(parents=True)
         keypair(folder / "id")
-        keypair(folder / "host")
+        keypair(folder / "host", kind)
         server = cls(folder, free_port())
         (folder / "config").write_text(cls.CONFIG.format(folder=folder))
         command = [program, "-D", "-f", str(folder / "config"), "-p", str(server.port), "-E", str(folder / "log")]
