@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_NAMES = r"(?:private[-_]?key|api[-_]?key|password|passphrase|passwd|token|secret|credentials?|authorization|signature)"
+_NAMES = (
+    r"(?:private[-_]?key|api[-_]?keys?|password|passphrase|passwd|token|secret|credentials?|authorization|signature)"
+)
 _SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
 
 # No expression may look at a stretch of a long line once for each of its characters: what stands before the part that
@@ -15,7 +17,7 @@ _LOGIN = re.compile(r"(https?://)[^\s/?#]*@|(\w[\w+.-]{0,31}://)[^\s/?#:]*:[^\s/
 _QUERY = re.compile(rf"(?<=[?&])([^=&?\s]{{0,64}}{_NAMES})=[^&\s\"']*", re.IGNORECASE)
 _OPTION = re.compile(rf"((?<![\w-])(?:--?|[A-Z])[\w-]*?{_NAMES}|-hft)([= \"',]+)[^\s\"',=]+", re.IGNORECASE)
 _BLOCK = re.compile(r"-----BEGIN .*", re.DOTALL)
-_KEY = re.compile(r"\b(?:sk-|ghp_|github_pat_|glpat-|hf_|dckr_pat_|xox[a-z]-)[\w-]{8,}")
+_KEY = re.compile(r"\b(?:(?:sk-|ghp_|github_pat_|glpat-|hf_|dckr_pat_|xox[a-z]-)[\w-]{8,}|pollex_[\w-]{43})")
 
 MASK = "***"
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from math import ceil
 
 from starlette.datastructures import Headers
+
+from pollex.keys import Keys
+from pollex.settings import Settings
 
 _WINDOW = 60.0
 """Seconds over which requests are counted."""
@@ -21,12 +24,12 @@ class RateLimiter:
     """At most `limit` requests of a key in any minute; 0 is no limit."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._seen: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
 
     def retry_after(self, key: tuple[str, str]) -> int:
         """0 if the request may pass, which is then counted; else the seconds until one may."""
-        if not self._limit:
+        if not self.limit:
             return 0
         now = time.monotonic()
         times = self._seen.setdefault(key, deque())
@@ -35,16 +38,45 @@ class RateLimiter:
             self._seen.popitem(last=False)
         while times and times[0] <= now - _WINDOW:
             times.popleft()
-        if len(times) >= self._limit:
+        if len(times) >= self.limit:
             return max(1, ceil(times[0] + _WINDOW - now))
         times.append(now)
         return 0
 
 
-def key_is_right(given: str, expected: str) -> bool:
-    """Compared in a time that does not tell how much of it is right."""
-    # Header values arrive as Latin-1, whatever they are.
-    return hmac.compare_digest(given.encode("latin-1"), expected.encode())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """What is known of whoever asks."""
+
+    welcome: bool
+    """Whether the key is right, or none is needed."""
+    person: str
+    """Whose key it is; empty where it is nobody's own."""
+    retry_after: int
+    """0, or the seconds that are to pass first."""
+    limit: int
+    """Requests a minute that it may make; 0 is no limit."""
+
+
+class Door:
+    """Looks at keys, and counts: by key where there is a right one, else by address, which may ask `limit` times."""
+
+    def __init__(self, settings: Settings, limit: int) -> None:
+        self._keys = Keys(settings.api_key.get_secret_value(), settings.api_keys)
+        self._by_key = RateLimiter(settings.key_rate_limit)
+        self._by_address = RateLimiter(limit)
+
+    def look(self, key: str, address: str, path: str) -> Visitor:
+        """Who asks for a path; it is counted."""
+        person = self._keys.whose(key)
+        # Wrong keys are counted as well, or they could be tried as fast as the network carries them.
+        limiter, who = (self._by_address, address) if person is None else (self._by_key, person)
+        return Visitor(
+            welcome=person is not None or not self._keys.wanted,
+            person=person or "",
+            retry_after=limiter.retry_after((who, path)),
+            limit=limiter.limit,
+        )
 
 
 def client_address(peer: str, headers: Headers, trusted: Sequence[IPv4Network | IPv6Network]) -> str:

@@ -72,5 +72,8 @@ class Metrics:
             ["by"],
             registry=self.registry,
         )
+        self.persons = Counter(
+            "pollex_person_requests_total", "Requests with a person's own key.", ["person"], registry=self.registry
+        )
         self.rate_limited = Counter("pollex_rate_limited_total", "Refused as too many.", registry=self.registry)
         self.queue_full = Counter("pollex_queue_full_total", "Refused by a full queue.", registry=self.registry)

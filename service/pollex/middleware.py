@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pollex import boards
-from pollex.access import RateLimiter, client_address, key_is_right
+from pollex.access import Door, client_address
 from pollex.logs import request_id
 from pollex.metrics import Metrics
 from pollex.settings import Settings
@@ -31,6 +31,12 @@ def refuse(status: int, error: Error, retry_after: int | None = None) -> JSONRes
     """An error as every error looks."""
     headers = None if retry_after is None else {"Retry-After": str(retry_after)}
     return JSONResponse(error.model_dump(exclude_none=True), status, headers)
+
+
+def note_person(scope: Scope, person: str) -> None:
+    """Let the log and the metrics name whose key it was; nothing is noted of the shared one."""
+    if person:
+        scope["state"]["log"]["person"] = person
 
 
 class CrossOrigin:
@@ -93,6 +99,8 @@ class Observed:
         path = scope["path"] if scope["path"] in self._paths else "other"
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(method, path, str(status)).inc()
+        if (person := scope["state"]["log"].get("person")) is not None:
+            self._metrics.persons.labels(person).inc()
         log.log(
             logging.DEBUG if path in ("/livez", "/readyz", "/metrics") else logging.INFO,
             "request",
@@ -107,13 +115,12 @@ class Observed:
 
 
 class Guarded:
-    """Lets requests to /api pass that have the key, or, where none is needed, not too many of them."""
+    """Lets requests to /api pass that have a key, or, where none is needed, not too many of them."""
 
     def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
         self._app = app
-        self._key = settings.api_key.get_secret_value()
         self._trusted = settings.trusted_proxies
-        self._limiter = RateLimiter(settings.rate_limit)
+        self._door = Door(settings, settings.rate_limit)
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,15 +134,14 @@ class Guarded:
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         given = headers.get("x-api-key", "")
-        if self._key and key_is_right(given, self._key):
-            return None
-        # Wrong keys are counted as well, or they could be tried as fast as the network carries them.
         peer = scope["client"][0] if scope.get("client") else "local"
         client = client_address(peer, headers, self._trusted)
-        if seconds := self._limiter.retry_after((client, scope["path"])):
+        visitor = self._door.look(given, client, scope["path"])
+        note_person(scope, visitor.person)
+        if visitor.retry_after:
             self._metrics.rate_limited.inc()
-            return refuse(429, Error(error="rate limit exceeded", code="rate_limited"), seconds)
-        if not self._key or scope["path"] in _OPEN:
+            return refuse(429, Error(error="rate limit exceeded", code="rate_limited"), visitor.retry_after)
+        if visitor.welcome or scope["path"] in _OPEN:
             return None
         if given:
             return refuse(401, Error(error="invalid API key", code="key_wrong"))

@@ -85,7 +85,7 @@ def document(settings: Settings) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": definitions},
     }
-    if settings.api_key.get_secret_value():
+    if settings.api_key.get_secret_value() or settings.api_keys:
         result["components"]["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
         for path in ("/api/polish", "/api/models", "/api/modes", "/v2/check"):
             for operation in paths[path].values():

@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-from pollex import prompts
+from pollex import keys, prompts
 from pollex.words import MODES
 
 PREFIX = "POLLEX_"
@@ -215,6 +215,17 @@ class Settings(BaseModel):
     api_key: Annotated[SecretStr, Field(description="Key that clients send as `X-API-Key`. Empty: none needed.")] = (
         SecretStr("")
     )
+    api_keys: Annotated[
+        dict[Annotated[str, Field(pattern=keys.NAME)], Annotated[str, Field(pattern=keys.HASH)]],
+        BeforeValidator(_from_text),
+        Field(
+            description="Keys of people: name → `sha256:…`, as `pollex key new NAME` makes both. Log and metrics name "
+            "the person. Without its line a key is good for nothing."
+        ),
+    ] = {}
+    key_rate_limit: Annotated[
+        int, Field(ge=0, description="Requests a minute with one key to one path, /v2/check as well. 0: no limit.")
+    ] = 0
     rate_limit: Annotated[
         int, Field(ge=0, description="Requests a minute of one client to one path of /api, without a key. 0: no limit.")
     ] = 10
@@ -352,7 +363,8 @@ def _read(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-_SECRETS = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
+_SECRETS = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr} | {"api_keys"}
+"""What is not shown where it is wrong; the key itself may stand where its hash should."""
 
 
 def _problem(error: dict[str, Any]) -> Problem:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pollex import settings
+from pollex import keys, settings
 from tests.cli.conftest import Pollex
 
 TOOLCHAIN = Path(__file__).parents[2] / ".toolchain" / "libexec"
@@ -162,3 +162,15 @@ def test_serve_refuses_wrong_settings(pollex: Pollex) -> None:
     """If this fails, a service starts with settings that are not those that were meant."""
     done = pollex("serve", "--mock", env={"POLLEX_SLOTS": "none"})
     assert (done.returncode, b"slots" in done.stderr) == (7, True)
+
+
+def test_a_new_key_opens_what_its_line_stands_in(pollex: Pollex) -> None:
+    """If this fails, somebody is given a key that opens nothing, or the same one as somebody else."""
+    made = [yaml.safe_load(pollex("key", "new", name).stdout) for name in ("ana", "ana", "ben@laptop")]
+    assert len({one["key"] for one in made}) == 3
+    for one in made:
+        (name,) = one.keys() - {"key"}
+        known = settings.Settings.model_validate({"mock": True, "api_keys": {name: one[name]}})
+        assert keys.Keys("", known.api_keys).whose(one["key"]) == name
+    refused = pollex("key", "new", "no name")
+    assert (refused.returncode, refused.stdout) == (2, b"")

@@ -23,6 +23,7 @@ from infra.hosttools.pollex_host import manifest
 from infra.kinds import table
 from infra.kinds.host import plan
 from infra.kinds.host.spec import HostStack
+from pollex import keys
 
 Golden = Callable[[str, str], None]
 SCRIPT = "the text of the build recipe; fixed here, so that its edits do not change these files\n"
@@ -242,6 +243,15 @@ def test_a_service_setting_leaves_the_server_alone(values: dict[str, Any], path:
     server = "unit llama-server.service"
     assert before.generation.live[server] == after.generation.live[server]
     assert (before.build, before.model, before.bundle) == (after.build, after.model, after.bundle)
+
+
+def test_keys_of_people(values: dict[str, Any]) -> None:
+    """If this fails, a key that somebody was given opens nothing, or one that was revoked still does."""
+    kept = keys.hashed(keys.new())
+    values["polish"]["apiKeys"] = {"ana": kept}
+    assert made(host(values)).files["pollex.yaml"].count(f"api_keys:\n  ana: {kept}\n") == 1
+    del values["polish"]["apiKeys"]
+    assert "api_keys" not in made(host(values)).files["pollex.yaml"]
 
 
 def test_without_the_service_nothing_of_it_is_left(values: dict[str, Any]) -> None:

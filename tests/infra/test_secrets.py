@@ -34,6 +34,8 @@ PLACES: dict[str, tuple[str, Any]] = {
     "wrong group": ("server.privateKeyPassword", CANARY),
     "in place of a group": ("host", CANARY),
     "in place of the settings": ("polish.settings", CANARY),
+    "a key where its hash should stand": ("polish.apiKeys", {"ana": CANARY}),
+    "such a key among the settings of the service": ("polish.settings", {"api_keys": {"ana": CANARY}}),
     "among the settings of the service": ("polish.settings", {"api_key": CANARY}),
     "two among the settings of the service": ("polish.settings", {"api_key": CANARY, "claude_api_key": CANARY}),
     "a wrong one among the settings of the service": ("polish.settings", {"anthropic_kye": CANARY}),
@@ -152,6 +154,7 @@ def test_a_login_is_masked_wherever_it_stands(before: str, after: str) -> None:
         '["--api-key", "hunter2"]',
         "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n",
         "key sk-ant-hunter2hunter2",
+        f"pollex_hunter2{'-' * 36}",
     ],
 )
 def test_other_forms_of_a_secret_are_masked(text: str) -> None:

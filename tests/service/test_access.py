@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 from ipaddress import ip_network
 
 import pytest
 from starlette.datastructures import Headers
 
-from pollex.access import RateLimiter, client_address, key_is_right
+from pollex import keys
+from pollex.access import RateLimiter, client_address
 from tests.service.conftest import Client
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
@@ -70,4 +72,74 @@ def test_memory_is_bounded() -> None:
 )
 def test_keys(given: str, right: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, a part of a key, or none, is taken for the key."""
-    assert key_is_right(given, "key") is right
+    assert keys.Keys("key", {}).whose(given) == ("" if right else None)
+    assert keys.Keys("other", {"ana": keys.hashed("key")}).whose(given) == ("ana" if right else None)
+
+
+def test_every_key_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, how long an answer takes tells a stranger whose key, or how much of one, was right."""
+    compared = list[bytes]()
+    real = hmac.compare_digest
+
+    def compare(given: bytes, known: bytes) -> bool:
+        compared.append(known)
+        return real(given, known)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    known = keys.Keys("shared", {"ana": keys.hashed("a"), "ben": keys.hashed("b")})
+    for given in ("a", "b", "shared", "wrong"):
+        known.whose(given)
+    assert len(compared) == 4 * 3
+    assert {len(one) for one in compared} == {32}
+
+
+@pytest.fixture
+def people() -> dict[str, str]:
+    """A key of each."""
+    return {name: keys.new() for name in ("ana", "ben")}
+
+
+@pytest.mark.parametrize("door", ["api", "LanguageTool's"])
+def test_people_are_named(client: Client, people: dict[str, str], caplog: pytest.LogCaptureFixture, door: str) -> None:
+    """If this fails, nobody can say whose key is misused, or the log gives the keys away."""
+    caplog.set_level("INFO")
+    api = client(api_key="shared", api_keys={name: keys.hashed(key) for name, key in people.items()})
+
+    def ask(key: str) -> int:
+        if door == "api":
+            return api.post(
+                "/api/polish", json={"text": "x", "model_id": "mock"}, headers={"X-API-Key": key}
+            ).status_code
+        form = {"text": "x", "language": "en", "username": "me", "apiKey": key}
+        return api.post("/v2/check", data=form).status_code
+
+    assert [ask(people["ana"]), ask(people["ana"]), ask(people["ben"]), ask("shared")] == [200] * 4
+    assert ask(keys.new()) in (401, 403)
+    logged = [getattr(record, "person", None) for record in caplog.records if record.name == "pollex.request"]
+    assert logged == ["ana", "ana", "ben", None, None]
+    counted = api.get("/metrics").text
+    assert 'pollex_person_requests_total{person="ana"} 2.0' in counted
+    assert 'pollex_person_requests_total{person="ben"} 1.0' in counted
+    assert not [key for key in people.values() if key in f"{counted}{[vars(record) for record in caplog.records]}"]
+
+
+def test_a_line_that_is_taken_out(client: Client, people: dict[str, str]) -> None:
+    """If this fails, a lost laptop goes on polishing, or everybody else's key is lost with it."""
+    hashes = {name: keys.hashed(key) for name, key in people.items()}
+    api = client(api_keys={"ben": hashes["ben"]})
+    statuses = [api.get("/api/models", headers={"X-API-Key": key}).status_code for key in people.values()]
+    assert statuses == [401, 200]
+    assert api.get("/api/models").status_code == 401
+
+
+def test_a_person_may_be_limited(client: Client, people: dict[str, str]) -> None:
+    """If this fails, one script with a good key keeps the boards from everybody else."""
+    api = client(key_rate_limit=2, api_keys={name: keys.hashed(key) for name, key in people.items()})
+
+    def asked(name: str) -> int:
+        return api.get("/api/models", headers={"X-API-Key": people[name]}).status_code
+
+    assert [asked("ana") for _ in range(3)] == [200, 200, 429]
+    assert asked("ben") == 200
+    form = {"text": "x", "language": "en", "username": "me", "apiKey": people["ana"]}
+    assert [api.post("/v2/check", data=form).status_code for _ in range(3)] == [200, 200, 429]

@@ -27,6 +27,7 @@ from infra.core.settings import (
     refuse,
 )
 from infra.core.source import Source
+from pollex import keys
 
 
 def _bad_key(text: str, address: str, port: int) -> list[Refusal]:
@@ -322,6 +323,16 @@ class Polish(Value):
         SecretStr | None,
         Field(description="the key that clients must send: `pulumi config set --secret --path polish.apiKey`"),
     ] = None
+    api_keys: Annotated[
+        dict[
+            Annotated[str, StringConstraints(pattern=keys.NAME)], Annotated[str, StringConstraints(pattern=keys.HASH)]
+        ],
+        Field(
+            default_factory=dict,
+            description="keys of people: name and `sha256:…`, as `pollex key new NAME` makes both; taking a line out "
+            "revokes its key",
+        ),
+    ]
     claude_api_key: Annotated[
         SecretStr | None, Field(description="a key of the Anthropic API (secret), to offer its model too")
     ] = None
@@ -352,6 +363,7 @@ _GIVEN = {
     "prompt_path": "polish.prompt",
     "modes": "polish.modes",
     "api_key": "polish.apiKey",
+    "api_keys": "polish.apiKeys",
     "claude_api_key": "polish.claudeApiKey",
     "llamacpp_api_key": "polish.llamacppApiKey",
     "llamacpp_url": "server",

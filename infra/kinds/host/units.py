@@ -197,6 +197,7 @@ def pollex_settings(
         **{name: value for name, value in asked.items() if name != "slots"},
         "prompt_path": prompt,
         **({"modes": dict(modes)} if modes else {}),
+        **({"api_keys": dict(polish.api_keys)} if polish.api_keys else {}),
         "slots": asked["slots"],
         **polish.settings,
     }

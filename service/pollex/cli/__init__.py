@@ -13,6 +13,7 @@ from pollex import __version__
 from pollex.cli.bench import bench
 from pollex.cli.completion import completion
 from pollex.cli.config import config, serve
+from pollex.cli.key import key
 from pollex.cli.models import health, models, modes
 from pollex.cli.polish import polish
 from pollex.exits import Exit, PollexError
@@ -63,5 +64,5 @@ def cli(ctx: click.Context, *, color: str) -> None:
     ctx.color = _COLOURS[color]
 
 
-for command in (polish, models, modes, health, config, serve, bench, completion):
+for command in (polish, models, modes, health, config, key, serve, bench, completion):
     cli.add_command(command)

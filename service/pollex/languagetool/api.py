@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pollex import __version__, words
-from pollex.access import RateLimiter, client_address, key_is_right
+from pollex.access import Door, client_address
 from pollex.gate import QueueFullError
 from pollex.languagetool import wire
 from pollex.languagetool.desk import Desk, Looked
@@ -19,6 +19,7 @@ from pollex.languagetool.matches import matches, ranges
 from pollex.languagetool.request import Asked, RefusedError, read
 from pollex.languagetool.text import Annotated
 from pollex.metrics import Metrics
+from pollex.middleware import note_person
 from pollex.polish import Polisher
 from pollex.prompts import Prompt
 from pollex.settings import Settings
@@ -42,8 +43,7 @@ class LanguageTool:
     def __init__(self, settings: Settings, polisher: Polisher, prompts: Mapping[str, Prompt], metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._key = settings.api_key.get_secret_value()
-        self._limiter = RateLimiter(settings.check_rate_limit)
+        self._door = Door(settings, settings.check_rate_limit)
         mode = settings.check_mode
         self._model = settings.check_model or settings.model_ids()[0]
         self._desk = Desk(polisher, self._model, prompts[mode], Options(mode=mode), settings=settings, metrics=metrics)
@@ -110,20 +110,20 @@ class LanguageTool:
         """Who asks.
 
         Raises:
-            RefusedError: without the key, or, where none is needed, too often.
+            RefusedError: without a key that is needed, or too often.
         """
         peer = request.client.host if request.client else "local"
         address = client_address(peer, request.headers, self._settings.trusted_proxies)
         key = given.get("apiKey", "").encode().decode("latin-1") or request.headers.get("x-api-key", "")
         agent = request.headers.get("user-agent", "")
         who = "\0".join([address, agent, given.get("username", ""), given.get("textSessionId", "")])
-        if self._key and key_is_right(key, self._key):
-            return who
-        if seconds := self._limiter.retry_after((address, "check")):
+        visitor = self._door.look(key, address, "check")
+        note_person(request.scope, visitor.person)
+        if visitor.retry_after:
             self._metrics.rate_limited.inc()
-            words = f"Client request limit of {self._settings.check_rate_limit} requests per 60 seconds exceeded"
-            raise RefusedError(f"Access from {address} denied: {words}", 429, seconds)
-        if not self._key:
+            words = f"Client request limit of {visitor.limit} requests per 60 seconds exceeded"
+            raise RefusedError(f"Access from {address} denied: {words}", 429, visitor.retry_after)
+        if visitor.welcome:
             return who
         if key:
             raise RefusedError("The 'apiKey' is not this server's", 403)
