@@ -20,7 +20,7 @@ import httpx
 from pollex.exits import Exit, PollexError
 from pollex.lines import Lines
 from pollex.proxies import Proxy, ProxyError, choose
-from pollex.target import KEY_VARIABLE
+from pollex.target import KEY_VARIABLE, PORT
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -176,7 +176,7 @@ class Client:
         self.url = url.rstrip("/")
         headers = {"X-API-Key": api_key} if api_key is not None else {}
         if not url.startswith(("http://", "https://")):
-            raise PollexError(Exit.USAGE, f"{url!r} is not the address of a service", "write it as http://HOST:8090")
+            raise PollexError(Exit.USAGE, f"{url!r} is not the address of a service", f"write it as http://HOST:{PORT}")
         self._http, proxy = connection(
             self.url, headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_SECONDS)
         )

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from pollex import keys, prompts
+from pollex.target import PORT
 from pollex.words import MODES
 
 PREFIX = "POLLEX_"
@@ -98,7 +99,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     host: Annotated[str, Field(min_length=1, description="Address to listen on.")] = "0.0.0.0"  # noqa: S104 - as the original
-    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on.")] = 8090
+    port: Annotated[int, Field(ge=1, le=65535, description="Port to listen on.")] = PORT
 
     llamacpp_url: Annotated[
         Url,

@@ -15,7 +15,9 @@ from pollex.exits import Exit, PollexError
 if TYPE_CHECKING:
     from pollex.client import Client, Wishes
 
-DEFAULT_URL = "http://localhost:8090"
+PORT = 8090
+"""The one that a service listens on unless it is told another."""
+DEFAULT_URL = f"http://localhost:{PORT}"
 TIMEOUT_SECONDS = 150.0
 """How long a service may stay silent: more than the 120 s after which it gives up by itself."""
 KEY_VARIABLE = "POLLEX_API_KEY"

@@ -58,7 +58,7 @@ def _goes_on(ctx: click.Context) -> bool:
 def talks(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that name a service, and hand it the `Target`."""
 
-    @click.option("--url", envvar="POLLEX_URL", show_envvar=True, help="The service.  [default: http://localhost:8090]")
+    @click.option("--url", envvar="POLLEX_URL", show_envvar=True, help=f"The service.  [default: {target.DEFAULT_URL}]")
     @click.option(
         "--api-key-file",
         type=click.Path(),
