@@ -55,6 +55,14 @@ sandbox-aarch64-down: $(V)/.ready ## take it away again, without a trace
 status: $(V)/.ready ## what every machine of STACK (sandbox) is doing now (ARGS='--json', ARGS=--watch)
 	@$(V)/python -m infra.status $(STACK) $(ARGS)
 
+.PHONY: cache-key
+cache-key: toolchain ## the key that signs what STACK puts into a cache: made once, its public half printed (GIVEN=key.pem: yours)
+	@$(V)/python -m infra.sign $(STACK) $(if $(GIVEN),--given '$(GIVEN)')
+
+.PHONY: sign
+sign: toolchain ## sign FILE with that key, into FILE.sig
+	@$(V)/python -m infra.sign $(STACK) '$(FILE)'
+
 .PHONY: unlock
 unlock: toolchain ## mend the state of STACK (sandbox) after a killed run
 	@$(V)/python -m infra.toolchain.unlock $(STACK)

@@ -123,11 +123,12 @@ def prepared(name: str) -> Iterator[tuple[Deployment, Steps, Path]]:
     with tempfile.TemporaryDirectory(prefix="pollex-bench-") as temporary, deploy(name, Path(temporary)) as deployed:
         served = deployed.served / "store"
         served.mkdir()
-        deployed.values["pollex:substituters"] = [deployed.values["pollex:model"]["url"].rpartition("/")[0] + "/store"]
+        url = deployed.values["pollex:model"]["url"].rpartition("/")[0]
+        deployed.values["pollex:substituters"] = mirror.substituters(f"{url}/store")
         deployed.write()
         steps = Steps.of(deployed)
         for item in steps.items:
-            for file in (mirror.directory() / "store").glob(f"{item}.tar.gz*"):
+            for file in (mirror.directory() / "store").glob(f"{item}.*"):
                 shutil.copy(file, served)
         (Path(temporary) / "steps.json").write_text(json.dumps(dict(steps.values)))
         yield deployed, steps, Path(temporary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 
@@ -38,7 +38,7 @@ def _table(prefix: str, group: type[BaseModel], seen: set[str]) -> list[str]:
         key = f"{prefix}.{alias}" if prefix else f"{NAMESPACE}:{alias}"
         inner = group_of(field.annotation)
         default = "**required**" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
-        kind = "group" if inner else _kind(schema["properties"][alias])
+        kind = _group(field.annotation) if inner else _kind(schema["properties"][alias])
         rows.append(f"| `{key}` | {kind} | {default} | {field.description} |")
         if inner and key not in seen:
             seen.add(key)
@@ -51,6 +51,10 @@ def _table(prefix: str, group: type[BaseModel], seen: set[str]) -> list[str]:
         *below,
         *([""] if not prefix else []),
     ]
+
+
+def _group(annotation: Any) -> str:
+    return "list of groups" if get_origin(annotation) is tuple else "group"
 
 
 def _plain(value: object) -> str:

@@ -84,8 +84,8 @@ def keep_build(board: Board, item: str) -> None:
         board: where it was built.
         item: its name in the store, `<key>-<name>`.
     """
-    export = [*board.ssh(), f"sudo -n pollex-host export {shlex.quote(item)}"]
-    mirror.keep(item, lambda to: subprocess.run(export, check=True, stdout=to, stdin=subprocess.DEVNULL))
+    pack = [*board.ssh(), f"sudo -n pollex-host pack {shlex.quote(item)}"]
+    mirror.keep(item, lambda to: subprocess.run(pack, check=True, stdout=to, stdin=subprocess.DEVNULL))
 
 
 def polish(page: str, model: str, text: str, patience: float = 120) -> str:

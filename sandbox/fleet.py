@@ -109,7 +109,7 @@ def values(mirrored: str, boards: tuple[str, ...]) -> dict[str, Any]:
     made["pollex:kind"] = "fleet"
     made["pollex:hosts"] = {name: {"host": reached(Board(name))} for name in boards}
     made["pollex:gateway"] = {"host": reached(Board(GATEWAY)) | {"minDiskMb": 500}, "keyFile": str(KEY)}
-    made["pollex:substituters"] = [f"{mirrored}/store"]
+    made["pollex:substituters"] = mirror.substituters(f"{mirrored}/store")
     return {"config": made}
 
 

@@ -23,6 +23,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from infra.core import signing
+from infra.hosttools.pollex_host import entry
+from infra.hosttools.pollex_host.entry import Entry
 from infra.toolchain.once import cache, made
 from sandbox.machine import CHECKOUT, SandboxError
 from sandbox.serving import NEVER
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 PORT = 8470
 """Stands in the sandbox's stack file."""
 
+KEY = Path(__file__).with_name("cache-key.pem")
+"""Signs what stand-in boards have built; it is public, as all keys of the sandbox."""
+
 
 def directory() -> Path:
     """Where `sandbox.fetch` puts files and the mirror takes them from; there afterwards, if only empty."""
@@ -42,23 +48,51 @@ def directory() -> Path:
 
 
 def keep(item: str, write: Callable[[IO[bytes]], object]) -> Path:
-    """A finished build as a substituter serves it, made unless it is there.
+    """A finished build as a cache has it, signed with the sandbox's key; made unless it is there.
 
     Args:
         item: its name in the store, `<key>-<name>`.
-        write: writes what `pollex-host export` would.
+        write: writes what `pollex-host pack` would.
     """
-    archive = directory() / "store" / f"{item}.tar.gz"
+    archive = directory() / "store" / f"{item}{entry.ARCHIVE}"
 
     def make(part: Path) -> None:
-        with part.open("w+b") as stream:
+        with part.open("wb") as stream:
             write(stream)
-            stream.seek(0)
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        # the hash first: an archive that is there is complete
-        archive.with_name(f"{archive.name}.sha256").write_text(f"{digest}  {archive.name}\n")
 
-    return made(archive, make)
+    made(archive, make)
+    vouch(archive)
+    return archive
+
+
+def vouch(archive: Path, private_key: str = "", kind: str = "build") -> None:
+    """Sign an archive, `<key>-<name>.tar.gz`, unless it was.
+
+    Args:
+        archive: what is believed from then on.
+        private_key: whose signature that is; the sandbox's, which everybody has, if none is given.
+        kind: of the manifest that asks for it.
+    """
+    key, _, name = archive.name.removesuffix(entry.ARCHIVE).partition("-")
+
+    def make(part: Path) -> None:
+        with archive.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        said = Entry(kind=kind, name=name, key=key, sha256=digest, size=archive.stat().st_size)
+        beside = signing.vouched(said, private_key or KEY.read_text())
+        # the entry last: one that is there is signed
+        place(entry.SIGNATURE).write_bytes(beside[entry.SIGNATURE])
+        part.write_bytes(beside[entry.ENTRY])
+
+    def place(suffix: str) -> Path:
+        return archive.with_name(f"{key}-{name}{suffix}")
+
+    made(place(entry.ENTRY), make)
+
+
+def substituters(url: str, private_key: str = "") -> list[dict[str, str]]:
+    """The setting of a stack that believes what is signed so; arguments as for `vouch`."""
+    return [{"url": url, "publicKey": signing.public_key(private_key or KEY.read_text())}]
 
 
 class Mirror:

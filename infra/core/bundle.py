@@ -95,6 +95,6 @@ def sources(root: Path = ROOT) -> list[str]:
     return [n for n in package(root) if n not in _DOCUMENTATION and not Path(n).name.startswith(".")]
 
 
-def said(made: Derivation, substituters: Sequence[str]) -> manifest.Bundle:
+def said(made: Derivation, substituters: Sequence[manifest.Substituter]) -> manifest.Bundle:
     """What `pollex-host ensure-bundle` reads."""
     return manifest.Bundle(key=made.key, name=made.name, target=COMMAND, substituters=tuple(substituters))

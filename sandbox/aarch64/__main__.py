@@ -97,7 +97,7 @@ def values(board: Board, mirrored: str) -> dict[str, Any]:
         "readySeconds": PATIENCE,
         "settings": {"request_timeout": PATIENCE, "llamacpp_timeout": PATIENCE, "connect_timeout": 60},
     }
-    made["pollex:substituters"] = [f"{mirrored}/store"]
+    made["pollex:substituters"] = mirror.substituters(f"{mirrored}/store")
     stack = table.parse({name.removeprefix(f"{NAMESPACE}:"): value for name, value in made.items()}, file=str(FILE))
     assert isinstance(stack, HostStack)  # noqa: S101 - what `pollex:kind` says
     build.keep(stack)

@@ -496,7 +496,7 @@ def test_a_build_that_computes_wrongly_is_never_activated(life: Deployment) -> N
 def test_a_second_board_compiles_nothing(life: Deployment, tmp_path: Path) -> None:
     """If this fails, every further board, and every reflashed one, compiles what another has built already."""
     with deploy("e2e-second", tmp_path) as second, Mirror(mirror.directory(), second.board.gateway) as kept:
-        second.values["pollex:substituters"] = [f"{kept.url}/store"]
+        second.values["pollex:substituters"] = mirror.substituters(f"{kept.url}/store")
         second.write()
         second.pulumi.up()
         (ensured,) = [one for one in second.pulumi.resources() if one["urn"].endswith("::llama-server")]

@@ -61,7 +61,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         deploy("e2e-cycles", tmp_path_factory.mktemp("cycles")) as deployed,
         Mirror(mirror.directory(), deployed.board.gateway) as kept,
     ):
-        deployed.values["pollex:substituters"] = [f"{kept.url}/store"]
+        deployed.values["pollex:substituters"] = mirror.substituters(f"{kept.url}/store")
         yield deployed
 
 

@@ -26,7 +26,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         Mirror(mirror.directory(), deployed.board.gateway) as kept,
     ):
         # compiling is tried elsewhere; where no build was kept yet, it is compiled here after all
-        deployed.values["pollex:substituters"] = [f"{kept.url}/store"]
+        deployed.values["pollex:substituters"] = mirror.substituters(f"{kept.url}/store")
         deployed.write()
         yield deployed
 

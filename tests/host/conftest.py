@@ -56,9 +56,9 @@ class Host:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def export(self, item: str, archive: IO[bytes]) -> None:
+    def pack(self, item: str, archive: IO[bytes]) -> None:
         """The archive of a store path."""
-        subprocess.run([*self.command, "export", item], env=self.environment, stdout=archive, check=True)
+        subprocess.run([*self.command, "pack", item], env=self.environment, stdout=archive, check=True)
 
     def keep(self, text: str) -> None:
         """Keep a manifest as `ensure` does, without asking for the build."""

@@ -17,7 +17,6 @@ import pytest
 
 from infra.core.derivation import Derivation
 from infra.hosttools.pollex_host import manifest
-from sandbox.mirror import Mirror
 from tests.host.conftest import Host
 from tests.host.test_files import equipped
 from tests.host.test_store import generation
@@ -64,9 +63,9 @@ def host(tmp_path: Path) -> Host:
     return equipped(tmp_path / "host")
 
 
-def text(*substituters: str) -> str:
+def text(*caches: manifest.Substituter) -> str:
     """The manifest, as it is declared."""
-    return manifest.text(manifest.Bundle(key=MADE.key, name=MADE.name, target="pollex", substituters=substituters))
+    return manifest.text(manifest.Bundle(key=MADE.key, name=MADE.name, target="pollex", substituters=caches))
 
 
 def receive(host: Host, content: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -181,35 +180,6 @@ def test_a_damaged_bundle_without_its_archive(host: Host) -> None:
     assert "it is packed where pulumi runs" in done.stderr
     assert b"forged" in content(host)["bin/pollex"]
     assert [path.name for path in (host.root / "store").iterdir()] == [ITEM]
-
-
-def publish(folder: Path, packed: bytes) -> None:
-    """What a substituter serves."""
-    folder.mkdir()
-    (folder / ARCHIVE).write_bytes(packed)
-    (folder / f"{ARCHIVE}.sha256").write_text(f"{sha256(packed).hexdigest()}  {ARCHIVE}\n")
-
-
-def test_a_substituted_bundle_outlives_its_substituter(host: Host, tmp_path: Path) -> None:
-    """A board in the field could not be mended, because its first deployment was made at home."""
-    publish(tmp_path / "served", archive())
-    with Mirror(tmp_path / "served") as mirror:
-        assert host.json("ensure-bundle", stdin=text("http://127.0.0.1:9", mirror.url))["how"] == "substituted"
-    assert content(host) == FILES
-    shutil.rmtree(host.root / "store" / ITEM)
-    assert host.json("ensure-bundle", KEY)["how"] == "restored"
-    assert content(host) == FILES
-
-
-def test_an_export_is_what_another_host_substitutes(host: Host, tmp_path: Path) -> None:
-    """The second board would be sent what the first one has."""
-    received(host)
-    done = subprocess.run([*host.command, "export", ITEM], env=host.environment, capture_output=True, check=True)
-    publish(tmp_path / "served", done.stdout)
-    second = Host(tmp_path / "second")
-    with Mirror(tmp_path / "served") as mirror:
-        assert second.json("ensure-bundle", stdin=text(mirror.url))["how"] == "substituted"
-    assert content(second) == FILES
 
 
 def linked(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -24,6 +24,7 @@ from infra.hosttools.pollex_host.manifest import (
     Proof,
     Quantised,
     Source,
+    Substituter,
     Unit,
 )
 from tests.host.conftest import KEY, TOOLS, Host
@@ -33,6 +34,7 @@ LINE = TEXT.filter(lambda text: "\n" not in text)
 NAME = st.from_regex(manifest.NAME, fullmatch=True)
 LINES = st.lists(LINE, max_size=3).map(tuple)
 HASH = "a" * 64
+PUBLIC = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE" + 86 * "a" + "=="
 
 
 @st.composite
@@ -48,7 +50,7 @@ def builds(draw: st.DrawFn) -> Build:
         packages=draw(LINES),
         jobs=draw(st.none() | st.integers(1, 64)),
         proof=draw(st.none() | st.builds(Proof, TEXT, TEXT, TEXT)),
-        substituters=draw(LINES),
+        substituters=tuple(Substituter(url, PUBLIC) for url in draw(LINES)),
         former_keys=("f" * 32,),
     )
 

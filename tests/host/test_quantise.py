@@ -13,7 +13,7 @@ import pytest
 
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.manifest import Build, Model, Quantised, Source
-from sandbox.mirror import Mirror
+from sandbox import mirror
 from tests.host.conftest import Host, model_manifest
 
 KEY, SOURCE, TOOL = "a" * 32, "b" * 32, "c" * 32
@@ -123,11 +123,11 @@ def test_another_host_need_not_make_it(host: Host, source: str, tmp_path: Path) 
     text = quantised(CONTENT, [source])
     host.json("ensure-model", stdin=text)
     with (tmp_path / f"{KEY}-model.tar.gz").open("wb") as archive:
-        host.export(f"{KEY}-model", archive)
-    digest = sha256((tmp_path / f"{KEY}-model.tar.gz").read_bytes()).hexdigest()
-    (tmp_path / f"{KEY}-model.tar.gz.sha256").write_text(f"{digest}\n")
+        host.pack(f"{KEY}-model", archive)
+    mirror.vouch(tmp_path / f"{KEY}-model.tar.gz", kind="quantised")
     other = Host(tmp_path / "other")
-    with Mirror(tmp_path) as mirror:
-        answer = other.json("ensure-model", stdin=quantised(CONTENT, [], substituters=[mirror.url]))
+    with mirror.Mirror(tmp_path) as served:
+        caches = mirror.substituters(served.url)
+        answer = other.json("ensure-model", stdin=quantised(CONTENT, [], substituters=caches))
     assert answer["how"] == "substituted"
     assert (Path(answer["path"]) / FILE).read_bytes() == b"GGUF made\n"

@@ -8,12 +8,10 @@ import shutil
 import signal
 import subprocess
 import tarfile
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from sandbox.mirror import Mirror
 from tests.host.conftest import KEY, NAME, TOOLS, Host, Project, model_manifest
 
 ARCHIVE = f"{NAME}.tar.gz"
@@ -26,14 +24,6 @@ def built(host: Host, project: Project) -> Host:
     done = host.build(project.manifest())
     assert done.returncode == 0, done.stdout
     return host
-
-
-def publish(host: Host, folder: Path) -> None:
-    """What a substituter serves."""
-    folder.mkdir()
-    shutil.copy(host.root / "archive" / ARCHIVE, folder)
-    digest = sha256((folder / ARCHIVE).read_bytes()).hexdigest()
-    (folder / f"{ARCHIVE}.sha256").write_text(f"{digest}  {ARCHIVE}\n")
 
 
 def test_a_lost_path_comes_back_from_the_archive(built: Host) -> None:
@@ -57,46 +47,7 @@ def test_a_damaged_archive_is_not_believed(built: Host) -> None:
     assert list((built.root / "store").iterdir()) == []
 
 
-def test_a_substituter_saves_the_build(built: Host, project: Project, tmp_path: Path) -> None:
-    """A second board would compile for 85 minutes what the first one has."""
-    publish(built, tmp_path / "served")
-    second = Host(tmp_path / "second")
-    with Mirror(tmp_path / "served") as mirror:
-        text = project.manifest(substituters=["http://127.0.0.1:9", f"{mirror.url}/"])
-        done = second.run("ensure", stdin=text)
-    assert done.returncode == 0, done.stderr
-    assert '"how":"substituted"' in done.stdout
-    assert f"not from http://127.0.0.1:9/{ARCHIVE}: curl: (7)" in done.stderr
-    assert (second.store / "bin/llama-server").read_bytes() == (built.store / "bin/llama-server").read_bytes()
-
-
-@pytest.mark.parametrize("fault", ["hash", "content", "program"])
-def test_a_faulty_substitute_is_not_installed(built: Host, project: Project, tmp_path: Path, fault: str) -> None:
-    """A substituter with a broken disk, or for another machine, would take the server down."""
-    served = tmp_path / "served"
-    reason = {
-        "hash": "its SHA-256 is",
-        "content": "its content is changed: bin/llama-server",
-        "program": "llama-server does not run on this host",
-    }[fault]
-    if fault != "hash":
-        (built.store / "bin/llama-server").write_text("#!/bin/sh\nexit 1\n")
-        if fault == "program":
-            digest = sha256((built.store / "bin/llama-server").read_bytes()).hexdigest()
-            (built.store / ".sha256sums").write_text(f"{digest}  bin/llama-server\n")
-        subprocess.run(["tar", "-C", built.root / "store", "-czf", built.root / "archive" / ARCHIVE, NAME], check=True)
-    publish(built, served)
-    if fault == "hash":
-        (served / ARCHIVE).write_bytes((served / ARCHIVE).read_bytes() + b"x")
-    second = Host(tmp_path / "second")
-    with Mirror(served) as mirror:
-        done = second.run("ensure", stdin=project.manifest(substituters=[mirror.url]))
-    assert reason in done.stderr
-    assert not second.store.exists()
-    assert list((second.root / "store").iterdir()) == []
-
-
-def test_export_is_what_a_substituter_needs(built: Host, tmp_path: Path) -> None:
+def test_what_is_packed_is_the_same_everywhere(built: Host, tmp_path: Path) -> None:
     """Each host would publish other bytes under the same name, and no two hashes agree."""
     exports = []
     for mtime in (0, 1_000_000_000):
@@ -104,7 +55,7 @@ def test_export_is_what_a_substituter_needs(built: Host, tmp_path: Path) -> None
             os.utime(path, (mtime, mtime))
         os.chown(built.store / "bin/llama-server", 0 if mtime == 0 else 1000, 0)
         done = subprocess.run(
-            ["dash", str(TOOLS / "pollex-host"), "export", NAME], env=built.environment, capture_output=True, check=True
+            ["dash", str(TOOLS / "pollex-host"), "pack", NAME], env=built.environment, capture_output=True, check=True
         )
         exports.append(done.stdout)
     assert exports[0] == exports[1] == (built.root / "archive" / ARCHIVE).read_bytes()
@@ -114,10 +65,10 @@ def test_export_is_what_a_substituter_needs(built: Host, tmp_path: Path) -> None
         assert archive.getnames() == [NAME, f"{NAME}/.sha256sums", f"{NAME}/bin", f"{NAME}/bin/llama-server"]
 
 
-def test_a_damaged_path_is_not_exported(built: Host) -> None:
+def test_a_damaged_path_is_not_packed(built: Host) -> None:
     """The damage of one board would spread to all."""
     (built.store / "bin/stray").write_text("not listed")
-    done = built.run("export", NAME)
+    done = built.run("pack", NAME)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{built.store} is changed: bin/stray" in done.stderr
 
@@ -200,8 +151,8 @@ def test_gc_leaves_a_build_that_waits_for_the_boot_alone(long_lived: Host) -> No
     assert left(long_lived)["build"] == ["aa"]
 
 
-@pytest.mark.parametrize("arguments", [["gc", "--keep", "all"], ["gc", "--keep"], ["gc", "--now"], ["export", "../x"]])
-def test_gc_and_export_refuse_what_they_do_not_know(host: Host, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["gc", "--keep", "all"], ["gc", "--keep"], ["gc", "--now"], ["pack", "../x"]])
+def test_gc_and_pack_refuse_what_they_do_not_know(host: Host, arguments: list[str]) -> None:
     """A typing error would delete more than was meant."""
     assert host.run(*arguments).returncode == 2
 

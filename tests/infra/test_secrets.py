@@ -23,6 +23,8 @@ from tests.infra.conftest import values_of
 
 CANARY = "hunter2-canary|hunter3|hunter4"
 LOGIN = "https://somebody:hunter2-canary@example.org"
+PEM = f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"
+PUBLIC = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE" + 86 * "a" + "=="
 
 PLACES: dict[str, tuple[str, Any]] = {
     "right key, wrong type": ("privateKey", {"pem": CANARY}),
@@ -47,6 +49,9 @@ PLACES: dict[str, tuple[str, Any]] = {
     "a mirror of the source of no kind": ("source.mirrors", [f"{LOGIN}/llama.cpp"]),
     "a token as the user": ("source.mirrors", ["git https://hunter2-canary@example.org/llama.cpp"]),
     "a substituter": ("substituters", [LOGIN]),
+    "a substituter's address": ("substituters", [{"url": LOGIN, "publicKey": PUBLIC}]),
+    "a private key as a public one": ("substituters", [{"url": "http://a", "publicKey": PEM}]),
+    "the key that signs, which is none": ("cachePrivateKey", CANARY),
     "a substituter that is no list": ("substituters", LOGIN),
     "an interpreter": ("polish.python", {"version": "3.12", "url": f"{LOGIN}/p.tar.gz", "sha256": "0" * 64}),
     "an argument": ("server.extraArgs", ["--api-key", CANARY]),

@@ -176,7 +176,7 @@ def test_the_project_names_every_setting() -> None:
         types = {field.annotation, *getattr(field.annotation, "__args__", ())}
         listed = any(get_origin(one) is tuple for one in types)
         grouped = group_of(field.annotation) or any(get_origin(one) is dict for one in types)
-        wanted = "object" if grouped else "array" if listed else "string"
+        wanted = "array" if listed else "object" if grouped else "string"
         declared = project[name]
         assert declared.get("type", "string") == wanted, name
         assert not declared["default"], name

@@ -1,6 +1,6 @@
 """Programs that are packed elsewhere: they are there, or a substituter or the archive has them, or they are received.
 
-A bundle is an archive of a sealed store path, as `export` writes it.
+A bundle is an archive of a sealed store path, as `pack` writes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from . import ensure, files, kept, places, run, say, store
 from .errors import Exit, HostToolError
 from .manifest import Bundle, Stored
 from .store import RefusedError
+from .substitute import substitute
 
 
 def ensure_bundle(arguments: list[str]) -> None:
@@ -33,7 +34,7 @@ def _exists(given: Stored) -> str:
         return "present"
     if store.take_over(given):
         return "adopted"
-    if ensure.substitute(given):
+    if substitute(given):
         return "substituted"
     if ensure.restore(given):
         return "restored"

@@ -26,7 +26,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "status": ("status", "[--json]", "what is live, compared with what should be; facts; generations"),
     "tune": ("tune", "", "measure how the live model is fastest, and whether another file of it is"),
     "gc": ("gc", "[--keep N] [--dry-run]", "delete what the last N generations (2) do not need"),
-    "export": ("gc", "KEY-NAME", "a finished build as tar.gz on stdout, for a substituter"),
+    "pack": ("gc", "KEY-NAME", "a store path as tar.gz on stdout, for a cache"),
     "build": ("build", "KEY", "make a build here and now (what pollex-build@KEY.service runs)"),
 }
 """Each verb: the module that has a function of its name (`-` is `_` there), its arguments, what it does."""

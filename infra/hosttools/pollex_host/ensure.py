@@ -8,8 +8,7 @@ import time
 from . import files, follow, kept, manifest, places, run, say, store
 from .errors import Exit, HostToolError
 from .store import RefusedError
-
-GET = ("curl", "-fsSL", "--connect-timeout", "10", "--retry", "2", "--speed-limit", "1000", "--speed-time", "60")
+from .substitute import substitute
 
 
 def ensure(arguments: list[str]) -> None:
@@ -66,43 +65,6 @@ def _built(given: manifest.Build) -> str:
         _start(given)
     follow.follow(given)
     return "built"
-
-
-def substitute(given: manifest.Stored) -> bool:
-    """Take it from the first substituter that has it; any failure is one line, and the next is asked."""
-    for base in getattr(given, "substituters", ()):
-        url = f"{base.rstrip('/')}/{given.item}.tar.gz"
-        try:
-            _substitute_from(url, given)
-        except RefusedError as error:
-            if "error: 404" in str(error):
-                say.say(f"{store.label(given)}: no finished build at {base}")
-            else:
-                say.say(f"{store.label(given)}: not from {url}: {error}")
-        else:
-            return True
-    return False
-
-
-def _substitute_from(url: str, given: manifest.Stored) -> None:
-    os.makedirs(places.STORE, exist_ok=True)
-    part = f"{places.STORE}/.substitute-{given.key}.{os.getpid()}"
-    try:
-        _get(f"{url}.sha256", f"{part}.sha256")
-        _get(url, part)
-        wanted = (files.read(f"{part}.sha256") or "").split()[:1]
-        if (got := files.sha256(part)) not in wanted:
-            raise RefusedError(f"its SHA-256 is {got}, wanted {''.join(wanted) or 'nothing that could be read'}")
-        store.unpack(part, given)
-    finally:
-        files.remove(part)
-        files.remove(f"{part}.sha256")
-
-
-def _get(url: str, to: str) -> None:
-    status, said = run.output(*GET, "-o", to, "--", url, both=True)
-    if status:
-        raise RefusedError(say.curl_reason(said, status))
 
 
 def restore(given: manifest.Stored) -> bool:

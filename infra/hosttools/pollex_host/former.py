@@ -115,7 +115,7 @@ def _fields(folder: str) -> dict[str, Any]:
     common: dict[str, Any] = {"key": env.get("key", ""), "name": env.get("name", "")}
     kind = env.get("kind")
     if kind == "bundle":
-        return {**common, "target": env.get("target", ""), "substituters": lines("substituters")}
+        return {**common, "target": env.get("target", "")}
     if kind == "model":
         known = {name: env.get(name, "") for name in ("file", "sha256")}
         return {
@@ -133,7 +133,6 @@ def _fields(folder: str) -> dict[str, Any]:
             "type": env.get("type", ""),
             "source": {"kind": "model", **_fields(f"{folder}/source")},
             "tool": {"kind": "build", **_fields(f"{folder}/tool")},
-            "substituters": lines("substituters"),
         }
     names = [line for line in (files.read(f"{folder}/series") or "").splitlines() if line and line[0] != "#"]
     proof = {name: files.read(f"{folder}/proof/{name}") for name in ("model", "logprobs", "request")}
@@ -152,7 +151,6 @@ def _fields(folder: str) -> dict[str, Any]:
         "packages": lines("packages"),
         "jobs": None if env.get("jobs", "auto") == "auto" else _number(env, "jobs"),
         "proof": proof if all(proof.values()) else None,
-        "substituters": lines("substituters"),
     }
 
 

@@ -1,4 +1,4 @@
-"""`gc` and `export`: what no kept generation needs is deleted; a finished build is exported for others."""
+"""`gc` and `pack`: what no kept generation needs is deleted; a finished build is packed for others."""
 
 from __future__ import annotations
 
@@ -129,13 +129,13 @@ def _age(path: str) -> float:
     return time.time() - os.lstat(path).st_mtime
 
 
-def export(arguments: list[str]) -> None:
+def pack(arguments: list[str]) -> None:
     """The verb."""
     if len(arguments) != 1 or not manifest.NAME.fullmatch(arguments[0]):
-        raise HostToolError(Exit.USAGE, "'export' takes the name of a store path: KEY-NAME")
+        raise HostToolError(Exit.USAGE, "'pack' takes the name of a store path: KEY-NAME")
     item = arguments[0]
     if sys.stdout.isatty():
-        raise HostToolError(Exit.USAGE, "'export' writes an archive to stdout: direct it to a file or a pipe")
+        raise HostToolError(Exit.USAGE, "'pack' writes an archive to stdout: direct it to a file or a pipe")
     if (state := store.state(store.path(item))) != store.INTACT:
         raise HostToolError(Exit.FAILED, f"{store.path(item)} is {state}")
     store.pack(places.STORE, item, sys.stdout.buffer)

@@ -17,7 +17,9 @@ KEY = re.compile(r"[0-9a-f]{32}")
 """Of a derivation."""
 NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9._@-]*")
 """A plain file name that is not hidden."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+PUBLIC_KEY = re.compile(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==")
+"""Of ECDSA on P-256, as SubjectPublicKeyInfo in Base64: what stands in its PEM file, in one line."""
 _MODE = re.compile(r"[0-7]{3}")
 _UNIT = re.compile(r"[A-Za-z0-9_@:.-]+\.service")
 
@@ -112,7 +114,10 @@ class At:
 
     def each(self, name: str) -> list[At]:
         """A list of objects; may be left out where it is empty."""
-        value = self.optional(name, [])
+        return self.each_of(name, self.optional(name, []))
+
+    def each_of(self, name: str, value: Json) -> list[At]:
+        """What `each` does, with the value of a field."""
         if not isinstance(value, list):
             raise self.wrong(name, f"is {_kind(value)}, not a list")
         return [At(item, self._name(f"{name}[{index}]")) for index, item in enumerate(value)]
@@ -209,6 +214,33 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Substituter:
+    """A cache that may have a finished path, and whose signature is believed."""
+
+    url: str
+    """Its base address: http, https or file."""
+    public_key: str
+    """ECDSA on P-256, in Base64: who must have signed what it has."""
+
+    @classmethod
+    def read(cls, at: At) -> Substituter:
+        """From JSON."""
+        read = cls(
+            url=at.text("url"),
+            public_key=at.text("publicKey", PUBLIC_KEY, "a public key of ECDSA on P-256 in Base64"),
+        )
+        at.end()
+        return read
+
+    @classmethod
+    def all(cls, at: At) -> tuple[Substituter, ...]:
+        """The list of them in a manifest. What earlier tools kept are bare addresses, which nobody vouches for."""
+        given = at.optional("substituters", [])
+        signed = [one for one in given if not isinstance(one, str)] if isinstance(given, list) else given
+        return tuple(cls.read(each) for each in at.each_of("substituters", signed))
+
+
+@dataclass(frozen=True)
 class _Stored:
     """What every store path has: a name made of its key and what it is called."""
 
@@ -241,8 +273,8 @@ class Build(_Stored):
     jobs: int | None = None
     """How much is compiled at once; null derives it from memory and cores."""
     proof: Proof | None = None
-    substituters: tuple[str, ...] = ()
-    """Base addresses of servers that may have the finished path."""
+    substituters: tuple[Substituter, ...] = ()
+    """Caches that may have the finished path, asked in order."""
     former_keys: tuple[str, ...] = ()
     """Keys of the same bytes by former formulas: what lies in the store under one of them is taken over."""
 
@@ -260,7 +292,7 @@ class Build(_Stored):
             packages=at.texts("packages"),
             jobs=at.maybe_number("jobs"),
             proof=None if proof is None else Proof.read(proof),
-            substituters=at.texts("substituters"),
+            substituters=Substituter.all(at),
             former_keys=at.texts("formerKeys", KEY, "32 hex digits"),
         )
         at.end()
@@ -292,7 +324,7 @@ class Model(_Stored):
             name=at.file_name("name"),
             file=at.file_name("file"),
             size=at.number("size"),
-            sha256=at.text("sha256", _SHA256, "64 hex digits"),
+            sha256=at.text("sha256", SHA256, "64 hex digits"),
             mirrors=at.texts("mirrors"),
             adopt=at.maybe_text("adopt") or None,
             former_keys=at.texts("formerKeys", KEY, "32 hex digits"),
@@ -319,7 +351,7 @@ class Quantised(_Stored):
     """What it is made from: a manifest of kind `model`."""
     tool: Build
     """The program that makes it: a manifest of kind `build`."""
-    substituters: tuple[str, ...] = ()
+    substituters: tuple[Substituter, ...] = ()
     """As a build's."""
     former_keys: tuple[str, ...] = ()
     """As a build's."""
@@ -335,7 +367,7 @@ class Quantised(_Stored):
             type=at.text("type", re.compile(r"[A-Za-z0-9_]+"), "a type such as Q4_0"),
             source=_nested(at.within("source"), Model),
             tool=_nested(at.within("tool"), Build),
-            substituters=at.texts("substituters"),
+            substituters=Substituter.all(at),
             former_keys=at.texts("formerKeys", KEY, "32 hex digits"),
         )
         at.end()
@@ -349,7 +381,7 @@ class Bundle(_Stored):
     kind: ClassVar[str] = "bundle"
     target: str
     """Its program, in `bin/`."""
-    substituters: tuple[str, ...] = ()
+    substituters: tuple[Substituter, ...] = ()
     """As a build's."""
     former_keys: tuple[str, ...] = ()
     """As a build's."""
@@ -361,7 +393,7 @@ class Bundle(_Stored):
             key=at.key(),
             name=at.file_name("name"),
             target=at.file_name("target"),
-            substituters=at.texts("substituters"),
+            substituters=Substituter.all(at),
             former_keys=at.texts("formerKeys", KEY, "32 hex digits"),
         )
         at.end()
@@ -426,7 +458,7 @@ class File:
         read = cls(
             path=_path(at),
             mode=at.text("mode", _MODE, "three octal digits"),
-            sha256=at.text("sha256", _SHA256, "64 hex digits"),
+            sha256=at.text("sha256", SHA256, "64 hex digits"),
             text=at.maybe_text("text"),
         )
         at.end()

@@ -10,6 +10,7 @@ from typing import Union
 from . import download, ensure, files, kept, places, run, say, store
 from .locks import Lock
 from .manifest import Model, Quantised
+from .substitute import substitute
 
 ModelFile = Union[Model, Quantised]
 
@@ -41,7 +42,7 @@ def _exists(given: ModelFile) -> str:
         return "present"
     if store.take_over(given):
         return "adopted"
-    return "substituted" if ensure.substitute(given) else ""
+    return "substituted" if substitute(given) else ""
 
 
 def _obtained(given: ModelFile) -> str:

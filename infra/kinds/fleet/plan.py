@@ -16,6 +16,7 @@ from infra.kinds.fleet.spec import FleetStack
 from infra.kinds.host import plan as hosts
 from infra.kinds.host import polish
 from infra.kinds.host.generation import File, Generation, Unit, generation
+from infra.kinds.host.spec import told
 
 UNREAD = "(what is in {})"
 """What stands for a file's text where nothing is read: in a review, which has nobody's keys."""
@@ -97,7 +98,7 @@ def make(
     ]
     return Front(
         bundle=packed,
-        bundle_manifest=bundle.said(packed, stack.substituters),
+        bundle_manifest=bundle.said(packed, told(stack.substituters)),
         recipe=polish.recipe(stack.front.architecture, stack.polish),
         generation=generation(together),
         files={

@@ -19,6 +19,7 @@ from pydantic import (
 from infra.core import report
 from infra.core.settings import Line, Port, Refusal, Shown, Value, refuse
 from infra.kinds.host.spec import (
+    CachePrivateKey,
     Host,
     HostStack,
     Interpreter,
@@ -26,6 +27,7 @@ from infra.kinds.host.spec import (
     PrivateKey,
     PrivateKeyPassword,
     Substituters,
+    bad_cache_key,
 )
 
 BoardName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
@@ -108,6 +110,7 @@ class FleetStack(Value):
         Field(description="the Python that the tools on the boards run on, where the boards' own is older than 3.9"),
     ] = None
     substituters: Substituters = ()
+    cache_private_key: CachePrivateKey = None
 
     _boards: dict[str, HostStack] = PrivateAttr(default_factory=dict)
     _front: Host | None = PrivateAttr(default=None)
@@ -130,7 +133,7 @@ class FleetStack(Value):
 
     @model_validator(mode="after")
     def _every_machine_is_whole(self) -> Self:
-        wrong = [*self._read_boards(), *self._read_gateway()]
+        wrong = [*bad_cache_key(self.cache_private_key), *self._read_boards(), *self._read_gateway()]
         refuse(wrong or self._together())
         return self
 
@@ -161,8 +164,9 @@ class FleetStack(Value):
 
     def _as_host(self, groups: Mapping[str, JsonValue]) -> HostStack | list[Refusal]:
         secrets = {"privateKey": self.private_key, "privateKeyPassword": self.private_key_password}
-        given = {key: secret.get_secret_value() for key, secret in secrets.items() if secret is not None}
-        return _read(HostStack, {"kind": "host", **groups, **given, "substituters": list(self.substituters)})
+        given: Values = {key: secret.get_secret_value() for key, secret in secrets.items() if secret is not None}
+        given["substituters"] = [one.model_dump(by_alias=True) for one in self.substituters]
+        return _read(HostStack, {"kind": "host", **groups, **given})
 
     def _read_gateway(self) -> Iterator[Refusal]:
         read = _read(Host, _merged(self.host, self.gateway.host))

@@ -97,7 +97,7 @@ class Compilation:
         every = (*self.profile.flags, *self.build.flags)
         return every if target == SERVER else tuple(flag for flag in every if "CUDA" not in flag)
 
-    def manifest(self, target: str, substituters: Sequence[str]) -> manifest.Build:
+    def manifest(self, target: str, substituters: Sequence[manifest.Substituter]) -> manifest.Build:
         """What the host is told of a program.
 
         Args:

@@ -17,7 +17,7 @@ from infra.hosttools.pollex_host import manifest
 from infra.kinds.host import polish, units, weights
 from infra.kinds.host.compilation import RECIPE, SERVER, Compilation
 from infra.kinds.host.generation import Generation, Unit, generation
-from infra.kinds.host.spec import HostStack
+from infra.kinds.host.spec import HostStack, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def make(
         prompt: the text of the stack's own prompt, or None where a shipped one is named.
         modes: the texts of the modes of the stack's own.
     """
-    programs = compilation(stack, series, build_recipe)
+    programs, caches = compilation(stack, series, build_recipe), told(stack.substituters)
     build = programs.derivation()
     model = weights.derivation(stack.model, programs)
     together = [_llama_server(stack, build, model)]
@@ -108,11 +108,11 @@ def make(
     live = generation(together)
     return Plan(
         build=build,
-        build_manifest=programs.manifest(SERVER, stack.substituters),
+        build_manifest=programs.manifest(SERVER, caches),
         model=model,
-        model_manifest=weights.told(stack.model, programs, stack.substituters),
+        model_manifest=weights.told(stack.model, programs, caches),
         bundle=packed,
-        bundle_manifest=bundle.said(packed, stack.substituters) if packed is not None else None,
+        bundle_manifest=bundle.said(packed, caches) if packed is not None else None,
         recipe=polish.recipe(stack.host.architecture, stack.polish) if stack.polish is not None else None,
         generation=live,
         files={

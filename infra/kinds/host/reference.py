@@ -20,7 +20,7 @@ PAGE = "docs/reference/pollex-host.md"
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _PARTS = (
     *manifest.KINDS.values(),
-    *(manifest.Source, manifest.Patch, manifest.Proof),
+    *(manifest.Source, manifest.Patch, manifest.Proof, manifest.Substituter),
     *(manifest.Unit, manifest.Link, manifest.File, manifest.Gate, manifest.Serves),
 )
 """Every record of a manifest, the kinds first."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SecretStr, StringConstraints, model_validator
 
 from infra.core import hostkeys
-from infra.core.masking import holds_login, secret_options
+from infra.core.masking import MASK, holds_login, secret_options
 from infra.core.settings import (
     LOGIN_IN_URL,
     MISSING,
@@ -21,12 +22,14 @@ from infra.core.settings import (
     Port,
     PublicKey,
     Refusal,
+    Shown,
     Url,
     UserName,
     Value,
     refuse,
 )
 from infra.core.source import Source
+from infra.hosttools.pollex_host import manifest
 from pollex import keys
 
 
@@ -373,6 +376,8 @@ _GIVEN = {
 """Settings of the service that have one other place, and where that is."""
 
 
+CacheKey = Annotated[str, StringConstraints(pattern=f"^{manifest.PUBLIC_KEY.pattern}$")]
+
 PrivateKey = Annotated[
     SecretStr | None,
     Field(description="a private key itself, where no file can be named: `pulumi config set --secret privateKey`"),
@@ -380,10 +385,49 @@ PrivateKey = Annotated[
 PrivateKeyPassword = Annotated[
     SecretStr | None, Field(description="the password of the private key (secret), if it has one")
 ]
-Substituters = Annotated[
-    tuple[Url, ...],
-    Field(description="HTTP servers asked for a finished build before compiling; trusted by being named here"),
+CachePrivateKey = Annotated[
+    SecretStr | None,
+    Field(
+        description="what finished builds are signed with (secret): ECDSA on P-256, PEM; "
+        "`make cache-key STACK=…` makes it, or takes yours, and prints its public half"
+    ),
 ]
+
+
+class Substituter(Value):
+    """A cache of what others have made, and whose signature is believed there."""
+
+    url: Annotated[Url, Field(description="its address as hosts reach it: http, https, or file for a folder of theirs")]
+    public_key: Annotated[
+        CacheKey,
+        Field(description="who must have signed what it has: ECDSA on P-256, in Base64, as `make cache-key` prints it"),
+    ]
+
+
+Substituters = Annotated[
+    tuple[Substituter, ...],
+    Field(
+        description="caches asked for a finished build before compiling, in order: `{url: …, publicKey: …}` each. "
+        "What the key's owner has not signed is not taken"
+    ),
+]
+
+
+def told(substituters: Sequence[Substituter]) -> tuple[manifest.Substituter, ...]:
+    """Substituters as hosts are told of them."""
+    return tuple(manifest.Substituter(one.url, one.public_key) for one in substituters)
+
+
+def bad_cache_key(key: SecretStr | None) -> Iterator[Refusal]:
+    """Why nothing can be signed with a key, if there is one and nothing can."""
+    if key is None:
+        return
+    from infra.core import signing  # noqa: PLC0415 - cryptography costs a tenth of the program's start
+
+    try:
+        signing.public_key(key.get_secret_value())
+    except signing.KeyRefusedError as error:
+        yield Refusal(("cachePrivateKey",), Shown(MASK), str(error))
 
 
 class HostStack(Value):
@@ -401,3 +445,9 @@ class HostStack(Value):
         Polish | None, Field(description="the polish service in front of llama-server; null: llama-server alone")
     ] = None
     substituters: Substituters = ()
+    cache_private_key: CachePrivateKey = None
+
+    @model_validator(mode="after")
+    def _cache_key_is_one(self) -> Self:
+        refuse(bad_cache_key(self.cache_private_key))
+        return self

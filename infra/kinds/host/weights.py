@@ -25,7 +25,9 @@ def derivation(model: Model, programs: Compilation) -> Derivation:
     return _quantised(model, model.quantise, programs.derivation(QUANTISER).key)
 
 
-def told(model: Model, programs: Compilation, substituters: Sequence[str]) -> manifest.Model | manifest.Quantised:
+def told(
+    model: Model, programs: Compilation, substituters: Sequence[manifest.Substituter]
+) -> manifest.Model | manifest.Quantised:
     """What the host is told of the file; arguments as for `derivation`, and where finished ones may lie."""
     if model.quantise is None:
         return _download(model)
