@@ -22,6 +22,8 @@ PATCH = ("patch", "--strip=1", "--fuzz=0", "--forward", "--force", "--no-backup-
 _BUNDLE = ("curl", "-fsSL", "--connect-timeout", "10", "--retry", "3", "--speed-limit", "1000", "--speed-time", "60")
 _PARTIAL_CLONES = (2, 25)
 """The first git whose partial clones are usable."""
+_PROTOCOL_2 = (2, 18)
+"""The first git that knows this protocol; JetPack's 2.17 refuses every fetch where it is asked for."""
 
 
 class MirrorError(Exception):
@@ -112,7 +114,7 @@ class Checkout:
             self._take()
             return
         # Only a remote that could not be used can do better without a filter.
-        for filtered in (True, False) if _can_filter() else (False,):
+        for filtered in (True, False) if _git_is(_PARTIAL_CLONES) else (False,):
             self._new_repository()
             try:
                 self._from_git(url, filtered=filtered)
@@ -143,7 +145,8 @@ class Checkout:
         os.makedirs(f"{self._work}/src")
         self._git("init", "-q")
         self._git("config", "core.autocrlf", "false")
-        self._git("config", "protocol.version", "2")
+        if _git_is(_PROTOCOL_2):
+            self._git("config", "protocol.version", "2")
         if self._source.folders:
             self._git("config", "core.sparseCheckout", "true")
             os.makedirs(f"{self._work}/git/info", exist_ok=True)
@@ -256,10 +259,11 @@ class Checkout:
         return status == 0
 
 
-def _can_filter() -> bool:
+def _git_is(least: tuple[int, int]) -> bool:
+    """Whether this host's git is of that version or a later one."""
     _, said = run.output("git", "--version")
     match = re.search(rb"(\d+)\.(\d+)", said)
-    return match is not None and (int(match[1]), int(match[2])) >= _PARTIAL_CLONES
+    return match is not None and (int(match[1]), int(match[2])) >= least
 
 
 def refused(said: str) -> str:
