@@ -197,6 +197,7 @@ screenshots: $(V)/.ready ## take the README's pictures of page, extension and Li
 docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m infra.reference
 	@$(V)/python -m infra.kinds.host.reference
+	@$(V)/python -m infra.jetpack > docs/reference/jetpack.md
 	@$(V)/python -m pollex.clidoc > docs/reference/cli.md
 	@$(V)/python -m pollex.reference > docs/reference/service.md
 

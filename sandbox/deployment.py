@@ -17,6 +17,7 @@ import yaml
 
 from sandbox import fetch
 from sandbox.board import Board
+from sandbox.debian.rootfs import Release
 from sandbox.engine import CHECKOUT, Pulumi
 from sandbox.mirror import Mirror
 
@@ -142,8 +143,10 @@ def serve(folder: Path) -> Path:
 
 
 @contextmanager
-def deploy(name: str, folder: Path, *, disk_mb: int | None = None) -> Iterator[Deployment]:
+def deploy(
+    name: str, folder: Path, *, disk_mb: int | None = None, debian: Release | None = None
+) -> Iterator[Deployment]:
     """A fresh board and a deployment on it, taken away again at the end."""
     served = serve(folder)
-    with Board.temporary(name, disk_mb=disk_mb) as board, Mirror(served, board.gateway) as mirrored:
+    with Board.temporary(name, disk_mb=disk_mb, debian=debian) as board, Mirror(served, board.gateway) as mirrored:
         yield Deployment(board, folder, served, mirrored.url)

@@ -47,6 +47,7 @@ _TEST_PACKAGES = {
     "ninja": "ninja-build",
     "node": "nodejs",
     "nvim": "neovim",
+    "objdump": "binutils",
     "openssl": "openssl",
     "patch": "patch",
     "qemu-aarch64-static": "qemu-user-static",

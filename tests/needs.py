@@ -34,6 +34,7 @@ FILES = {
     "dev/test_compose_config.py": "slow",
     "dev/test_compose_up.py": "root slow dockerd runc",
     "e2e": "board engine slow",
+    "e2e/test_oldest.py": "board engine slow objdump",
     "embeddings": f"{_COMPILES} /usr/bin/torchrun",
     "host": f"{_COMPILES} curl",
     "host/test_board.py": "board",

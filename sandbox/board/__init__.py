@@ -29,7 +29,7 @@ from sandbox.board.claims import RESERVED, claim, release
 from sandbox.board.disk import furnish
 from sandbox.board.guest import POWEROFF, REBOOT, Guest
 from sandbox.board.network import Network
-from sandbox.debian.rootfs import Machine, rootfs
+from sandbox.debian.rootfs import Machine, Release, rootfs
 from sandbox.images import emulation
 from sandbox.machine import CHECKOUT, SandboxError, bring, require
 from sandbox.serving import NEVER
@@ -65,7 +65,13 @@ class Board:
 
     @classmethod
     def create(
-        cls, name: str, *, index: int | None = None, disk_mb: int | None = None, emulated: Machine | None = None
+        cls,
+        name: str,
+        *,
+        index: int | None = None,
+        disk_mb: int | None = None,
+        emulated: Machine | None = None,
+        debian: Release | None = None,
     ) -> Board:
         """Make a board: fresh keys, an empty disk, a network. It is still off.
 
@@ -74,6 +80,7 @@ class Board:
             index: third number of its address, 0 to 250; None takes the first free one.
             disk_mb: size of its /opt in MiB, which is else as large as the machine's own disk.
             emulated: another kind of machine than this one, whose programs are run by QEMU; many times slower.
+            debian: the release, another one than usual.
 
         Raises:
             SandboxError: the machine cannot carry boards, or not of that kind, or name or index are in use.
@@ -85,7 +92,7 @@ class Board:
         if emulated is not None:
             bring("qemu-aarch64-static", "update-binfmts")
             emulation.require("arm64")
-        base = rootfs(emulated)
+        base = rootfs(emulated, debian)
         shutil.rmtree(folder, ignore_errors=True)  # half of one, left by a killed run
         folder.mkdir(parents=True)
         number = claim(folder, RESERVED if name == DEFAULT else index)
@@ -100,10 +107,17 @@ class Board:
 
     @classmethod
     @contextmanager
-    def temporary(cls, name: str, *, disk_mb: int | None = None, emulated: Machine | None = None) -> Iterator[Board]:
+    def temporary(
+        cls,
+        name: str,
+        *,
+        disk_mb: int | None = None,
+        emulated: Machine | None = None,
+        debian: Release | None = None,
+    ) -> Iterator[Board]:
         """A board for the length of a `with` block, ready to log in; one left by a killed run makes way."""
         destroy(name)
-        board = cls.create(name, disk_mb=disk_mb, emulated=emulated)
+        board = cls.create(name, disk_mb=disk_mb, emulated=emulated, debian=debian)
         try:
             board.start()
             board.wait_ready()

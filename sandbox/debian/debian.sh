@@ -2,17 +2,28 @@
 # debian.sh DIR [OPTION…]  make DIR a bare Debian with debootstrap, which takes the OPTIONs
 # debian.sh --inputs       print what besides this file decides the contents of DIR, one item a line
 #
-# Packages come from wherever this machine's apt takes the same release from; a machine of another release
-# leaves the choice to debootstrap.
+# SUITE names the release, else it is bookworm. Packages come from wherever this machine's apt takes the same release
+# from, or another one of Debian; a machine of another distribution leaves the choice to debootstrap.
 set -eu
 
-SUITE=bookworm
+SUITE=${SUITE:-bookworm}
 
-# sources — this machine's apt sources of $SUITE as lines of sources.list; none if it runs another release.
-sources() {
+# own RELEASE — this machine's apt sources of that release as lines of sources.list.
+own() {
     # shellcheck disable=SC2016 # apt's own placeholders
     apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-        grep -E " $SUITE(-updates|-security)? main\$" | sort -u || :
+        grep -E " $1(-updates|-security)? main\$" | sort -u || :
+}
+
+# sources — those of $SUITE; where there are none, the places of this machine's own release, which have it as well, but
+# for updates that are still to come to a release.
+sources() {
+    found=$(own "$SUITE")
+    if [ -z "$found" ] && grep -q '^ID=debian$' /etc/os-release; then
+        running=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+        found=$(own "$running" | grep -v -- '-updates ' | sed "s/ $running/ $SUITE/")
+    fi
+    [ -z "$found" ] || printf '%s\n' "$found"
 }
 
 # acquire_settings — this machine's proxies and download checks, in apt's own syntax.
