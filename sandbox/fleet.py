@@ -46,12 +46,9 @@ def up() -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(KEY)], check=True)
     first = Board(BOARDS[0])
     with mirror.Mirror(mirror.directory(), first.gateway) as served:
-        if not any((mirror.directory() / "store").glob("*-llama-server.tar.gz")):
-            say("no build is kept yet: the first board makes it, and the second one takes it over")
-            _pulumi(served.url, BOARDS[:1])
-            keep_build(first, f"{_stack().outputs()['boards'][BOARDS[0]]['key']}-llama-server")
         _pulumi(served.url, BOARDS)
     declared = _stack().outputs()
+    keep_build(first, f"{declared['boards'][BOARDS[0]]['key']}-llama-server")
     page, model = declared["page"], declared["model"]
     say(f"ready after {time.monotonic() - began:.0f} s; asking {model} through {page}")
     print(f"  {polish(page, model, TEXT)}\n")
@@ -109,6 +106,7 @@ def values(mirrored: str, boards: tuple[str, ...]) -> dict[str, Any]:
     made["pollex:kind"] = "fleet"
     made["pollex:hosts"] = {name: {"host": reached(Board(name))} for name in boards}
     made["pollex:gateway"] = {"host": reached(Board(GATEWAY)) | {"minDiskMb": 500}, "keyFile": str(KEY)}
+    made["pollex:publish"] = str(FOLDER / "cache")
     made["pollex:substituters"] = mirror.substituters(f"{mirrored}/store")
     return {"config": made}
 
@@ -120,6 +118,9 @@ def _pulumi(mirrored: str, boards: tuple[str, ...]) -> None:
         SandboxError: it failed, and has said why.
     """
     FILE.write_text(yaml.safe_dump(values(mirrored, boards), sort_keys=False))
+    # Pulumi.yaml says that it is a secret, so it must be encrypted, public as it is
+    given = ("--secret", "pollex:cachePrivateKey", "--config-file", str(FILE))
+    _stack().run("config", "set", *given, text=mirror.KEY.read_text())
     quiet = ["--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress"]
     arguments = [*quiet, "--continue-on-error", "--config-file", str(FILE)]
     if subprocess.run(_stack().command("up", *arguments), env=_stack().env(), check=False).returncode:

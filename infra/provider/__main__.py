@@ -9,6 +9,7 @@ from infra.provider.generation import GenerationLifecycle
 from infra.provider.host import HostLifecycle
 from infra.provider.hosts import Hosts
 from infra.provider.image import AttachedLifecycle, PushableLifecycle
+from infra.provider.share import ShareLifecycle
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
         "pollex:index:Bundle": BundleLifecycle(hosts),
         "pollex:index:Generation": GenerationLifecycle(hosts),
         "pollex:index:Pushable": PushableLifecycle(),
+        "pollex:index:Share": ShareLifecycle(hosts),
         "pollex:index:Tools": ToolsLifecycle(hosts),
     }
     server.main(sys.argv[1:], lifecycles, hosts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import errno
+import io
 import os
 import socket
 from base64 import b64encode
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import IO, Final
 
 import asyncssh
 
@@ -40,6 +41,8 @@ _PRIVATE_KEY: Final = "pollex:host.privateKeyFile"
 
 _BEGIN: Final = "pollex-begins-here"
 """The line after which a command's own output begins: a login's start files may print before it."""
+
+_CHUNK: Final = 1 << 18
 
 Keys = Sequence[asyncssh.SSHKey] | Sequence[asyncssh.SSHKeyPair]
 
@@ -68,8 +71,10 @@ class Session:
         """Whether the connection is known to have ended, on whichever side."""
         return self._connection.is_closed()
 
-    async def run(self, command: str, *, stdin: str | bytes = "", log: Log | None = None) -> Completed:
+    async def run(self, command: str, *, stdin: str | bytes | IO[bytes] = "", log: Log | None = None) -> Completed:
         """Run a command to its end; each line of its stderr is passed to `log` as it comes.
+
+        Of a file its content is stdin.
 
         What the login's start files print to stdout is not the command's, and left out.
 
@@ -90,7 +95,7 @@ class Session:
             process = await self._connection.create_process(f"echo {_BEGIN}; {command}", encoding=None)
             try:
                 await asyncio.gather(
-                    _feed(process.stdin, stdin.encode() if isinstance(stdin, str) else stdin),
+                    _feed(process.stdin, stdin),
                     _lines(process.stdout, output.append, limit=None),
                     _lines(process.stderr, error_line, limit=LINE_LIMIT),
                 )
@@ -103,6 +108,27 @@ class Session:
             raise self._lost("before the command ended")
         own = output[output.index(_BEGIN) + 1 :] if _BEGIN in output else output
         return Completed(process.exit_status, "\n".join(own), tuple(tail))
+
+    async def fetch(self, command: str, to: IO[bytes]) -> Completed:
+        """Run a command to its end, and write its stdout, which may be large, to a file.
+
+        Raises:
+            Lost: the connection broke before the command ended.
+        """
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        try:
+            process = await self._connection.create_process(f"echo {_BEGIN}; {command}", encoding=None)
+            try:
+                process.stdin.write_eof()
+                await asyncio.gather(_bytes(process.stdout, to), _lines(process.stderr, tail.append, limit=LINE_LIMIT))
+                await process.wait_closed()
+            finally:
+                process.close()
+        except (OSError, asyncssh.Error) as error:
+            raise self._lost(str(error)) from error
+        if process.exit_status is None:
+            raise self._lost("before the command ended")
+        return Completed(process.exit_status, "", tuple(tail))
 
     def _lost(self, reason: str) -> Lost:
         return Lost(f"the connection to {self._to} was lost ({reason}); `pulumi up` again goes on from what is there")
@@ -132,14 +158,30 @@ async def _open(
     return connection
 
 
-async def _feed(stdin: asyncssh.SSHWriter[bytes], data: bytes) -> None:
+async def _feed(stdin: asyncssh.SSHWriter[bytes], given: str | bytes | IO[bytes]) -> None:
     """Write all of stdin; a command that ends without reading it is not an error here."""
+    data = given.encode() if isinstance(given, str) else given
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
-        stdin.write(data)
-        await stdin.drain()
+        while chunk := file.read(_CHUNK):
+            stdin.write(chunk)
+            await stdin.drain()
         stdin.write_eof()
     except OSError:
         return
+
+
+async def _bytes(stream: asyncssh.SSHReader[bytes], to: IO[bytes]) -> None:
+    """Write what comes after the line at which a command's own output begins."""
+    before: bytes | None = b""
+    begun = f"{_BEGIN}\n".encode()
+    while chunk := await stream.read(_CHUNK):
+        if before is not None:
+            before += chunk
+            if begun not in before:
+                continue
+            chunk, before = before.partition(begun)[2], None
+        to.write(chunk)
 
 
 async def _lines(stream: asyncssh.SSHReader[bytes], take: Callable[[str], None], *, limit: int | None) -> None:

@@ -31,6 +31,9 @@ def test_a_sentence_outlives_its_board(fleet: list[str]) -> None:
     done = subprocess.run(fleet, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "which was killed, and ended by fleet-" in done.stdout
+    shared = [one for one in fleets._stack().resources() if one["type"] == "pollex:index:Share"]
+    models = [one["outputs"]["how"] for one in shared if one["urn"].endswith("-shared-model")]
+    assert sorted(models) == ["downloaded", "received"]
     # the killed board has just come back: the gateway takes it in again when it answers
     deadline = time.monotonic() + NEVER
     while (seen := asked()).returncode:

@@ -144,6 +144,8 @@ def test_everything_wrong_is_said_at_once(fleet: dict[str, Any]) -> None:
         (("polish", "settings"), {"llamacpp_hold_seconds": 1}, "pollex:polish.settings.llamacpp_hold_seconds"),
         (("hosts", "gateway"), {"host": {"address": "nano3.local", "hostKeyFile": "k"}}, "pollex:hosts.gateway"),
         (("polish", "settings"), {"slots": 9}, "pollex:polish.settings.slots"),
+        (("publish",), "shared", "pollex:cachePrivateKey"),
+        (("cachePrivateKey",), "no key", "pollex:cachePrivateKey"),
     ],
 )
 def test_what_cannot_stand_together(fleet: dict[str, Any], path: tuple[str, ...], value: object, key: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import ROOT
+from infra.core import signing
 from infra.core.masking import holds_login, masked
 from infra.core.report import ConfigError
 from infra.kinds import table
@@ -116,17 +117,21 @@ def test_secrets_in_their_right_places_are_in_nothing_that_is_shown(tmp_path: Pa
     """If this fails, a key that was set as it should be stands in a review, a manifest, a state or an output."""
     values = values_of("jetson")
     values["privateKey"], values["privateKeyPassword"] = "hunter2-canary-a", "hunter2-canary-b"
+    values["cachePrivateKey"], values["publish"] = signing.new_key(), "shared"
+    inside = values["cachePrivateKey"].splitlines()[1]
     values["polish"] |= {"apiKey": "hunter2-canary-c", "claudeApiKey": "hunter2-canary-d"}
     stack, made = table.parse(values, file="x"), planned(values)
     content = {**vars_of(made), "secrets": None}
     assert "hunter2" not in json.dumps(content, default=str)
     assert "hunter2" not in repr(stack)
+    assert inside not in json.dumps(content, default=str) + repr(stack)
     file = tmp_path / "Pulumi.canary.yaml"
     file.write_text(yaml.safe_dump({"config": {f"pollex:{name}": value for name, value in values.items()}}))
     for command in (["infra.review", "render", str(file), str(tmp_path / "out")], ["infra.graph", "canary", str(file)]):
         done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "hunter2" not in done.stdout + done.stderr
+        assert inside not in done.stdout + done.stderr
     assert not [name for name in (tmp_path / "out").iterdir() if "hunter2" in name.read_text()]
 
 

@@ -13,7 +13,7 @@ import zlib
 
 from . import ensure, files, kept, places, run, say, store
 from .errors import Exit, HostToolError
-from .manifest import Bundle, Stored
+from .manifest import KINDS, Bundle, Generation, Stored
 from .store import RefusedError
 from .substitute import substitute
 
@@ -45,12 +45,15 @@ def _exists(given: Stored) -> str:
 
 
 def receive(arguments: list[str]) -> None:
-    """The verb: the archive on stdin is kept, so that a damaged store path can be made again."""
+    """The verb: an archive on stdin of what another host, or pulumi's side, has made.
+
+    It is kept, so that a damaged store path can be made again; that of a model, which is as large as the model, is not.
+    """
     run.end_on_signals()
     began = time.monotonic()
     if len(arguments) != 1:
         raise HostToolError(Exit.USAGE, "'receive' takes one key")
-    given = kept.take("receive", (Bundle.kind,), arguments)
+    given = kept.take("receive", tuple(kind for kind in KINDS if kind != Generation.kind), arguments)
     os.makedirs(places.ARCHIVES, exist_ok=True)
     incoming = f"{places.ARCHIVES}/.{given.item}.{os.getpid()}"
     try:
@@ -59,8 +62,9 @@ def receive(arguments: list[str]) -> None:
             store.unpack(incoming, given)
         except RefusedError as error:
             raise _refused(incoming, given, str(error)) from error
-        files.sync(incoming)
-        os.replace(incoming, store.archive(given.item))
+        if given.kind in store.ARCHIVED:
+            files.sync(incoming)
+            os.replace(incoming, store.archive(given.item))
     finally:
         files.remove(incoming)
     say.say(f"{store.label(given)}: received")

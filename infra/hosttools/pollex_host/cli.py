@@ -12,14 +12,14 @@ from .errors import Ended, Exit, HostToolError
 
 VERBS: dict[str, tuple[str, str, str]] = {
     "prepare": ("prepare", "PACKAGE…", "install these tools and the missing Debian packages"),
-    "ensure": ("ensure", "[KEY]", "make a build exist; its manifest on stdin unless KEY is given"),
+    "ensure": ("ensure", "[--ready] [KEY]", "make a build exist; its manifest on stdin unless KEY is given"),
     "ensure-model": (
         "model",
-        "[KEY]",
+        "[--ready] [KEY]",
         "make a model file exist, downloaded or quantised; its manifest on stdin unless KEY is given",
     ),
     "ensure-bundle": ("bundle", "[KEY]", "make a bundle exist; its manifest on stdin unless KEY is given"),
-    "receive": ("bundle", "KEY", "take the archive of a bundle on stdin"),
+    "receive": ("bundle", "KEY", "take the archive of a store path on stdin"),
     "activate": ("activate", "", "make the generation on stdin live, or return to the former one"),
     "rollback": ("activate", "[ID]", "make the former generation, or ID, live again"),
     "deactivate": ("activate", "", "take everything out of service, put back what it displaced"),

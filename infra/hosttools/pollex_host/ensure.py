@@ -14,9 +14,30 @@ from .substitute import substitute
 def ensure(arguments: list[str]) -> None:
     """The verb."""
     began = time.monotonic()
-    given = kept.take("ensure", ("build",), arguments)
+    given = kept.take("ensure", ("build",), without_ready(arguments))
     assert isinstance(given, manifest.Build)  # noqa: S101 - `take` has refused every other kind
-    report(given, make_exist(given), began)
+    report(given, ready(given, _exists(given)) if READY in arguments else make_exist(given), began)
+
+
+READY = "--ready"
+"""Asks for what need not be made; that is asked before another host's is waited for."""
+
+
+def without_ready(arguments: list[str]) -> list[str]:
+    """A verb's other arguments."""
+    return [word for word in arguments if word != READY]
+
+
+def ready(given: manifest.Stored, how: str) -> str:
+    """How it came to be there without being made.
+
+    Raises:
+        HostToolError: it would have to be made, with 10.
+    """
+    if not how:
+        raise HostToolError(Exit.NOWHERE, f"{store.label(given)} is not on this host, and no substituter has it")
+    say.say(f"{store.label(given)}: {how}")
+    return how
 
 
 def report(given: manifest.Stored, how: str, began: float) -> None:

@@ -27,7 +27,7 @@ class Exit(IntEnum):
     UNHEALTHY = 7, "unhealthy, so the host returned to what was live before"
     NO_MIRROR = 8, "no mirror could be reached"
     BUSY = 9, "another activation, measurement or build is running on the host"
-    NOWHERE = 10, "a bundle is neither on the host nor at a substituter"
+    NOWHERE = 10, "what is asked for is neither on the host nor at a substituter"
     NO_PYTHON = 11, "the host has no Python that the tools can run on"
 
 

@@ -138,5 +138,6 @@ def pack(arguments: list[str]) -> None:
         raise HostToolError(Exit.USAGE, "'pack' writes an archive to stdout: direct it to a file or a pipe")
     if (state := store.state(store.path(item))) != store.INTACT:
         raise HostToolError(Exit.FAILED, f"{store.path(item)} is {state}")
-    store.pack(places.STORE, item, sys.stdout.buffer)
+    level = 6 if kept.load(item).kind in store.ARCHIVED else 0
+    store.pack(places.STORE, item, sys.stdout.buffer, level)
     sys.stdout.flush()

@@ -313,6 +313,8 @@ class Model(_Stored):
     """URLs, asked in order; what one has left unfinished the next goes on with."""
     adopt: str | None = None
     """A path at which the file may lie already; one with the right hash is taken instead of a download."""
+    substituters: tuple[Substituter, ...] = ()
+    """As a build's."""
     former_keys: tuple[str, ...] = ()
     """As a build's."""
 
@@ -327,6 +329,7 @@ class Model(_Stored):
             sha256=at.text("sha256", SHA256, "64 hex digits"),
             mirrors=at.texts("mirrors"),
             adopt=at.maybe_text("adopt") or None,
+            substituters=Substituter.all(at),
             former_keys=at.texts("formerKeys", KEY, "32 hex digits"),
         )
         at.end()

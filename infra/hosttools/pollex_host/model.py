@@ -19,9 +19,10 @@ def ensure_model(arguments: list[str]) -> None:
     """The verb."""
     run.end_on_signals()
     began = time.monotonic()
-    given = kept.take("ensure-model", (Model.kind, Quantised.kind), arguments)
+    given = kept.take("ensure-model", (Model.kind, Quantised.kind), ensure.without_ready(arguments))
     assert isinstance(given, (Model, Quantised))  # noqa: S101 - `take` has refused every other kind
-    ensure.report(given, make_exist(given), began)
+    how = ensure.ready(given, _exists(given)) if ensure.READY in arguments else make_exist(given)
+    ensure.report(given, how, began)
 
 
 def make_exist(given: ModelFile) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SUMS = ".sha256sums"
 INTACT = "intact"
+ARCHIVED = frozenset({"build", "bundle"})
+"""Kinds of manifests whose store paths have an archive beside them, to be mended from."""
 _HASH = 64
 
 
@@ -97,13 +99,16 @@ def install(folder: str, item: str) -> None:
     files.sync(places.STORE)
 
 
-def pack(folder: str, item: str, to: IO[bytes]) -> None:
-    """Write a tar.gz of `folder/item` that depends on nothing but names, modes and contents."""
+def pack(folder: str, item: str, to: IO[bytes], level: int = 6) -> None:
+    """Write a tar.gz of `folder/item` that depends on nothing but names, modes and contents.
+
+    At level 0 nothing is compressed, which is right for a model's weights: they stay as large, and a board is slow.
+    """
     import gzip  # noqa: PLC0415 - compression is costly to import, and only few verbs need it
     import tarfile  # noqa: PLC0415 - as above
 
     with (
-        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=to, mtime=0) as squeezed,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=level, fileobj=to, mtime=0) as squeezed,
         tarfile.open(mode="w", fileobj=squeezed, format=tarfile.GNU_FORMAT) as packed,
     ):
         for place in (f"{folder}/{item}", *files.everything(f"{folder}/{item}")):
@@ -142,16 +147,24 @@ def unpack(packed: str, given: Stored) -> None:
     os.makedirs(scratch)
     try:
         _extract(packed, scratch)
-        inside = f"{scratch}/{given.item}"
-        if (found := state(inside)) != INTACT:
-            raise RefusedError(f"its content is {found}")
-        _try_out(inside, given)
-        try:
-            install(inside, given.item)
-        except OSError as error:
-            raise RefusedError(f"it cannot be moved into {places.STORE}: {error.strerror}") from error
+        accept(f"{scratch}/{given.item}", given)
     finally:
         files.remove(scratch)
+
+
+def accept(folder: str, given: Stored) -> None:
+    """Let a folder become a store path, once it was found complete and its program to run and compute rightly.
+
+    Raises:
+        RefusedError: it is not what it should be.
+    """
+    if (found := state(folder)) != INTACT:
+        raise RefusedError(f"its content is {found}")
+    _try_out(folder, given)
+    try:
+        install(folder, given.item)
+    except OSError as error:
+        raise RefusedError(f"it cannot be moved into {places.STORE}: {error.strerror}") from error
 
 
 def _extract(packed: str, into: str) -> None:
@@ -183,7 +196,9 @@ def _extract(packed: str, into: str) -> None:
 
 
 def _try_out(folder: str, given: Stored) -> None:
-    """Run the program once, and let it show that it computes rightly; what is no program is believed."""
+    """Run the program once, and let it show that it computes rightly; a published model has its hash."""
+    if given.kind == "model" and files.sha256(f"{folder}/{getattr(given, 'file', '')}") != getattr(given, "sha256", ""):
+        raise RefusedError("its file has another SHA-256 than the declaration says")
     target = getattr(given, "target", "")
     if not target:
         return

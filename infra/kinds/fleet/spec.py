@@ -26,8 +26,8 @@ from infra.kinds.host.spec import (
     Polish,
     PrivateKey,
     PrivateKeyPassword,
+    Publish,
     Substituters,
-    bad_cache_key,
 )
 
 BoardName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
@@ -110,6 +110,7 @@ class FleetStack(Value):
         Field(description="the Python that the tools on the boards run on, where the boards' own is older than 3.9"),
     ] = None
     substituters: Substituters = ()
+    publish: Publish = None
     cache_private_key: CachePrivateKey = None
 
     _boards: dict[str, HostStack] = PrivateAttr(default_factory=dict)
@@ -133,7 +134,7 @@ class FleetStack(Value):
 
     @model_validator(mode="after")
     def _every_machine_is_whole(self) -> Self:
-        wrong = [*bad_cache_key(self.cache_private_key), *self._read_boards(), *self._read_gateway()]
+        wrong = [*self._read_boards(), *self._read_gateway()]
         refuse(wrong or self._together())
         return self
 
@@ -164,7 +165,10 @@ class FleetStack(Value):
 
     def _as_host(self, groups: Mapping[str, JsonValue]) -> HostStack | list[Refusal]:
         secrets = {"privateKey": self.private_key, "privateKeyPassword": self.private_key_password}
+        secrets["cachePrivateKey"] = self.cache_private_key
         given: Values = {key: secret.get_secret_value() for key, secret in secrets.items() if secret is not None}
+        if self.publish is not None:
+            given["publish"] = self.publish
         given["substituters"] = [one.model_dump(by_alias=True) for one in self.substituters]
         return _read(HostStack, {"kind": "host", **groups, **given})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -21,11 +22,13 @@ from infra.kinds.host.login import login
 from infra.kinds.host.plan import Plan
 from infra.kinds.host.spec import HostStack, Interpreter, Polish
 from infra.provider.bundle import Bundle
+from infra.provider.cache import is_server
 from infra.provider.connection import Connection
 from infra.provider.delivery import Tools
 from infra.provider.generation import Generation
 from infra.provider.host import Host
 from infra.provider.preflight import Needs, Port
+from infra.provider.share import Share
 from infra.provider.tools import TOOLS
 
 
@@ -99,9 +102,13 @@ class LlamaHost(pulumi.ComponentResource):
         after = pulumi.ResourceOptions(depends_on=[tools])
         build, model_file = (manifest.text(one, indent=2) for one in (made.build_manifest, made.model_manifest))
         # the name of a component `llama` makes this the former one too
-        server = commands.run(f"{name}-server", f"{TOOLS} ensure", build, child(self, "llama-server", after))
+        found = self._shared(f"{name}-shared-server", stack, on_host, build, after)
+        server = commands.run(f"{name}-server", f"{TOOLS} ensure", build, child(self, "llama-server", found))
         # a quantiser is compiled too, and after the server most of it is in the compiler's cache
         before = after if stack.model.quantise is None else pulumi.ResourceOptions(depends_on=[server])
+        # of one host alone there is nobody to whom a file would go that was published anyway
+        if stack.model.quantise is not None or roll is not None:
+            before = self._shared(f"{name}-shared-model", stack, on_host, model_file, before)
         model = commands.run(f"{name}-model", f"{TOOLS} ensure-model", model_file, child(self, "model", before))
         programs: list[pulumi.Resource] = [server, model]
         if made.bundle is not None and made.bundle_manifest is not None and made.recipe is not None:
@@ -127,6 +134,30 @@ class LlamaHost(pulumi.ComponentResource):
         )
         self.facts = host.facts
         self.register_outputs({"facts": self.facts, "generation": made.generation.id})
+
+    def _shared(
+        self, name: str, stack: HostStack, on_host: dict[str, Any], text: str, after: pulumi.ResourceOptions
+    ) -> pulumi.ResourceOptions:
+        """What a command runs after: that others were asked first for what it makes, if the stack keeps that for them.
+
+        Args:
+            name: of what asks them.
+            stack: what is declared.
+            on_host: how the host is reached.
+            text: the manifest of what is made.
+            after: what that runs after in turn.
+        """
+        if stack.publish is None or stack.cache_private_key is None:
+            return after
+        shared = Share(
+            name,
+            **on_host,
+            manifest=text,
+            cache=stack.publish if is_server(stack.publish) else str(FILES / Path(stack.publish).expanduser()),
+            private_key=stack.cache_private_key.get_secret_value(),
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), after),
+        )
+        return pulumi.ResourceOptions.merge(after, pulumi.ResourceOptions(depends_on=[shared]))
 
 
 def own_python(polish: Polish | None) -> tuple[str, ...]:

@@ -392,6 +392,13 @@ CachePrivateKey = Annotated[
         "`make cache-key STACK=…` makes it, or takes yours, and prints its public half"
     ),
 ]
+Publish = Annotated[
+    Line | None,
+    Field(
+        description="where what a host has made is kept for others, signed: a folder here, or an http(s) address that "
+        "takes PUT. What lies there is brought to hosts that need it, through their own logins"
+    ),
+]
 
 
 class Substituter(Value):
@@ -418,8 +425,10 @@ def told(substituters: Sequence[Substituter]) -> tuple[manifest.Substituter, ...
     return tuple(manifest.Substituter(one.url, one.public_key) for one in substituters)
 
 
-def bad_cache_key(key: SecretStr | None) -> Iterator[Refusal]:
-    """Why nothing can be signed with a key, if there is one and nothing can."""
+def _bad_cache(publish: str | None, key: SecretStr | None) -> Iterator[Refusal]:
+    """Why nothing can be signed, if something should be."""
+    if publish is not None and key is None:
+        yield Refusal(("cachePrivateKey",), MISSING, "pollex:publish signs with it: make cache-key STACK=…")
     if key is None:
         return
     from infra.core import signing  # noqa: PLC0415 - cryptography costs a tenth of the program's start
@@ -445,9 +454,10 @@ class HostStack(Value):
         Polish | None, Field(description="the polish service in front of llama-server; null: llama-server alone")
     ] = None
     substituters: Substituters = ()
+    publish: Publish = None
     cache_private_key: CachePrivateKey = None
 
     @model_validator(mode="after")
-    def _cache_key_is_one(self) -> Self:
-        refuse(bad_cache_key(self.cache_private_key))
+    def _what_is_published_is_signed(self) -> Self:
+        refuse(_bad_cache(self.publish, self.cache_private_key))
         return self

@@ -30,7 +30,7 @@ def told(
 ) -> manifest.Model | manifest.Quantised:
     """What the host is told of the file; arguments as for `derivation`, and where finished ones may lie."""
     if model.quantise is None:
-        return _download(model)
+        return _download(model, substituters)
     made = derivation(model, programs)
     return manifest.Quantised(
         key=made.key,
@@ -38,7 +38,7 @@ def told(
         file=model.file,
         arguments=_arguments(model.quantise),
         type=model.quantise.type,
-        source=_download(model),
+        source=_download(model, substituters),
         tool=programs.manifest(QUANTISER, substituters),
         substituters=tuple(substituters),
         former_keys=(_quantised(model, model.quantise, programs.former_key(QUANTISER)).key,),
@@ -73,7 +73,7 @@ def _arguments(asked: Quantise) -> tuple[str, ...]:
     )
 
 
-def _download(model: Model) -> manifest.Model:
+def _download(model: Model, substituters: Sequence[manifest.Substituter]) -> manifest.Model:
     published, origin = _published(model), model.origin
     return manifest.Model(
         key=published.key,
@@ -83,4 +83,5 @@ def _download(model: Model) -> manifest.Model:
         sha256=origin.sha256,
         mirrors=(origin.url, *origin.mirrors),
         adopt=model.path if origin is model else None,
+        substituters=tuple(substituters),
     )
