@@ -34,17 +34,35 @@ from sandbox import fetch, minilm
 from sandbox.machine import SandboxError, require_root, say
 from sandbox.serving import PASSIVE, free_port
 
+PATCH: Final = "0014-cpu-threads-look-then-sleep.patch"
+"""What decides how threads wait within a computation; without it libgomp does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A way to wait."""
+
+    environment: Mapping[str, str]
+    patched: bool = False
+
+    def __str__(self) -> str:
+        """As the record tells it."""
+        words = ["with 0014" if self.patched else "without 0014", *map("=".join, self.environment.items())]
+        return ", ".join(words)
+
+
 DEFAULT: Final = "default"
 """The setting that image, units and measurements have."""
-SETTINGS: Final[Mapping[str, Mapping[str, str]]] = {
-    "libgomp's own": {},
-    DEFAULT: PASSIVE,
-    "spin 100": {"GOMP_SPINCOUNT": "100"},
-    "spin 1000": {"GOMP_SPINCOUNT": "1000"},
-    "spin 10000": {"GOMP_SPINCOUNT": "10000"},
-    "1 thread": {"LLAMA_ARG_THREADS": "1"},
+UPSTREAM: Final = "libgomp's own"
+SETTINGS: Final[Mapping[str, Setting]] = {
+    DEFAULT: Setting(PASSIVE, patched=True),
+    UPSTREAM: Setting({}),
+    "asleep at once": Setting(PASSIVE),
+    "spin 1000": Setting({"GOMP_SPINCOUNT": "1000"}),
+    "spin 10000": Setting({"GOMP_SPINCOUNT": "10000"}),
+    "1 thread": Setting({**PASSIVE, "LLAMA_ARG_THREADS": "1"}, patched=True),
 }
-"""What is compared, as the server's environment."""
+"""What is compared."""
 PERIOD: Final = 100_000
 """Microseconds in which a quota is counted, as container engines set it."""
 GROUPS: Final = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
@@ -110,7 +128,7 @@ def quota(place: Place) -> Iterator[Path | None]:
 
 
 @contextmanager
-def server(model: Path, place: Place, group: Path | None, settings: Mapping[str, str], *options: str) -> Iterator[str]:
+def server(model: Path, place: Place, group: Path | None, setting: Setting, *options: str) -> Iterator[str]:
     """The URL of a server in its place."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -120,9 +138,9 @@ def server(model: Path, place: Place, group: Path | None, settings: Mapping[str,
         if group is not None:
             (group / "cgroup.procs").write_text(str(os.getpid()))
 
-    program = programs("llama-server") / "llama-server"
+    program = programs("llama-server", without=() if setting.patched else (PATCH,)) / "llama-server"
     command: list[str | Path] = [program, "-m", model, "--port", str(port), "--log-disable", *options]
-    with running(command, f"{url}/health", {"LLAMA_ARG_THREADS": str(place.threads), **settings}, enter):
+    with running(command, f"{url}/health", {"LLAMA_ARG_THREADS": str(place.threads), **setting.environment}, enter):
         yield url
 
 
@@ -161,8 +179,8 @@ def measure(place: Place, rates: Rates, rounds: int, seconds: float) -> None:
     for load, ask in LOADS.items():
         with quota(place) as group, ExitStack() as stack:
             clients = {}
-            for name, settings in SETTINGS.items():
-                url = stack.enter_context(server(models[load], place, group, settings, *options[load]))
+            for name, setting in SETTINGS.items():
+                url = stack.enter_context(server(models[load], place, group, setting, *options[load]))
                 clients[name] = stack.enter_context(httpx.Client(base_url=url, timeout=300, trust_env=False))
                 ask(clients[name], 0.01)
             with others(place):
@@ -206,15 +224,15 @@ def main() -> None:
     except SandboxError as error:
         sys.exit(f"error: {error}")
     print("\n".join(table(rates)))
-    column, own = str(Place(2, 8)), "libgomp's own"
+    column = str(Place(2, 8))
     record.write(
         {
             "name": "busy",
             "unit": "vectors a second on two cores beside 8 others; peer: libgomp's own way of waiting",
             "ours": rates["vectors"][DEFAULT][column],
-            "peer": rates["vectors"][own][column],
+            "peer": rates["vectors"][UPSTREAM][column],
             "runs": options.rounds,
-            "settings": {name: " ".join(map("=".join, each.items())) or "none" for name, each in SETTINGS.items()},
+            "settings": {name: str(each) for name, each in SETTINGS.items()},
             "behind_the_best_at_worst": {name: round(behind(rates, name), 2) for name in SETTINGS},
             **{f"{load}_a_second": rates[load] for load in LOADS},
             "load_before": before,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,22 +33,27 @@ class Programs:
         return self.folder / name
 
 
-def programs(*names: str) -> Programs:
+def programs(*names: str, without: Collection[str] = ()) -> Programs:
     """The programs, of the Nano's source where POLLEX_SOURCE_MIRROR is set, else of the sandbox's.
+
+    Args:
+        names: of what is built.
+        without: patches that are left out, to measure what they do.
 
     Raises:
         SandboxError: as `built`.
     """
-    return built(source.NANO if source.MIRROR in os.environ else source.CARRIED, CPU_FLAGS, *names)
+    pin = source.NANO if source.MIRROR in os.environ else source.CARRIED
+    return built(pin, CPU_FLAGS, *names, without=without)
 
 
-def built(pin: Source, flags: Sequence[str], *names: str) -> Programs:
+def built(pin: Source, flags: Sequence[str], *names: str, without: Collection[str] = ()) -> Programs:
     """The programs of a pinned source with the patches and flags of the profile `cpu`, and more flags.
 
     Raises:
         SandboxError: the source cannot be had, a tool is missing, or the build failed.
     """
-    series = patches.load(PROFILES["cpu"].series, tag=pin.tag)
+    series = [patch for patch in patches.load(PROFILES["cpu"].series, tag=pin.tag) if patch.name not in without]
     flags = (*PROFILES["cpu"].flags, *flags)
     key = sha256("\n".join([pin.tree, *(patch.sha256 for patch in series), *flags, *names]))[:32]
 

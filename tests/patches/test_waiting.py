@@ -1,0 +1,59 @@
+"""How the patched llama-servers' threads wait for each other: seen by the processor time that they spend on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from bench.servers import running
+from sandbox import fetch
+from sandbox.serving import NEVER, free_port
+
+
+def write(url: str, process: int) -> float:
+    """Let it read some tokens and write one; the seconds that its first thread computed for that, the one that waits."""
+    schedule = Path(f"/proc/{process}/task/{process}/schedstat")
+    before = int(schedule.read_text().split()[0])
+    asked = {"prompt": "Once upon a time", "n_predict": 1, "ignore_eos": True, "cache_prompt": False}
+    httpx.post(f"{url}/completion", json=asked, timeout=NEVER, trust_env=False).raise_for_status()
+    return (int(schedule.read_text().split()[0]) - before) / 1e9
+
+
+def threads(process: int) -> set[int]:
+    return {int(each.name) for each in Path(f"/proc/{process}/task").iterdir()}
+
+
+def test_a_thread_that_waits_for_a_starved_one_sleeps(either: Path) -> None:
+    """If this fails, a server beside others burns the processor time that the thread it waits for would need."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command: list[str | Path] = [
+        either,
+        "-m",
+        fetch.fetch(fetch.MODEL),
+        "-c",
+        "128",
+        "-t",
+        "2",
+        "--no-warmup",
+        "--port",
+        str(port),
+    ]
+    with running(command, f"{url}/health") as (server, _):
+        before = threads(server.pid)
+        write(url, server.pid)  # the second thread appears with the first computation
+        (second,) = threads(server.pid) - before
+        alone = write(url, server.pid)
+        core = min(os.sched_getaffinity(0))
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+            try:
+                os.sched_setaffinity(busy.pid, {core})
+                os.sched_setaffinity(second, {core})
+                os.setpriority(os.PRIO_PROCESS, second, 19)
+                starved = write(url, server.pid)
+            finally:
+                busy.kill()
+    assert starved < 4 * alone
