@@ -15,7 +15,7 @@ from sandbox.serving import NEVER, free_port
 
 
 def write(url: str, process: int) -> float:
-    """Let it read some tokens and write one; the seconds that its first thread computed for that, the one that waits."""
+    """Let it read some tokens and write one; the seconds that its first thread, which waits, computed for that."""
     schedule = Path(f"/proc/{process}/task/{process}/schedstat")
     before = int(schedule.read_text().split()[0])
     asked = {"prompt": "Once upon a time", "n_predict": 1, "ignore_eos": True, "cache_prompt": False}
