@@ -105,6 +105,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
         source="OpenSSH's release notes",
         since={"5.7": "ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521", "6.5": "ssh-ed25519"},
     ),
+    "openssl": Program(jetpack="1.1.1", oldest="1.1.1", source=_NOWHERE, since={"": "-sha256 -signature -verify dgst"}),
     "patch": Program(
         jetpack="2.7",
         source=_NOWHERE,

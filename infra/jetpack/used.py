@@ -32,7 +32,7 @@ _COMMANDS: Final = {
     "python": "python3",
     "sudo": "sudo visudo",
     "systemd": "journalctl systemctl",
-    **{name: name for name in ("cmake", "curl", "git", "grep", "ninja", "patch", "sed", "tar")},
+    **{name: name for name in ("cmake", "curl", "git", "grep", "ninja", "openssl", "patch", "sed", "tar")},
 }
 PROGRAMS: Final = {command: program for program, commands in _COMMANDS.items() for command in commands.split()}
 """Command to the program that it comes with, as the table names it."""
@@ -44,7 +44,9 @@ _SHELL: Final = (
 
 _BEFORE: Final = {"as_root", "exec", "sudo", "command"}
 """Words in front of a command."""
-_SUBCOMMANDS: Final = {"apt-get", "git", "systemctl", "ip"}
+_SUBCOMMANDS: Final = {"apt-get", "git", "ip", "openssl", "systemctl"}
+_STARTS: Final = {"output", "quiet"}
+"""Functions of the tools that start the program that their first argument names."""
 _LOOSE: Final = {
     "download.py": {"-fL": "curl", "--speed-limit": "curl"},
     "source.py": {"--filter": "git", "--git-dir": "git", "--dry-run": "patch"},
@@ -108,6 +110,9 @@ def of_python(name: str, text: str) -> set[Feature]:
     Args:
         name: of the module's file.
         text: its text.
+
+    Raises:
+        LookupError: it starts a program that is in no list here.
     """
     found = set[Feature]()
     for node in ast.walk(ast.parse(text)):
@@ -118,6 +123,8 @@ def of_python(name: str, text: str) -> set[Feature]:
                     continue  # names, such as those of folders
             case ast.Call(func=ast.Attribute(attr=function) | ast.Name(id=function), args=items):
                 words = _constants(items)
+                if function in _STARTS and words and words[0].isalpha() and words[0] not in {*PROGRAMS, "sh"}:
+                    raise LookupError(f"infra/jetpack/used.py does not know which program {words[0]} comes with")
                 if (program := _METHODS.get((name, function))) is not None:
                     words = [program, *words]
             case _:

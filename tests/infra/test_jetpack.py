@@ -50,3 +50,5 @@ def test_a_command_of_an_unknown_program_is_noticed() -> None:
     """If this fails, a script calls a program that no Nano has."""
     with pytest.raises(LookupError, match="lsblk"):
         used.of_script("lsblk -J\n")
+    with pytest.raises(LookupError, match="jq"):
+        used.of_python("x.py", "run.output('jq', '.')")
