@@ -160,6 +160,27 @@ def test_the_sudoers_file_is_written_and_taken_away(tmp_path: Path) -> None:
     assert file.exists()
 
 
+HOSTS = {
+    "readonly=yes": "mount -o remount,bind,ro /",
+    "gateways=one two ": """
+        ip link add one type veth peer name two; ip link set one up; ip link set two up
+        ip route add default dev one metric 1; ip route add default dev two metric 2""",
+    "target=graphical.target": "systemctl() { echo graphical.target; }",
+    "clock=0": "date() { echo 0; }",
+}
+"""What `look` must find, to what makes a host so, in namespaces of its own."""
+
+
+@pytest.mark.parametrize("fact", HOSTS)
+def test_a_host_that_is_unlike_others_is_seen(fact: str) -> None:
+    """If this fails, a bad card, a second network or a desktop is found out by an `up` that fails."""
+    script = f"{HOSTS[fact]}\nset -- look\n{remote.SCRIPT.read_text()}"
+    done = subprocess.run(
+        ["unshare", "--mount", "--net", "sh"], input=script, capture_output=True, text=True, check=True
+    )
+    assert f"pollex {fact}" in done.stdout.splitlines()
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with one stack file, and a home."""

@@ -61,6 +61,15 @@ def test_hashed_names_are_found(tmp_path: Path) -> None:
         hostkeys.choose(text, "third.local")
 
 
+@pytest.mark.parametrize(("address", "port"), [("fe80::1%eth0", 22), ("fe80::1%eth0", 2222), ("::1", 22)])
+def test_addresses_of_ipv6_are_found(tmp_path: Path, address: str, port: int) -> None:
+    """If this fails, a board in a network without IPv4 cannot be pinned by what the tools print."""
+    name = address if port == hostkeys.SSH_PORT else f"[{address}]:{port}"
+    lines = f"other.local {OTHER}", f"{name} {KEY}"
+    assert hostkeys.choose("\n".join(lines), address, port) == KEY
+    assert hostkeys.choose(hashed(tmp_path, *lines), address, port) == KEY
+
+
 def test_of_several_kinds_the_best_is_taken(tmp_path: Path) -> None:
     """If this fails, the whole output of ssh-keyscan pins a key that commands cannot check."""
     rsa, ecdsa = made(tmp_path, "rsa"), made(tmp_path, "ecdsa")
