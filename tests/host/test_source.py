@@ -35,7 +35,7 @@ def test_a_build_from_git(host: Host, project: Project) -> None:
 
 GIT_2_17 = """\
 #!/bin/sh
-# git - an imitation of 2.17, JetPack's: says so, and asks remotes by the protocols 0 and 1 alone, as its protocol.c does
+# git - an imitation of 2.17, JetPack's: says so, and knows the protocols 0 and 1 alone, as its protocol.c does
 [ "$1" != --version ] || { echo git version 2.17.1; exit; }
 case " $* " in *" fetch "*" mirror "*)
     asked=$(REAL "$1" config protocol.version)

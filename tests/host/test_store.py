@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.hosttools.pollex_host import store
 from tests.host.conftest import KEY, NAME, TOOLS, Host, Project, model_manifest
 
 ARCHIVE = f"{NAME}.tar.gz"
@@ -33,6 +34,20 @@ def test_a_lost_path_comes_back_from_the_archive(built: Host) -> None:
     assert built.json("ensure", KEY)["how"] == "restored"
     assert (built.store / "bin/llama-server").read_bytes() == before
     assert built.json("ensure", KEY)["how"] == "present"
+
+
+def test_what_a_program_from_a_newer_system_lacks_is_one_line() -> None:
+    """A build from a newer board would be refused with a page of paths, and nobody would see why."""
+    said = """\
+/s/llama-server: /lib/x86_64-linux-gnu/libstdc++.so.6: version `GLIBCXX_3.4.29' not found (required by /s/llama-server)
+/s/llama-server: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.9' not found (required by /s/llama-server)
+/s/llama-server: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /s/llama-server)
+/s/llama-server: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.32' not found (required by /s/llama-server)
+	linux-vdso.so.1 (0x00007f773a38b000)
+	libgomp.so.1 => not found
+	libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f773985f000)
+"""  # as Debian 11 says it of a program from Debian 12, shortened
+    assert store.not_found(said) == ["libgomp.so.1", "GLIBC_2.34", "GLIBCXX_3.4.29"]
 
 
 def test_a_damaged_archive_is_not_believed(built: Host) -> None:

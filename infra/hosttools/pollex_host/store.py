@@ -233,8 +233,19 @@ def lacking(program: str) -> str:
     from . import run  # noqa: PLC0415 - as above
 
     _, said = run.output("ldd", program)
-    missing = [line.split(b"=>")[0].strip().decode() for line in said.splitlines() if b"not found" in line]
+    missing = not_found(said.decode("utf-8", "replace"))
     return f", it lacks {', '.join(missing)}" if missing else ""
+
+
+def not_found(said: str) -> list[str]:
+    """The libraries that ldd does not find, and of versions that a library does not have the newest of each name."""
+    import re  # noqa: PLC0415 - as above
+
+    missing = re.findall(r"^\s*(\S+) => not found", said, re.MULTILINE)
+    newest = dict[str, list[int]]()
+    for name, version in re.findall(r"version `(\w+)_([\d.]+)' not found", said):
+        newest[name] = max(newest.get(name, []), [int(part) for part in version.split(".")])
+    return [*missing, *(f"{name}_{'.'.join(map(str, version))}" for name, version in sorted(newest.items()))]
 
 
 def take_over(given: Stored) -> bool:
