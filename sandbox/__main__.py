@@ -77,15 +77,16 @@ def outputs() -> dict[str, str]:
     return dict(json.loads(subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True).stdout))
 
 
-def keep_build(board: Board, item: str) -> None:
+def keep_build(board: Board, item: str, shelf: str = "store") -> None:
     """Keep a finished build where the mirror serves it, so that the next board need not compile it.
 
     Args:
         board: where it was built.
         item: its name in the store, `<key>-<name>`.
+        shelf: the mirror's folder for it.
     """
     pack = [*board.ssh(), f"sudo -n pollex-host pack {shlex.quote(item)}"]
-    mirror.keep(item, lambda to: subprocess.run(pack, check=True, stdout=to, stdin=subprocess.DEVNULL))
+    mirror.keep(item, lambda to: subprocess.run(pack, check=True, stdout=to, stdin=subprocess.DEVNULL), shelf)
 
 
 def polish(page: str, model: str, text: str, patience: float = 120) -> str:

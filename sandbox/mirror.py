@@ -47,14 +47,15 @@ def directory() -> Path:
     return folder
 
 
-def keep(item: str, write: Callable[[IO[bytes]], object]) -> Path:
+def keep(item: str, write: Callable[[IO[bytes]], object], shelf: str = "store") -> Path:
     """A finished build as a cache has it, signed with the sandbox's key; made unless it is there.
 
     Args:
         item: its name in the store, `<key>-<name>`.
         write: writes what `pollex-host pack` would.
+        shelf: the folder that the substituter serves.
     """
-    archive = directory() / "store" / f"{item}{entry.ARCHIVE}"
+    archive = directory() / shelf / f"{item}{entry.ARCHIVE}"
 
     def make(part: Path) -> None:
         with part.open("wb") as stream:
