@@ -84,7 +84,7 @@ def client_address(peer: str, headers: Headers, trusted: Sequence[IPv4Network | 
 
     Of `X-Forwarded-For` the last address counts that no trusted proxy has: everything before it a client can invent.
     """
-    if not _within(peer, trusted):
+    if not within(peer, trusted):
         return peer
     if connecting := headers.get("cf-connecting-ip"):
         return connecting.strip() if _is_address(connecting.strip()) else peer
@@ -92,7 +92,7 @@ def client_address(peer: str, headers: Headers, trusted: Sequence[IPv4Network | 
     for address in reversed(chain):
         if not _is_address(address):
             return peer
-        if not _within(address, trusted):
+        if not within(address, trusted):
             return address
     return peer
 
@@ -105,7 +105,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+def within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether an address is in one of these networks; what is no address is in none."""
     if not _is_address(address):
         return False
     parsed = ip_address(address)

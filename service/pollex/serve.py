@@ -9,7 +9,7 @@ import sys
 
 import uvicorn
 
-from pollex import app, logs, pace
+from pollex import app, connections, logs, pace
 from pollex.settings import Settings
 
 log = logging.getLogger("pollex")
@@ -37,6 +37,7 @@ def run(settings: Settings) -> None:
         app.create(settings),
         host=settings.host,
         port=settings.port,
+        http=connections.limited(settings),
         log_config=None,
         access_log=False,
         server_header=False,

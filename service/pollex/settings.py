@@ -251,6 +251,21 @@ class Settings(BaseModel):
     check_rate_limit: Annotated[
         int, Field(ge=0, description="Requests a minute of one client to /v2/check, without a key. 0: no limit.")
     ] = 120
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=2,
+            le=10_000,
+            description="Connections at once; half of them from one address that is not a trusted proxy's. Others get "
+            "503.",
+        ),
+    ] = 400
+    receive_seconds: Annotated[
+        Seconds, Field(description="Seconds in which a request, head and body, has to be here; 408 after that.")
+    ] = 30
+    send_seconds: Annotated[
+        Seconds, Field(description="Seconds for which an answer may lie unread before its connection is cut.")
+    ] = 60
     trusted_proxies: Annotated[
         list[IPv4Network | IPv6Network],
         BeforeValidator(_from_list),
