@@ -98,6 +98,10 @@ test-life-cycles: toolchain ## what may happen to a stack, its state and its boa
 test-aarch64: toolchain ## a board of the Nano's architecture under QEMU (a stage of CI of its own; apart from make test)
 	@$(V)/pytest --quiet tests/e2e/test_aarch64.py
 
+.PHONY: faults
+faults: toolchain ## what survives which fault, at length, into docs/reference/faults.md (hours; FAULTS="tests/service …" for some)
+	@FAULTS=long $(V)/python -m pytest --quiet -p tests.faults -m fault $(or $(FAULTS),tests)
+
 .PHONY: test-browser
 test-browser: $(V)/.ready ## the tests in a real Chromium
 	@$(V)/pytest --quiet --numprocesses=2 --dist=loadfile -m browser tests # its driver keeps an event loop running

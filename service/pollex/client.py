@@ -264,7 +264,7 @@ class Client:
         try:
             told = response.json()
             _ = told["error"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise PollexError(
                 Exit.FAILED,
                 f"{self._where} answered {response.status_code} {response.reason_phrase}, not as a polish service",
@@ -304,7 +304,7 @@ class Client:
             raise PollexError(
                 Exit.UNREACHABLE, f"{self._where} broke off: {error}", f"try again{self._around}"
             ) from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise PollexError(Exit.FAILED, f"{self._where} does not answer as a polish service: {error!r}") from None
 
 

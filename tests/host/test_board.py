@@ -170,6 +170,12 @@ def test_a_disabled_unit_is_enabled_without_a_restart(idle: Machine) -> None:
     assert idle.pid(UNIT) == before
 
 
+@pytest.mark.fault(
+    "activation",
+    "a generation serves",
+    "a new one crashes, never loads, or is healthy and cannot generate",
+    "the former one is back",
+)
 @pytest.mark.parametrize(
     ("mode", "says"),
     [
@@ -189,6 +195,9 @@ def test_an_unhealthy_generation_is_taken_back(idle: Machine, mode: str, says: s
     assert idle.json("activate", generation("good"))["changed"] == []
 
 
+@pytest.mark.fault(
+    "activation", "a generation serves", "the connection is cut while the gate waits", "the activation ends by itself"
+)
 def test_an_activation_ends_although_nobody_listens(idle: Machine) -> None:
     """A connection lost during the gate would leave an unhealthy generation in service."""
     idle.json("activate", generation("good"))
@@ -248,6 +257,12 @@ MOMENTS = {
 """Commands that succeed from some moment of an activation on."""
 
 
+@pytest.mark.fault(
+    "activation",
+    "a generation serves",
+    "power is cut in the middle of the switch, at three moments",
+    "the next activation makes all of it as declared",
+)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_activation_is_mended_by_the_next(idle: Machine, moment: str) -> None:
     """After a power cut the old process would go on under the new unit, and nobody would know."""
@@ -272,6 +287,7 @@ def test_a_killed_activation_is_mended_by_the_next(idle: Machine, moment: str) -
     assert idle.json("status --json")["generation"] == "g2"
 
 
+@pytest.mark.fault("activation", "none", "two operators at once", "one waits; one whole generation is live")
 def test_two_activations_wait_for_each_other(idle: Machine) -> None:
     """Two laptops would mix two generations on one board."""
     for name in ("one", "two"):
@@ -321,6 +337,7 @@ def finish(machine: Machine) -> str:
     return done.stderr
 
 
+@pytest.mark.fault("build", "a build runs", "SSH is cut, and whoever follows is killed", "it goes on")
 def test_a_build_outlives_its_session_and_its_followers(machine: Machine, slow: str) -> None:
     """A closed laptop, a ^C or a `| head` would start the 85-minute build again."""
     machine.sh("cat >/tmp/build", slow.encode())
@@ -344,6 +361,7 @@ def test_a_build_outlives_its_session_and_its_followers(machine: Machine, slow: 
     assert machine.sh(f"grep -c '^== begin' /opt/pollex/log/{BUILD}.log") == "1"
 
 
+@pytest.mark.fault("build", "a build runs", "the board reboots, or loses its power", "it goes on after the start")
 @pytest.mark.parametrize("power", ["reboot", "cut"])
 def test_a_build_outlives_the_board(machine: Machine, slow: str, power: str) -> None:
     """A reboot or a power cut would cost all that was compiled."""

@@ -96,6 +96,7 @@ def test_make_does_where_there_is_no_ninja(host: Host, project: Project) -> None
     assert "[100%]" in done.stdout
 
 
+@pytest.mark.fault("build", "a build runs", "a second one is asked for", "it waits")
 def test_one_build_at_a_time(host: Host, project: Project) -> None:
     """Two laptops would write into the same folder, and both builds would be rubbish."""
     host.build(project.manifest(mirrors=["git file:///nonexistent"]))
@@ -110,6 +111,7 @@ def test_one_build_at_a_time(host: Host, project: Project) -> None:
     assert "is being built already" in done.stderr
 
 
+@pytest.mark.fault("build", "a build runs", "it is killed", "the next one goes on where it was")
 def test_a_stopped_build_goes_on_where_it_was(host: Host, project: Project) -> None:
     """A reboot in the 80th minute would cost all 80."""
     text = project.manifest(flags=["-DTINY_PACE=0.5"], jobs=2)
@@ -156,6 +158,7 @@ def test_progress_never_jumps_back(log: str, count: int, spent: int, said: str) 
     assert follow.compiled(log.splitlines(), count, spent) == said
 
 
+@pytest.mark.fault("build", "a stopped build", "an object file was damaged", "it is compiled again")
 def test_a_damaged_object_is_compiled_again(host: Host, project: Project) -> None:
     """After a power cut a build could fail for ever over an object file that is full of zeros."""
     archive = host.root / "archive"
@@ -183,6 +186,7 @@ def test_the_log_is_reachable_from_the_build(host: Host, project: Project) -> No
     assert NAME in (host.root / f"log/{KEY}.log").read_text()
 
 
+@pytest.mark.fault("build", "a small disk", "it becomes full", "said as that")
 def test_a_full_disk_is_said(project: Project, tmp_path: Path) -> None:
     """A person would look for an error in the source, or in the mirrors."""
     small = tmp_path / "small"

@@ -223,6 +223,7 @@ FAULTS: Mapping[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.fault("upload", "none", "an archive is cut, corrupted or malicious", "refused; the store is as it was")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_archive_is_refused(host: Host, fault: str) -> None:
     """A lost connection or a wrong package would be installed as the service, or be kept to mend it from."""
@@ -236,6 +237,7 @@ def test_a_faulty_archive_is_refused(host: Host, fault: str) -> None:
     assert host.run("ensure-bundle", KEY).returncode == 10
 
 
+@pytest.mark.fault("upload", "a good archive is kept", "a faulty one comes", "the good one stays")
 def test_a_faulty_archive_does_not_replace_a_good_one(host: Host) -> None:
     """The bundle would be whole until it is damaged, and then be lost."""
     received(host)
@@ -248,6 +250,7 @@ def test_a_faulty_archive_does_not_replace_a_good_one(host: Host) -> None:
     assert host.json("ensure-bundle", KEY)["how"] == "restored"
 
 
+@pytest.mark.fault("upload", "the kept archive rots", "the bundle is lost", "it is asked for again")
 def test_a_rotten_archive_is_asked_for_again(host: Host) -> None:
     """A bad sector would be taken for the service, or stand in its way for ever."""
     received(host)
@@ -272,6 +275,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.fault("upload", "a small disk", "it becomes full", "said as that")
 @pytest.mark.parametrize(
     ("large", "says"),
     [
@@ -294,6 +298,7 @@ def test_a_full_disk_is_called_so(small_disk: Path, large: bytes, says: str) -> 
     assert receive(host, archive()).returncode == 0
 
 
+@pytest.mark.fault("upload", "none", "the connection is lost on the way", "nothing of it stays")
 def test_a_lost_connection_leaves_nothing(host: Host) -> None:
     """Each attempt over a bad line would leave its part on the disk."""
     host.run("ensure-bundle", stdin=text())

@@ -104,6 +104,7 @@ def test_a_model_is_downloaded(odd_host: Host) -> None:
     assert odd_host.json("ensure-model", KEY)["how"] == "present"
 
 
+@pytest.mark.fault("model", "a part of the file has arrived", "the run is cut", "the next run asks for the rest alone")
 def test_a_download_is_resumed(host: Host) -> None:
     """A gigabyte would be fetched from the start after every lost connection."""
     part(host, CONTENT[: 2 * MB])
@@ -113,6 +114,7 @@ def test_a_download_is_resumed(host: Host) -> None:
     assert server.asked == [f"bytes={2 * MB}-"]
 
 
+@pytest.mark.fault("model", "none", "the connection is cut, twice", "one run is enough")
 def test_a_connection_that_ends_is_taken_up_again(host: Host) -> None:
     """On a poor line one `up` would never be enough."""
     server = Server(CONTENT, cut=(MB, MB))
@@ -138,6 +140,9 @@ def test_a_part_that_was_complete(host: Host) -> None:
     assert host.json("ensure-model", stdin=model_manifest(CONTENT, ["http://127.0.0.1:9/x"]))["how"] == "downloaded"
 
 
+@pytest.mark.fault(
+    "model", "what has arrived is rotten", "a mirror has the rest", "it is fetched anew, and no mirror is blamed"
+)
 def test_a_rotten_part_is_not_the_mirrors_fault(host: Host) -> None:
     """One bad sector in what had arrived would make every mirror look forged."""
     part(host, b"x" * MB)
@@ -152,6 +157,9 @@ def corrupted(content: bytes) -> bytes:
     return bytes([content[0] ^ 1]) + content[1:]
 
 
+@pytest.mark.fault(
+    "model", "none", "a mirror has other, fewer or more bytes", "refused with both values; nothing of it is kept"
+)
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -178,6 +186,62 @@ def test_other_bytes_are_refused_by_both_values(host: Host, spoil: Callable[[byt
     assert not (host.root / "build" / KEY / "part").exists()
 
 
+class Trouble(BaseHTTPRequestHandler):
+    """Mirrors in trouble, by path."""
+
+    elsewhere = ""
+    over: threading.Event
+
+    def do_GET(self) -> None:
+        """Hang, drip, send elsewhere, or say sorry with status 200."""
+        if self.path == "/hangs":
+            self.over.wait()
+            return
+        if self.path == "/elsewhere":
+            self.send_response(302)
+            self.send_header("Location", self.elsewhere)
+            self.end_headers()
+            return
+        page = b"<html>Sorry, this file has moved.</html>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(page) if self.path == "/sorry" else len(CONTENT)))
+        self.end_headers()
+        if self.path == "/sorry":
+            self.wfile.write(page)
+        while self.path == "/drips" and not self.over.wait(0.1):
+            try:
+                self.wfile.write(b"x")
+            except OSError:
+                return
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.fault(
+    "model", "none", "a mirror hangs, drips, sends elsewhere, or answers 200 with a page", "the next one is asked"
+)
+@pytest.mark.parametrize("path", ["hangs", "drips", "elsewhere", "sorry"])
+def test_a_mirror_in_trouble(host: Host, path: str) -> None:
+    """If this fails, one mirror in trouble holds every deployment up for ever, or its page is served as a model."""
+    host.environment["POLLEX_STALL"] = "1"
+    Trouble.over = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trouble) as http, serving(Server(corrupted(CONTENT))) as wrong:
+        Trouble.elsewhere = wrong
+        thread = threading.Thread(target=http.serve_forever, daemon=True)
+        thread.start()
+        with serving(Server(CONTENT)) as right:
+            mirrors = [f"http://127.0.0.1:{http.server_port}/{path}", right]
+            done = host.run("ensure-model", stdin=model_manifest(CONTENT, mirrors))
+        Trouble.over.set()
+        http.shutdown()
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert (host.root / PATH).read_bytes() == CONTENT
+    assert mirrors[0] in done.stderr
+
+
+@pytest.mark.fault("model", "none", "a mirror is away, another one lies", "the next one is asked")
 def test_the_next_mirror_is_tried(host: Host) -> None:
     """One dead or wrong mirror would stop every deployment."""
     with serving(Server(corrupted(CONTENT))) as wrong, serving(Server(CONTENT)) as right:
@@ -232,6 +296,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.fault("model", "a small disk", "too little space", "said before anything is fetched")
 def test_no_space_is_said_before_anything_is_fetched(small_disk: Path) -> None:
     """The board's disk would be filled to the last byte, and everything else on it fail."""
     host = Host(small_disk)
@@ -244,6 +309,7 @@ def test_no_space_is_said_before_anything_is_fetched(small_disk: Path) -> None:
     assert server.asked == []
 
 
+@pytest.mark.fault("model", "none", "two operators at once", "it is fetched once")
 def test_two_at_once_download_once(host: Host) -> None:
     """Two laptops would write into one file, and both find it wrong."""
     server = Server(CONTENT, cut=(MB, MB, MB))
@@ -268,6 +334,7 @@ def test_two_at_once_download_once(host: Host) -> None:
     assert server.asked.count(None) == 1
 
 
+@pytest.mark.fault("model", "a download runs", "the run is killed", "nothing goes on running")
 def test_a_stopped_download_leaves_nothing_running(host: Host) -> None:
     """After ^C a hidden curl would go on writing, and the next run find it in its way."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -313,6 +380,9 @@ def test_space_is_not_asked_for_what_is_here(small_disk: Path) -> None:
     assert host.json("ensure-model", stdin=model_manifest(CONTENT, []))["how"] == "present"
 
 
+@pytest.mark.fault(
+    "model", "none", "a certificate is refused, as with a clock three years back", "said, with the date of the host"
+)
 def test_the_reason_of_a_refused_certificate_is_told(host: Host, tmp_path: Path) -> None:
     """If this fails, a wrong clock shows as advice on web pages, and nobody knows what is wrong."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"

@@ -71,6 +71,7 @@ def test_a_bundle_is_known_by_its_tree(host: Host, project: Project, tmp_path: P
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.fault("source", "a part has arrived", "the connection was cut", "the rest alone is fetched")
 def test_a_cut_bundle_is_resumed(host: Host, project: Project, tmp_path: Path) -> None:
     """A board on a bad line would fetch the same first megabytes for ever."""
     served = tmp_path / "served"
@@ -89,6 +90,7 @@ def test_a_cut_bundle_is_resumed(host: Host, project: Project, tmp_path: Path) -
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.fault("source", "none", "a mirror has changed code", "refused with both hashes; nothing is built")
 def test_another_tree_is_refused_by_both_hashes(host: Host, project: Project) -> None:
     """A mirror that serves changed code would be compiled and run as root's service."""
     named = project.tree
@@ -101,6 +103,7 @@ def test_another_tree_is_refused_by_both_hashes(host: Host, project: Project) ->
     assert not host.store.exists()
 
 
+@pytest.mark.fault("source", "none", "mirrors that are away, broken or lie", "the next one is asked")
 def test_the_next_mirror_is_tried(host: Host, project: Project, tmp_path: Path) -> None:
     """One dead forge, or one that lies, would stop every deployment."""
     other = Project(tmp_path / "other")
@@ -190,6 +193,7 @@ def test_patches_are_applied_in_order(host: Host, project: Project) -> None:
     assert said(host).startswith("moin ")
 
 
+@pytest.mark.fault("build", "some patches are applied", "power is cut", "the next run begins with a clean tree")
 def test_a_power_cut_between_two_patches(host: Host, project: Project) -> None:
     """The first patch would be applied twice, or refused as applied already, on every later try."""
     good, bad = greet(project), greet(project, "second")

@@ -46,6 +46,7 @@ def test_as_many_as_may_be_away() -> None:
     assert seen.index("three begins") > seen.index("one ends")
 
 
+@pytest.mark.fault("roll", "three boards", "the first one takes the change back", "the others are not touched")
 def test_none_after_one_that_went_back() -> None:
     """If this fails, a generation that one board has refused goes on to take down the others."""
     seen, (first, second, third) = together(("one", None), ("two", WentBack("unhealthy")), ("three", None))
@@ -55,6 +56,7 @@ def test_none_after_one_that_went_back() -> None:
     assert "three begins" not in seen
 
 
+@pytest.mark.fault("roll", "three boards", "one is away", "the others are changed")
 def test_one_that_is_away_stops_nobody() -> None:
     """If this fails, a board without power keeps all others from being changed."""
     seen, (first, second) = together(("one", Unreachable("one", [])), ("two", None))

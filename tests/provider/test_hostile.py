@@ -71,6 +71,7 @@ def test_it_is_judged_and_furnished_as_any_other(hostile: Machine) -> None:
     assert inside(hostile, "find /opt/pollex/ /usr/local/bin ! -type l ! -perm -o=r") == ""
 
 
+@pytest.mark.fault("upload", "a full card", "tools are brought", "said before anything is changed")
 def test_a_card_that_is_full_is_said_before_anything_is_changed(machine: Machine) -> None:
     """If this fails, a full card is found out by whatever cannot be written first."""
     inside(machine, "mount -t tmpfs -o size=1m tmpfs /opt")

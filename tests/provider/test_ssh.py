@@ -142,6 +142,7 @@ def test_a_name_that_does_not_resolve_is_told(machine: Machine) -> None:
     assert "no-such-board.invalid does not resolve" in text
 
 
+@pytest.mark.fault("connection", "none", "a host accepts and says nothing", "told")
 def test_silence_is_told_within_seconds(machine: Machine) -> None:
     """If this fails, a board that is switched off costs minutes of waiting."""
     with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
@@ -174,6 +175,7 @@ def test_a_machine_in_between_carries_the_login(machine: Machine) -> None:
     assert refusal(machine.connection(proxy={**between, "port": free_port()}))[0] == "pollex:host.proxyJump.port"
 
 
+@pytest.mark.fault("connection", "a command runs", "the connection is lost", "the error says how to go on")
 def test_a_lost_connection_says_how_to_go_on(machine: Machine) -> None:
     """If this fails, a board that reboots in the middle leaves a stack trace instead of the next step."""
     with pytest.raises(Lost, match="pulumi up"):

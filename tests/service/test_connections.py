@@ -36,6 +36,7 @@ def sockets(service: Service) -> int:
     return found
 
 
+@pytest.mark.fault("service", "none", "a client sends nothing, or half a request", "408, and the connection is closed")
 @pytest.mark.parametrize(
     "sent",
     [b"", b"POST /api/polish HTTP/1.1\r\nHost: x\r\n", HEAD % len(REQUEST), HEAD % len(REQUEST) + REQUEST[:-1]],
@@ -66,6 +67,7 @@ def test_a_request_that_waits_for_its_answer(start: Start) -> None:
     assert service.polish("teh end of teh day").json()["polished"] == "the end of the day"
 
 
+@pytest.mark.fault("service", "none", "clients do not read their answers", "their connections are cut")
 def test_an_answer_that_nobody_reads(start: Start) -> None:
     """If this fails, clients that ask and do not read fill the board's memory."""
     service = start(send_seconds=0.5)
@@ -83,6 +85,7 @@ def test_an_answer_that_nobody_reads(start: Start) -> None:
     assert service.polish("teh end").status_code == 200
 
 
+@pytest.mark.fault("service", "none", "one address opens too many connections", "503; others are served")
 def test_more_connections_than_there_may_be(start: Start) -> None:
     """If this fails, one machine takes every connection that the service has, and other people get none."""
     service = start(max_connections=8)

@@ -60,6 +60,7 @@ def nothing(connection: socket) -> None:
     connection.close()
 
 
+@pytest.mark.fault("service", "boards behind a gateway", "a board breaks before its first word", "another one is asked")
 @pytest.mark.parametrize("trouble", [AWAY, BROKEN, nothing, stream()], ids=["503", "502", "closed", "broke off"])
 def test_asked_again_while_nothing_was_shown(client: Client, scripted: Scripted, trouble: Answer) -> None:
     """If this fails, somebody reads of an error because one board of several went away."""
@@ -80,6 +81,7 @@ def test_one_server_is_not_asked_again(client: Client, scripted: Scripted) -> No
     assert len([body for body in scripted.sent() if TEXT in str(body)]) == 1
 
 
+@pytest.mark.fault("service", "boards behind a gateway", "a text crashes every board", "given up after five")
 def test_what_breaks_every_board_is_given_up(client: Client, scripted: Scripted) -> None:
     """If this fails, one text that crashes llama-server takes down board after board until its time is over."""
     scripted.answers[CHAT] = stream(chunk("She"))
@@ -90,6 +92,7 @@ def test_what_breaks_every_board_is_given_up(client: Client, scripted: Scripted)
     assert len(tries) == 5
 
 
+@pytest.mark.fault("service", "boards behind a gateway", "all are away", "held for a bounded time")
 def test_held_for_a_bounded_time(client: Client, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, a moment without any board is an error at once, or a request hangs for ever."""
     clock = [0.0]
@@ -129,6 +132,7 @@ def test_no_breaker_in_front_of_a_gateway(client: Client, scripted: Scripted) ->
     assert api.post("/api/polish", json=body).status_code == 200
 
 
+@pytest.mark.fault("service", "an answer is half shown", "its board breaks off", "another one continues")
 def test_a_broken_answer_goes_on_elsewhere(scripted: Scripted) -> None:
     """If this fails, a board that dies in mid-sentence is an error, or its half sentence comes twice."""
     scripted.answers[CHAT] = by("one", stream(chunk("She"), chunk(" sa")))

@@ -260,6 +260,7 @@ def test_readiness_needs_a_generation(client: Client, scripted: Scripted) -> Non
     assert api.get("/livez").status_code == 200
 
 
+@pytest.mark.fault("service", "an answer is made", "its client goes away", "the board is free at once")
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_client_that_goes_away_cancels_upstream(start: Start, scripted: Scripted, streamed: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, the board's one slot works on for somebody who has left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,12 @@ FIRST_LINE_S = 3
 """People learn soon how long it will take."""
 SPARE_MB = 8
 """What must stay free for everything else."""
+SLOWEST = 1000
+"""Bytes a second below which a mirror is as good as none: a gigabyte would take eleven days."""
+STALL_S = os.environ.get("POLLEX_STALL", "60")
+"""Seconds of that after which a mirror has had its chance."""
+TOO_SLOW = 28
+"""curl's status then."""
 CANNOT_RESUME = 33
 """curl's status where a server knows no ranges."""
 
@@ -92,14 +99,16 @@ class Download:
         """Get what is missing; a connection that ends early is taken up again as long as bytes arrive."""
         while (had := files.size(self._part)) < self._model.size:
             need_space(self._model.file, self._model.size - had, self._part)
+            began = time.monotonic()
             status = self._curl(url)
             got = files.size(self._part)
+            drips = status == TOO_SLOW and got - had < SLOWEST * (time.monotonic() - began)
             if status == 0 or got > self._model.size:
                 return
             if status == CANNOT_RESUME and had > 0:
                 self._tell(f"{url} cannot resume: once more from the beginning")
                 files.remove(self._part)
-            elif got <= had:
+            elif got <= had or drips:
                 self._tell(f"{url} cannot be used: {say.curl_reason(files.read(self._said) or '', status)}")
                 raise Unreachable
             else:
@@ -108,7 +117,7 @@ class Download:
     def _curl(self, url: str) -> int:
         """Its status; progress is said meanwhile."""
         options = ("-fL", "-sS", "-C", "-", "--retry", "3", "--connect-timeout", "10")
-        patience = ("--speed-limit", "1000", "--speed-time", "60")
+        patience = ("--speed-limit", str(SLOWEST), "--speed-time", STALL_S)
         self._tell(f"downloading from {url} ({self._model.size // MB} MB)")
         pace = _Pace(self._part, self._model.size)
         with open(self._said, "wb") as said:

@@ -622,7 +622,7 @@ def parse(text: str, *kinds: str, what: str = "the manifest") -> Manifest:
     """
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{what} is not JSON: {error}") from None
     at = At(value, "")
     kind = at.text("kind")

@@ -95,7 +95,7 @@ class Http:
         except httpx.HTTPError as error:
             what = f"{self.name}: the connection broke ({type(error).__name__})"
             raise BrokenError(what, str(error)) from error
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             raise GarbledError(f"{self.name}: an answer that cannot be understood") from error
 
     async def ask(self, path: str, body: object) -> Any:
@@ -225,7 +225,7 @@ def message(content: str | bytes) -> str:
         error = json.loads(content)
         error = error.get("error", error)
         words = error if isinstance(error, str) else error["message"]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
     return " ".join(str(words).split())[:200]
 
