@@ -82,9 +82,9 @@ def remarks(facts: Facts) -> list[str]:
     """What is in nobody's way, and worth knowing."""
     found = []
     if "jetpack" in facts and facts.get("power", "MAXN") != "MAXN":
-        found.append(f"power mode {facts['power']} slows everything: sudo nvpmodel -m 0 is the fastest")
+        found.append(f"power mode {facts['power']} slows everything: declare pollex:board.powerMode: 0")
     if "jetpack" in facts and facts.get("target") == "graphical.target":
-        found.append("its desktop takes about 1 GB of the memory: sudo systemctl set-default multi-user.target")
+        found.append("its desktop takes about 1 GB of the memory: declare pollex:board.desktop: false")
     if len(ways := facts.get("gateways", "").split()) > 1:
         found.append(f"it has default routes through {' and '.join(ways)}: if downloads hang, unplug one")
     return found

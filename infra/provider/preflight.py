@@ -43,6 +43,8 @@ class Needs:
     """Whether an interpreter for the tools is brought along where the host's own is missing or too old."""
     users: Mapping[str, str] = field(default_factory=dict)
     """Accounts that must exist, each with the setting that names it."""
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """Programs of the board that must be there, each with the setting that calls it."""
     sudo: bool = field(default=True, metadata=LOCAL)
     """Whether commands run through `sudo -n`."""
 
@@ -58,6 +60,7 @@ class Needs:
             ports=tuple(Port(int(port["port"]), port["unit"], port["setting"]) for port in inputs.get("ports", ())),
             brings_python=inputs.get("bringsPython", True),
             users=inputs.get("users", {}),
+            programs=inputs.get("programs", {}),
             sudo=sudo,
         )
 
@@ -74,6 +77,7 @@ def script(needs: Needs) -> str:
         "packages": "\n".join(needs.packages),
         "ports": "\n".join(str(port.port) for port in needs.ports),
         "users": "\n".join(needs.users),
+        "programs": "\n".join(needs.programs),
     }
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in questions.items()]
     return "".join(lines) + _SCRIPT.read_text()
@@ -170,6 +174,8 @@ def _software(facts: Facts, needs: Needs) -> Iterator[Problem]:
         yield Problem(
             "pollex:build.packages", f"the host lacks commands that the build needs: {', '.join(missing)}; {remedy}"
         )
+    for name in facts.get("noprogram", ()):
+        yield Problem(needs.programs[name], f"the host has no {name}, which JetPack brings: leave this setting out")
 
 
 OLDEST_PYTHON: Final = (3, 9)

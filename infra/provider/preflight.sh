@@ -2,10 +2,10 @@
 #
 # By hand:  ssh HOST sh -s < infra/provider/preflight.sh
 # The provider puts assignments in front of this text: sudo (yes or empty), and lists with one item
-# a line: commands, ports, packages, users. Facts are printed as `pollex NAME=VALUE`, so that
+# a line: commands, ports, packages, users, programs. Facts are printed as `pollex NAME=VALUE`, so that
 # what a login script prints beside them does no harm.
 set -u
-sudo=${sudo:-} commands=${commands:-} ports=${ports:-} packages=${packages:-} users=${users:-}
+sudo=${sudo:-} commands=${commands:-} ports=${ports:-} packages=${packages:-} users=${users:-} programs=${programs:-}
 LC_ALL=C
 PATH=/opt/pollex/cmake/bin:$PATH:/usr/sbin:/sbin
 export LC_ALL PATH
@@ -84,6 +84,9 @@ for port in $ports; do
 done
 for user in $users; do
     id -u -- "$user" >/dev/null 2>&1 || fact nouser "$user"
+done
+for name in $programs; do
+    command -v "$name" >/dev/null || fact noprogram "$name"
 done
 fact identity "$(cat /opt/pollex/id 2>/dev/null)"
 fact owner "$(cat /opt/pollex/owner.json 2>/dev/null)"

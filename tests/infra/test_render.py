@@ -17,6 +17,7 @@ from infra.kinds.host import units
 from infra.kinds.host.spec import HostStack
 
 KNOWN_TO_SYSTEMD_237 = {
+    *("Before", "RemainAfterExit", "LimitMEMLOCK", "OOMScoreAdjust", "MemoryHigh"),
     *("Wants", "Nice", "IOSchedulingClass", "TimeoutStopSec"),
     *("Description", "After", "Type", "User", "SupplementaryGroups", "ExecStart", "Restart", "RestartSec"),
     *("CacheDirectory", "Environment", "WantedBy"),

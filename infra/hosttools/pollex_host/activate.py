@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final, cast
 
-from . import displaced, files, gate, generations, kept, manifest, places, run, say, store, systemd
+from . import board, displaced, files, gate, generations, kept, manifest, places, run, say, store, systemd
 from .displaced import Claims
 from .errors import Ended, Exit, HostToolError
 from .generations import Holder
@@ -154,8 +154,7 @@ class _Activation:
         self._clear_places(new)
         self._mend_stores()
         generations.begin(former)
-        self._make_live(new, _known(former))
-        if not _healthy(new):
+        if not self._make_live(new, _known(former)) or not _healthy(new):
             self._go_back(new, former)
         generations.end()
         generations.record(new.id)
@@ -193,8 +192,7 @@ class _Activation:
         tell(f"generation {failed.id} is unhealthy: returning to {former}")
         self._interrupted = False
         self._find_differences(before)
-        self._make_live(before, failed)
-        healthy = _healthy(before)
+        healthy = self._make_live(before, failed) and _healthy(before)
         if healthy:
             generations.end()
         what = "healthy" if healthy else "unhealthy too"
@@ -239,8 +237,8 @@ class _Activation:
             files.remove(damaged)
             self._stores[item] = store.state(path)
 
-    def _make_live(self, new: Generation, former: Generation | None) -> None:
-        """Act on the differences and nothing else."""
+    def _make_live(self, new: Generation, former: Generation | None) -> bool:
+        """Act on the differences and nothing else; whether the board takes what is set of it."""
         self.changed += self._wrong
         restarts = [unit.name for unit in new.units if self._must_restart(unit, new, former)]
         self._release_what_is_gone(new)
@@ -249,14 +247,22 @@ class _Activation:
         self._place(new)
         if self._differs("generation"):
             files.link(f"generations/{new.id}", places.CURRENT)
-        if any(self._differs(f"unit {unit.name}") for unit in new.units):
+        if any(self._differs(f"unit {unit.name}") for unit in new.units) or any(
+            _is_systemds(file.path) and self._differs(f"file {file.path}") for unit in new.units for file in unit.files
+        ):
             systemd.reload()
+        try:
+            board.put_in_force(new.settings)
+        except HostToolError as error:
+            say.complain(error.lines)
+            return False
         for unit in new.units:
             if self._differs(f"service {unit.name}"):
                 systemd.enable(unit.name)
         for name in restarts:
             tell(f"restarting {name}")
             systemd.restart(name)
+        return True
 
     def _place(self, new: Generation) -> None:
         """Put units, links and files where they belong, each in one step."""
@@ -281,6 +287,8 @@ class _Activation:
                 self._claims.claim_link(link.path)
             for file in unit.files:
                 self._claims.claim_file(file.path, generations.content(new, file))
+        for setting in new.settings:
+            self._claims.claim_setting(setting.name)
 
     def _must_restart(self, unit: Unit, new: Generation, former: Generation | None) -> bool:
         """Whether a unit's process does not run what it should.
@@ -309,17 +317,21 @@ class _Activation:
             displaced.UNIT: {unit.name for unit in units},
             displaced.LINK: {link.path for unit in units for link in unit.links},
             displaced.FILE: {file.path for unit in units for file in unit.files},
+            displaced.SETTING: {setting.name for setting in new.settings} if new else set(),
         }
         release = {
             displaced.UNIT: self._claims.release_unit,
             displaced.LINK: self._claims.release_link,
             displaced.FILE: self._claims.release_file,
+            displaced.SETTING: self._claims.release_setting,
         }
-        for kind, stay in have.items():
-            for place in self._claims.of(kind):
-                if place not in stay:
-                    release[kind](place)
-                    self.changed.append(f"{kind} {place}")
+        gone = [(kind, place) for kind, stay in have.items() for place in self._claims.of(kind) if place not in stay]
+        # the mode of the board comes after the clocks, which were stored in that mode
+        for kind, place in sorted(gone, key=lambda one: (list(have).index(one[0]), board.undone_at(one[1]))):
+            release[kind](place)
+            self.changed.append(f"{kind} {place}")
+        if any(kind == displaced.FILE and _is_systemds(place) for kind, place in gone):
+            systemd.reload()
 
 
 def _known(name: str) -> Generation | None:
@@ -338,6 +350,11 @@ def _check_files(generation: Generation) -> None:
     for unit in generation.units:
         for file in unit.files:
             generations.content(generation, file)
+
+
+def _is_systemds(path: str) -> bool:
+    """Whether systemd reads a file, such as a drop-in of somebody's unit."""
+    return path.startswith(f"{places.UNITS}/")
 
 
 def _links(generation: Generation) -> Iterator[Link]:

@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "rollback": ("activate", "[ID]", "make the former generation, or ID, live again"),
     "deactivate": ("activate", "", "take everything out of service, put back what it displaced"),
     "status": ("status", "[--json]", "what is live, compared with what should be; facts; generations"),
+    "board": ("board", "", "set of the board what the live generation says (what pollex-board.service runs)"),
     "tune": ("tune", "", "measure how the live model is fastest, and whether another file of it is"),
     "gc": ("gc", "[--keep N] [--dry-run]", "delete what the last N generations (2) do not need"),
     "pack": ("gc", "KEY-NAME", "a store path as tar.gz on stdout, for a cache"),

@@ -16,11 +16,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from . import files, places, systemd
+from . import board, files, places, systemd
+from .errors import HostToolError
 from .say import say
 
-UNIT, LINK, FILE, FOLDER = "unit", "link", "file", "folder"
-"""The kinds of places. A unit is named by its name, the others by their path."""
+UNIT, LINK, FILE, FOLDER, SETTING = "unit", "link", "file", "folder", "board"
+"""The kinds of places. A unit and a setting of the board are named by their name, the others by their path."""
 
 _FOLDER = f"{places.ROOT}/displaced"
 _CLAIMS = f"{_FOLDER}/claims.json"
@@ -47,6 +48,8 @@ class Claim:
     """Whether what stood there was put there by us in a former life, so that there is nothing to keep of it."""
     keeps: bool = False
     """Whether something that stood there is kept; once that is gone from where it is kept, it is back in its place."""
+    former: str = ""
+    """Of a setting of the board, what it was."""
 
     @property
     def path(self) -> str:
@@ -125,6 +128,12 @@ class Claims:
         if new:
             self._begin(Claim(FILE, path, ours=ours))
 
+    def claim_setting(self, name: str) -> None:
+        """Make a setting of the board ours: what it is now is what it will be again."""
+        if not self.has(SETTING, name):
+            self.made.append(Claim(SETTING, name, former=board.SETTINGS[name].former()))
+            self._save()
+
     def release_unit(self, name: str) -> None:
         """Stop, disable and remove it; a unit that was found is back as it was."""
         claim = self._find(UNIT, name)
@@ -157,6 +166,15 @@ class Claims:
             _leave_alone(claim, "a folder now")
         else:
             _give_back(claim)
+        self._forget(claim)
+
+    def release_setting(self, name: str) -> None:
+        """Put a setting of the board back to what it was."""
+        claim = self._find(SETTING, name)
+        try:
+            board.SETTINGS[name].put_back(claim.former)
+        except (OSError, HostToolError) as error:
+            say(f"left alone: pollex:board.{name} cannot be put back to what it was, {claim.former}: {error}")
         self._forget(claim)
 
     def release_folders(self) -> None:

@@ -22,6 +22,17 @@ PUBLIC_KEY = re.compile(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}=
 """Of ECDSA on P-256, as SubjectPublicKeyInfo in Base64: what stands in its PEM file, in one line."""
 _MODE = re.compile(r"[0-7]{3}")
 _UNIT = re.compile(r"[A-Za-z0-9_@:.-]+\.service")
+_SWITCH = re.compile(r"on|off")
+BOARD_SETTINGS = {
+    "zram": _SWITCH,
+    "swapMb": re.compile(r"0|[1-9][0-9]*"),
+    "swappiness": re.compile(r"[0-9]+"),
+    "desktop": _SWITCH,
+    "powerMode": re.compile(r"[0-9]+"),
+    "clocks": _SWITCH,
+    "fan": re.compile(r"off|[0-9]+"),
+}
+"""What can be set of a board itself, in the order in which it is put in force: a mode changes what clocks there are."""
 
 Json = Any
 """What `json.loads` gives."""
@@ -534,6 +545,24 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """Something that is set of the board itself, remembered as it was before, and put back in the end."""
+
+    name: str
+    """As a stack spells it below `pollex:board`."""
+    value: str
+    """`on`, `off` or a number."""
+
+    @classmethod
+    def read(cls, at: At) -> Setting:
+        """From JSON."""
+        name = at.text("name", re.compile("|".join(BOARD_SETTINGS)), f"one of {', '.join(BOARD_SETTINGS)}")
+        read = cls(name=name, value=at.text("value", BOARD_SETTINGS[name], f"a value of {name}"))
+        at.end()
+        return read
+
+
+@dataclass(frozen=True)
 class Generation:
     """What is live together; units are started and judged in their order."""
 
@@ -543,6 +572,8 @@ class Generation:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Texts of files that only root may read, by path. No state and no kept manifest holds them: they are added on the
     way to the host, which keeps them apart."""
+    settings: tuple[Setting, ...] = ()
+    """What is set of the board itself; what is not named is left as it is."""
 
     @classmethod
     def read(cls, at: At) -> Generation:
@@ -551,7 +582,10 @@ class Generation:
         if not isinstance(secrets, dict) or not all(isinstance(text, str) for text in secrets.values()):
             raise at.wrong("secrets", "is not an object of texts")
         read = cls(
-            id=at.file_name("id"), units=tuple(Unit.read(each) for each in at.each("units")), secrets=dict(secrets)
+            id=at.file_name("id"),
+            units=tuple(Unit.read(each) for each in at.each("units")),
+            settings=tuple(Setting.read(each) for each in at.each("settings")),
+            secrets=dict(secrets),
         )
         at.end()
         read._check(at)
@@ -561,6 +595,9 @@ class Generation:
         names = [unit.name for unit in self.units]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise at.wrong("units", f"{twice[0]} is there twice")
+        names = [setting.name for setting in self.settings]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise at.wrong("settings", f"{twice[0]} is there twice")
         places = [link.path for unit in self.units for link in unit.links]
         places += [file.path for unit in self.units for file in unit.files]
         if twice := sorted({path for path in places if places.count(path) > 1}):
@@ -595,6 +632,7 @@ class Generation:
             **{f"link {link.path}": link.target for unit in units for link in unit.links},
             **{f"file {file.path}": file.sha256 for unit in units for file in unit.files},
             **{f"store {item}": "intact" for item in self.stores()},
+            **{f"board {setting.name}": setting.value for setting in self.settings},
         }
 
     def without_secrets(self) -> Generation:
@@ -632,15 +670,17 @@ def parse(text: str, *kinds: str, what: str = "the manifest") -> Manifest:
 
 
 def text(manifest: Manifest, *, indent: int | None = None) -> str:
-    """A manifest as JSON, the inverse of `parse`; its secrets are left out where there is none."""
+    """A manifest as JSON, the inverse of `parse`; its secrets and settings are left out where there is none."""
     return json.dumps(plain(manifest), indent=indent, ensure_ascii=False) + "\n"
 
 
 def plain(manifest: Manifest) -> dict[str, Json]:
     """A manifest as JSON data."""
     value: dict[str, Json] = _plain(manifest)
-    if isinstance(manifest, Generation) and not manifest.secrets:
-        del value["secrets"]
+    if isinstance(manifest, Generation):
+        for name in ("settings", "secrets"):
+            if not value[name]:
+                del value[name]
     return value
 
 

@@ -8,6 +8,10 @@ ROOT = os.environ.get("POLLEX_ROOT", "/opt/pollex")
 """The folder that holds everything of ours."""
 UNITS = os.environ.get("POLLEX_UNIT_DIR", "/etc/systemd/system")
 BIN = os.environ.get("POLLEX_BIN_DIR", "/usr/local/bin")
+MACHINE = os.environ.get("POLLEX_MACHINE", "")
+"""What stands before the paths of the kernel's and of JetPack's own files: nothing, but in tests."""
+DEVICES = f"{MACHINE}/sys/devices"
+PROC = f"{MACHINE}/proc"
 
 STORE = f"{ROOT}/store"
 MANIFESTS = f"{ROOT}/drv"
@@ -18,6 +22,8 @@ GENERATIONS = f"{ROOT}/generations"
 CURRENT = f"{ROOT}/current"
 FACTS = f"{ROOT}/facts"
 TOOLS = f"{ROOT}/lib"
+SWAP = f"{ROOT}/swap"
+"""The swap file, where one is declared."""
 
 POLL = float(os.environ.get("POLLEX_POLL", "20"))
 """Seconds between two lines of progress."""

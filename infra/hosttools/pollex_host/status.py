@@ -57,6 +57,10 @@ def observed(generation: Plain | None, known: Map | None = None) -> Map:
         if item not in known:
             known[item] = store.state(f"{places.STORE}/{item}")
         seen[f"store {item}"] = known[item]
+    if settings := generation.get("settings"):
+        from . import board  # noqa: PLC0415 - few boards have any
+
+        seen.update({f"board {each['name']}": board.SETTINGS[each["name"]].seen() for each in settings})
     return seen
 
 

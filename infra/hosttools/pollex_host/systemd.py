@@ -23,6 +23,11 @@ def show(properties: tuple[str, ...], *units: str) -> list[Mapping[str, str]]:
     return [dict(line.partition("=")[::2] for line in block.splitlines()) for block in told.split("\n\n") if block]
 
 
+def default_target() -> str:
+    """What the host starts into."""
+    return _told("get-default").strip()
+
+
 def reload() -> None:
     """Read what was written below /etc/systemd."""
     _done("daemon-reload")

@@ -33,7 +33,7 @@ from infra.kinds.host.spec import (
 BoardName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
 """Names resources, HAProxy's servers and the hosts of an SSH configuration."""
 
-GROUPS = ("host", "source", "build", "model", "server")
+GROUPS = ("host", "source", "build", "model", "server", "board")
 """What a board can override; each is a group of a stack of kind `host`."""
 _OWN = {("host", "address"), ("host", "hostKey")}
 """What no two boards share, so that it is missed at the board and not among the defaults."""
@@ -89,8 +89,8 @@ class FleetStack(Value):
         Field(
             min_length=1,
             max_length=MOST,
-            description="the boards: name → what differs from the groups `host`, `source`, `build`, `model` and "
-            "`server` of this stack",
+            description="the boards: name → what differs from the groups `host`, `source`, `build`, `model`, `server` "
+            "and `board` of this stack",
         ),
     ]
     host: Annotated[
@@ -101,6 +101,7 @@ class FleetStack(Value):
     build: Annotated[Values, Field(default_factory=dict, description="how they compile it, as there")]
     model: Annotated[Values, Field(default_factory=dict, description="what they serve, as there; its name is one")]
     server: Annotated[Values, Field(default_factory=dict, description="their llama-server units, as there")]
+    board: Annotated[Values, Field(default_factory=dict, description="what is set of the boards themselves, as there")]
     private_key: PrivateKey = None
     private_key_password: PrivateKeyPassword = None
     gateway: Annotated[Gateway, Field(description="the machine in front of the boards")]

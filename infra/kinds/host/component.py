@@ -187,8 +187,19 @@ def needs(stack: HostStack, python: Interpreter | None) -> Needs:
         ports=tuple(ports),
         brings_python=brought_python(python) is not None,
         users=users,
+        programs=programs(stack),
         sudo=stack.host.sudo,
     )
+
+
+def programs(stack: HostStack) -> dict[str, str]:
+    """JetPack's programs that settings of the board call, each with the setting."""
+    board = stack.board
+    wanted = {
+        "nvpmodel": ("powerMode", board is not None and board.power_mode is not None),
+        "jetson_clocks": ("clocks", board is not None and board.clocks is not None),
+    }
+    return {name: f"pollex:board.{setting}" for name, (setting, is_set) in wanted.items() if is_set}
 
 
 def brought_python(python: Interpreter | None) -> dict[str, Any] | None:

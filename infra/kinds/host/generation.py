@@ -86,10 +86,12 @@ class Generation:
         return self.manifest.live()
 
 
-def generation(units: Sequence[Unit]) -> Generation:
-    """The generation of these units, which are started and judged in this order."""
-    said = manifest.Generation(id="", units=tuple(unit.said() for unit in units))
-    made = Derivation("generation", {"units": manifest.plain(said)["units"]}).key
+def generation(units: Sequence[Unit], settings: Mapping[str, str] | None = None) -> Generation:
+    """The generation of these units, which are started and judged in this order, and settings of the board."""
+    set_ = tuple(manifest.Setting(name, value) for name, value in (settings or {}).items())
+    said = manifest.Generation(id="", units=tuple(unit.said() for unit in units), settings=set_)
+    plain = manifest.plain(said)
+    made = Derivation("generation", {name: plain[name] for name in ("units", "settings") if name in plain}).key
     return Generation(
         manifest=replace(said, id=made),
         secrets={file.path: file.text for unit in units for file in unit.files if file.secret},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra import HOST_FOLDER
@@ -16,7 +16,7 @@ from infra.core.profiles import PROFILES
 from infra.hosttools.pollex_host import manifest
 from infra.kinds.host import polish, units, weights
 from infra.kinds.host.compilation import RECIPE, SERVER, Compilation
-from infra.kinds.host.generation import Generation, Unit, generation
+from infra.kinds.host.generation import File, Generation, Unit, generation
 from infra.kinds.host.spec import HostStack, told
 
 
@@ -102,10 +102,10 @@ def make(
     programs, caches = compilation(stack, series, build_recipe), told(stack.substituters)
     build = programs.derivation()
     model = weights.derivation(stack.model, programs)
-    together = [_llama_server(stack, build, model)]
+    together = [*_board(stack), _llama_server(stack, build, model)]
     if stack.polish is not None and packed is not None:
         together.append(polish.unit(units.upstream(stack), stack.polish, packed, prompt, modes or {}))
-    live = generation(together)
+    live = generation(together, units.board_settings(stack.board) if stack.board is not None else None)
     return Plan(
         build=build,
         build_manifest=programs.manifest(SERVER, caches),
@@ -132,6 +132,24 @@ def compilation(stack: HostStack, series: Sequence[Patch], build_recipe: str) ->
         series=series,
         recipe=build_recipe,
     )
+
+
+def _board(stack: HostStack) -> Iterator[Unit]:
+    """What sets the board, where anything is declared of it; before the server, so that this starts on a set board."""
+    if stack.board is None:
+        return
+    drop_ins = tuple(File(path=path, text=text) for path, text in units.memory_high(stack.board).items())
+    if drop_ins or units.board_settings(stack.board):
+        yield Unit(
+            name=units.BOARD_UNIT,
+            text=units.board_unit(),
+            links={},
+            needs=(),
+            health=None,
+            completion=None,
+            ready_seconds=0,
+            files=drop_ins,
+        )
 
 
 def _llama_server(stack: HostStack, build: Derivation, model: Derivation) -> Unit:

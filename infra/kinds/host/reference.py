@@ -21,7 +21,7 @@ _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", r
 _PARTS = (
     *manifest.KINDS.values(),
     *(manifest.Source, manifest.Patch, manifest.Proof, manifest.Substituter),
-    *(manifest.Unit, manifest.Link, manifest.File, manifest.Gate, manifest.Serves),
+    *(manifest.Unit, manifest.Link, manifest.File, manifest.Gate, manifest.Serves, manifest.Setting),
 )
 """Every record of a manifest, the kinds first."""
 _WORDS = {"str": "text", "int": "number", "bool": "true or false", "Mapping[str, str]": "object of texts"}

@@ -30,6 +30,7 @@ from infra.core.settings import (
 )
 from infra.core.source import Source
 from infra.hosttools.pollex_host import manifest
+from infra.kinds.host.boardspec import Board
 from pollex import keys
 
 
@@ -238,6 +239,29 @@ class LlamaServer(Value):
             description="true adds --slots: /slots shows what is being served, prompts included, to all who reach it"
         ),
     ] = False
+    batch: Annotated[
+        int | None, Field(ge=1, description="-b: tokens of a prompt at once; null leaves it to llama-server (2048)")
+    ] = None
+    micro_batch: Annotated[
+        int | None,
+        Field(ge=1, description="-ub: of those, how many are computed at once; null leaves it to llama-server (512)"),
+    ] = None
+    mlock: Annotated[
+        bool, Field(description="true adds --mlock and LimitMEMLOCK=infinity: the model is never swapped out")
+    ] = False
+    unified_memory: Annotated[
+        bool,
+        Field(
+            description="true sets GGML_CUDA_ENABLE_UNIFIED_MEMORY=1: CUDA takes memory that is swapped where there is "
+            "too little, instead of ending"
+        ),
+    ] = False
+    oom_score_adjust: Annotated[
+        int | None,
+        Field(
+            ge=-1000, le=1000, description="systemd's OOMScoreAdjust=: below 0, others are ended first; null leaves it"
+        ),
+    ] = None
     extra_args: Annotated[tuple[Line, ...], Field(description="further llama-server arguments, one an item")] = ()
     tune: Annotated[
         Literal["adopt"] | None,
@@ -248,6 +272,13 @@ class LlamaServer(Value):
     ready_seconds: Annotated[
         int, Field(ge=5, description="how long it may take from start to the first completion before it is taken back")
     ] = 300
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> Self:
+        batch = 2048 if self.batch is None else self.batch
+        if self.micro_batch is not None and self.micro_batch > batch:
+            refuse([Refusal(("microBatch",), self.micro_batch, f"is a part of pollex:server.batch, which is {batch}")])
+        return self
 
     @model_validator(mode="after")
     def _no_secret_in_a_command_line(self) -> Self:
@@ -450,6 +481,9 @@ class HostStack(Value):
     build: Annotated[Build, Field(description="how llama-server is compiled")]
     model: Annotated[Model, Field(description="the GGUF file that is served")]
     server: Annotated[LlamaServer, Field(description="the llama-server unit")]
+    board: Annotated[
+        Board | None, Field(description="what is set of the board itself; null: nothing, all is left as it is")
+    ] = None
     polish: Annotated[
         Polish | None, Field(description="the polish service in front of llama-server; null: llama-server alone")
     ] = None

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from infra.core.addresses import local_url, web_url
 from infra.core.profiles import PROFILES
 from infra.core.settings import POLISH_PORT
+from infra.kinds.host.boardspec import Board
 from infra.kinds.host.spec import Build, Host, HostStack, LlamaServer, Model, Polish
 
 LLAMA_SERVER = "/usr/local/bin/llama-server"
@@ -44,6 +45,8 @@ PROMPT = "/etc/pollex/prompt.txt"
 MODE = "/etc/pollex/mode-{}.txt"
 """What the model is told in a mode of the stack's own."""
 SECRETS = "/etc/pollex/secrets.env"
+
+BOARD_UNIT = "pollex-board.service"
 
 POLLEX_HARDENING: Mapping[str, str] = {
     "NoNewPrivileges": "yes",
@@ -102,6 +105,9 @@ def llama_server_command(server: LlamaServer, model: Model) -> tuple[str, ...]:
         *("-np", str(server.slots)),
         *(() if server.context_shift else ("--no-context-shift",)),
         *(("--slots",) if server.slots_endpoint else ()),
+        *(("-b", str(server.batch)) if server.batch is not None else ()),
+        *(("-ub", str(server.micro_batch)) if server.micro_batch is not None else ()),
+        *(("--mlock",) if server.mlock else ()),
         *server.extra_args,
     )
 
@@ -112,6 +118,7 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
     first, *rest = llama_server_command(server, model)
     pairs = _lines(rest)
     tuned = ("$POLLEX_TUNED",) if server.tune is not None else ()
+    unified = " GGML_CUDA_ENABLE_UNIFIED_MEMORY=1" if server.unified_memory else ""
     return ini(
         {
             "Unit": {
@@ -129,14 +136,63 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
                 # where the CUDA driver keeps what it compiles; the home directory is read-only
                 "CacheDirectory": "llama-server",
                 # threads that wait sleep: those that spin keep the service beside them from the board's cores
-                "Environment": "CUDA_CACHE_PATH=/var/cache/llama-server OMP_WAIT_POLICY=passive",
+                "Environment": f"CUDA_CACHE_PATH=/var/cache/llama-server OMP_WAIT_POLICY=passive{unified}",
                 # the last option wins; where nothing was measured yet there is no file and nothing is added
                 **({"EnvironmentFile": f"-{TUNED}"} if server.tune is not None else {}),
+                **({"LimitMEMLOCK": "infinity"} if server.mlock else {}),
+                **({"OOMScoreAdjust": server.oom_score_adjust} if server.oom_score_adjust is not None else {}),
                 **HARDENING,
             },
             "Install": {"WantedBy": "multi-user.target"},
         }
     )
+
+
+def board_settings(board: Board) -> dict[str, str]:
+    """What is set of a board, as the host is told: `on`, `off` or a number, by the settings' names."""
+    fan = {True: 255, False: "off"}.get(board.fan, board.fan) if isinstance(board.fan, bool) else board.fan
+    values = {
+        "zram": board.zram,
+        "swapMb": board.swap_mb,
+        "swappiness": board.swappiness,
+        "desktop": board.desktop,
+        "powerMode": board.power_mode,
+        "clocks": board.clocks,
+        "fan": fan,
+    }
+    return {
+        name: str(value) if not isinstance(value, bool) else "on" if value else "off"
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def board_unit() -> str:
+    """pollex-board.service, valid for systemd 237 (JetPack 4.6): what the kernel forgets is set at every start."""
+    return ini(
+        {
+            "Unit": {
+                "Description": "what pollex sets of the board itself",
+                # JetPack's own, which would undo it
+                "After": "nvpmodel.service nvzramconfig.service systemd-sysctl.service",
+                "Before": LLAMA_SERVER_UNIT,
+            },
+            "Service": {
+                "Type": "oneshot",
+                "ExecStart": "/opt/pollex/bin/pollex-host board",
+                "RemainAfterExit": "yes",
+            },
+            "Install": {"WantedBy": "multi-user.target"},
+        }
+    )
+
+
+def memory_high(board: Board) -> dict[str, str]:
+    """Drop-ins for units of others, by path."""
+    return {
+        f"/etc/systemd/system/{unit}.d/pollex-{unit}.conf": ini({unit.rpartition(".")[2].title(): {"MemoryHigh": size}})
+        for unit, size in board.memory_high.items()
+    }
 
 
 def pollex_unit(polish: Polish, behind: str = LLAMA_SERVER_UNIT) -> str:
