@@ -19,7 +19,9 @@ awk -F '\t' '$2 != "-" { since = $1 } END { if (since) print "since", since }' /
 if [ -n "$service" ]; then
     curl -fsS -m 5 "http://127.0.0.1:$service/metrics" 2>/dev/null |
         awk '/^pollex_queue_waiting\{/ { waiting += $NF } /^pollex_requests_total\{.*polish/ { asked += $NF }
-             END { if (NR) { printf "waiting %d\nasked %d\n", waiting, asked } }'
+             /^pollex_board_throttled_since_timestamp_seconds / { throttled = $NF }
+             END { if (NR) { printf "waiting %d\nasked %d\n", waiting, asked }
+                   if (throttled) printf "throttled_since %d\n", throttled }'
 fi
 
 # One line a board: its name, what HAProxy thinks of it, requests that run, requests so far.

@@ -53,6 +53,10 @@ class Row:
     """Of the hottest zone."""
     available_mb: int | None = None
     """MB of memory."""
+    power: str = ""
+    """Power mode and clocks, of a Tegra."""
+    throttled: Mapping[str, Any] | None = None
+    """What holds clocks down because of heat, and since when, where anything does."""
     boards: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
     """What a gateway says of its boards: state, requests at work, requests so far."""
 
@@ -81,10 +85,14 @@ def row(machine: Machine, answer: Mapping[str, Any], now: str) -> Row:
             values[name] = int(rest[0])
     state, details = _judged(machine, answer["generation"], live)
     key = next((item.split()[1].partition("-")[0] for item in live if item.endswith("-llama-server")), "")
+    board: Mapping[str, Any] = answer.get("board", {})
+    throttled = _throttled(board, values.get("throttled_since"))
     return Row(
         machine=machine,
         state=state,
-        details=details,
+        details=(*details, *_slow(throttled)),
+        power=_power(board),
+        throttled=throttled,
         generation=answer["generation"] or "",
         key=key,
         since=values.get("since"),
@@ -94,6 +102,30 @@ def row(machine: Machine, answer: Mapping[str, Any], now: str) -> Row:
         available_mb=values.get("available_mb"),
         boards=boards,
     )
+
+
+def _power(board: Mapping[str, Any]) -> str:
+    """Power mode and clocks in two words, as `pollex-host status` says them."""
+    if not board:
+        return ""
+    held = {"on": ", held"}.get(board["clocks"], "")
+    return f"{board['powerModeName'] or board['powerMode']}{held}"
+
+
+def _throttled(board: Mapping[str, Any], since: int | None) -> Mapping[str, Any] | None:
+    if not board.get("throttling"):
+        return None
+    celsius = max((board[part] for part in ("cpuCelsius", "gpuCelsius") if part in board), default=None)
+    return {"by": list(board["throttling"]), "since": since, "celsius": celsius}
+
+
+def _slow(throttled: Mapping[str, Any] | None) -> Iterator[str]:
+    """Why a board is slow, where heat is why."""
+    if throttled is not None:
+        since = throttled["since"]
+        when = "" if since is None else time.strftime(" since %H:%M", time.localtime(since))
+        at = "" if throttled["celsius"] is None else f" at {throttled['celsius']:g} °C"
+        yield f"throttled{when}{at}, by {', '.join(throttled['by'])}: cool it, or declare pollex:board.fan: true"
 
 
 def _judged(machine: Machine, generation: str | None, live: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
@@ -125,10 +157,13 @@ def _beside(row: Row, seen: tuple[str, int, int] | None) -> Row:
     counted = replace(row, running=running, requests=requests)
     if state == "UP" or row.state != "serving":
         return counted
-    return replace(counted, state="out", details=(f"the gateway says that it is {state}",))
+    return replace(counted, state="out", details=(f"the gateway says that it is {state}", *row.details))
 
 
-HEAD: Final = ("MACHINE", "ADDRESS", "STATE", "GENERATION", "BUILD", "MODEL", "SINCE", "REQUESTS", "HEAT", "FREE")
+HEAD: Final = (
+    *("MACHINE", "ADDRESS", "STATE", "GENERATION", "BUILD", "MODEL", "SINCE", "REQUESTS"),
+    *("POWER", "HEAT", "FREE"),
+)
 
 
 def text(stack: str, rows: Sequence[Row]) -> str:
@@ -154,6 +189,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.machine.model or "-",
         "-" if row.since is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(row.since)),
         " ".join(_requests(row)) or "-",
+        row.power or "-",
         "-" if row.celsius is None else f"{row.celsius} °C",
         "-" if row.available_mb is None else f"{row.available_mb} MB",
     )
@@ -181,7 +217,9 @@ def data(stack: str, rows: Sequence[Row]) -> dict[str, Any]:
                 "running": row.running,
                 "waiting": row.waiting,
                 "requests": row.requests,
+                "power": row.power or None,
                 "celsius": row.celsius,
+                "throttled": row.throttled,
                 "availableMb": row.available_mb,
             }
             for row in rows

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -28,6 +29,7 @@ from pollex.middleware import CrossOrigin, Guarded, Observed, refuse
 from pollex.polish import Listener, Polisher, TextTooLongError, UnknownModelError
 from pollex.settings import Settings
 from pollex.stream import Events, EventStream, GoneError, unless_gone, wants_events
+from pollex.tegra import Tegra
 from pollex.upstream import LoadingError, UpstreamError, adapters
 from pollex.words import Options
 
@@ -267,19 +269,27 @@ async def _problem(_: Request, error: Exception) -> Response:
     return response
 
 
-def create(settings: Settings) -> Starlette:
-    """The application; it looks after its upstreams while it runs."""
+def create(settings: Settings, machine: Path = Path("/")) -> Starlette:
+    """The application; it looks after its upstreams and its board while it runs.
+
+    Args:
+        settings: its own.
+        machine: where the board's files are, for tests.
+    """
     api = Api(settings)
+    board = Tegra(machine)
+    api.metrics.registry.register(board)
     languagetool = LanguageTool(settings, api.polisher, api.prompts, api.metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(api.polisher.watch())
+        watching = [asyncio.create_task(each.watch()) for each in (api.polisher, board)]
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for each in watching:
+                each.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
             await languagetool.close()
             await api.polisher.close()
 

@@ -27,9 +27,17 @@ SERVICE = {f"store {POLISH}": "intact", "service pollex.service": "active"}
 NOW = "available_mb 1820\ncelsius 41\nsince 1795939801\n"
 
 
-def answer(live: dict[str, str], generation: str | None = "d" * 32) -> dict[str, Any]:
+HOT = {
+    "powerMode": "1", "powerModeName": "5W", "clocks": "on",
+    "cpuCelsius": 97.0, "gpuCelsius": 92.5, "throttling": ["cpu-balanced"],
+}  # fmt: skip
+
+
+def answer(
+    live: dict[str, str], generation: str | None = "d" * 32, board: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What pollex-host says, as far as it is read."""
-    return {"generation": generation, "live": live, "facts": {}}
+    return {"generation": generation, "live": live, "facts": {}, **({} if board is None else {"board": board})}
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def test_the_screen(golden: Golden) -> None:
     front = "waiting 2\nasked 40\nboard nano1 UP 1 31\nboard nano2 DOWN 0 9\nboard nano3 DOWN 0 0\n"
     rows = [
         table.row(NANO, answer(SERVER), NOW),
-        table.row(other, answer(SERVER), NOW),
+        table.row(other, answer(SERVER, board=HOT), NOW + "throttled_since 1795940000\n"),
         table.unreachable(third, "manu@nano3.local has 1 problem\n  pollex:host.address: nobody answers"),
         table.row(FRONT, answer(SERVICE), NOW + front),
     ]

@@ -79,6 +79,14 @@ def ask_once(health: str, completion: str | None, seconds: float) -> None:
     _ask(health, completion, time.monotonic() + seconds)
 
 
+def words(url: str) -> str:
+    """What a URL of this host answers; nothing where nobody does."""
+    try:
+        return _reply("GET", url, _HEALTH_S)[1].decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        return ""
+
+
 def _ask(health: str, completion: str | None, deadline: float) -> None:
     left = deadline - time.monotonic()
     if left <= 0:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from . import files, generations, places, store, systemd
+from . import files, generations, places, store, systemd, tegra
 from .errors import Exit, HostToolError
 from .say import answer
 
@@ -33,6 +33,8 @@ def status(arguments: list[str]) -> None:
         print(f"owner: {owner}")
     for item, value in seen.items():
         print(f"{item}: {value}")
+    for line in tegra.told(now := tegra.now(), _throttled_since() if now.get("throttling") else ""):
+        print(line)
 
 
 def observed(generation: Plain | None, known: Map | None = None) -> Map:
@@ -86,6 +88,8 @@ def report(seen: Map, changed: Iterable[str] = (), left_alone: str = "") -> None
         "generations": generations.history(),
         "changed": list(changed),
     }
+    if now := tegra.now():
+        values["board"] = now
     answer(**values, **({"left_alone": left_alone} if left_alone else {}))
 
 
@@ -155,6 +159,22 @@ def _facts() -> dict[str, object]:
             if line.startswith("# fastest model: "):
                 facts["fastestModel"] = line.partition(": ")[2]
     return facts
+
+
+def _throttled_since() -> str:
+    """Since when, by the service, which looks all the time; an empty text where there is none that says it."""
+    import time  # noqa: PLC0415 - only for a board that is too hot
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    from . import gate  # noqa: PLC0415
+
+    for unit in (generations.live() or {}).get("units", ()):
+        if unit["gate"] and unit["serves"] is None:
+            place = urlsplit(unit["gate"]["health"])
+            for line in gate.words(f"{place.scheme}://{place.netloc}/metrics").splitlines():
+                if line.startswith("pollex_board_throttled_since_timestamp_seconds "):
+                    return time.strftime("%H:%M", time.localtime(float(line.split()[1])))
+    return ""
 
 
 def _os_name() -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from . import files, places
 
@@ -78,6 +79,45 @@ def throttling() -> list[str]:
         if name.endswith(("-balanced", "_heavy")) and number(f"{place}/cur_state"):
             found.append(name)
     return sorted(found)
+
+
+def now() -> dict[str, object]:
+    """All of it, for `status`; empty where this machine is none."""
+    if not is_there():
+        return {}
+    mode, zones, load = power_mode(), heat(), number(f"{GPU}/load")
+    memory = dict(re.findall(r"^(\w+):\s+([0-9]+) kB", files.read(f"{places.PROC}/meminfo") or "", re.MULTILINE))
+    found: dict[str, object] = {"powerMode": mode, "powerModeName": power_modes().get(mode, ""), "clocks": clocks()}
+    found.update({f"{name[:3].lower()}Celsius": zones[name] for name in ("CPU-therm", "GPU-therm") if name in zones})
+    found["throttling"] = throttling()
+    if load is not None:
+        found["gpuLoadPercent"] = load / 10
+    if "MemAvailable" in memory:
+        found["memoryAvailableMb"] = int(memory["MemAvailable"]) >> 10
+    if "SwapTotal" in memory:
+        found["swapUsedMb"] = (int(memory["SwapTotal"]) - int(memory["SwapFree"])) >> 10
+    return found
+
+
+def told(found: Mapping[str, Any], since: str = "") -> Iterator[str]:
+    """The same for people, a line each.
+
+    Args:
+        found: what `now` gave; nothing is told of an empty one.
+        since: when throttling began, where somebody knows.
+    """
+    if not found:
+        return
+    name = f" ({found['powerModeName']})" if found["powerModeName"] else ""
+    held = {"on": "held at the most", "off": "chosen by the kernel"}.get(found["clocks"], found["clocks"])
+    parts = [f"power mode {found['powerMode']}{name}", f"clocks {held}"]
+    parts += [f"{part.upper()} {found[f'{part}Celsius']:g} °C" for part in ("cpu", "gpu") if f"{part}Celsius" in found]
+    if "memoryAvailableMb" in found:
+        parts.append(f"{found['memoryAvailableMb']} MB of memory left")
+    yield ", ".join(parts)
+    if found["throttling"]:
+        hottest = max((found[part] for part in ("cpuCelsius", "gpuCelsius") if part in found), default=0)
+        yield f"throttled{since and f' since {since}'} at {hottest:g} °C, by {', '.join(found['throttling'])}: cool it"
 
 
 def number(path: str) -> int | None:
