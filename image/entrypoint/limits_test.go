@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +108,38 @@ func TestWhatAModelNeeds(t *testing.T) {
 	}
 	if err := checkMemory("m", needs, limits{memory: 999}); statusOf(err) != noMemory {
 		t.Error(err)
+	}
+}
+
+// If this fails, the image and a board's stack disagree on what a model needs, and one of them is wrong.
+func TestWhatABoardIsToldAsWell(t *testing.T) {
+	text, err := os.ReadFile("../../tests/memory.json")
+	if os.IsNotExist(err) {
+		t.Skip("only in a checkout: ../../tests/memory.json is not part of the image")
+	}
+	var table struct {
+		Cases []struct {
+			Name                                                                           string
+			Layers, Heads, KvHeads, Embedding, KeyLength, ValueLength, Context, MicroBatch uint64
+			Cache, Scores                                                                  uint64
+		}
+	}
+	if err := json.Unmarshal(text, &table); err != nil || len(table.Cases) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, c := range table.Cases {
+		r := headerReader{texts: map[string]string{"general.architecture": "llama"}, numbers: map[string]uint64{
+			"llama.block_count": c.Layers, "llama.attention.head_count": c.Heads, "llama.attention.head_count_kv": c.KvHeads,
+			"llama.embedding_length": c.Embedding,
+		}}
+		if c.KeyLength > 0 {
+			r.numbers["llama.attention.key_length"], r.numbers["llama.attention.value_length"] = c.KeyLength, c.ValueLength
+		}
+		g := given{environ: []string{"LLAMA_ARG_FLASH_ATTN=off", fmt.Sprintf("LLAMA_ARG_UBATCH=%d", c.MicroBatch)}}
+		needs := (&planner{header: r.summary(), given: g}).estimate(chat, int(c.Context), 1)
+		if needs.cache != c.Cache || needs.work != c.Scores {
+			t.Errorf("%s: %+v", c.Name, needs)
+		}
 	}
 }
 

@@ -45,6 +45,10 @@ class Needs:
     """Accounts that must exist, each with the setting that names it."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Programs of the board that must be there, each with the setting that calls it."""
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """MB that must be in memory at the same time, by the settings that decide them; the model's is `pollex:model`."""
+    spare_mb: int = 0
+    """MB besides the memory that serve as well."""
     sudo: bool = field(default=True, metadata=LOCAL)
     """Whether commands run through `sudo -n`."""
 
@@ -61,6 +65,8 @@ class Needs:
             brings_python=inputs.get("bringsPython", True),
             users=inputs.get("users", {}),
             programs=inputs.get("programs", {}),
+            memory={setting: int(size) for setting, size in inputs.get("memory", {}).items()},
+            spare_mb=int(inputs.get("spareMb", 0)),
             sudo=sudo,
         )
 
@@ -137,10 +143,29 @@ def _machine(facts: Facts, needs: Needs) -> Iterator[Problem]:
         yield Problem(
             "pollex:host.minMemoryMb", f"{needs.memory_mb} MB are needed, but the host has {memory} MB of memory"
         )
+    yield from _budget(memory, needs)
     if not first(facts, "systemd"):
         yield Problem(
             "pollex:host.address", f"the host there does not run systemd (its first process is {first(facts, 'init')})"
         )
+
+
+def _budget(memory: int, needs: Needs) -> Iterator[Problem]:
+    """What the server takes at least, against what there is, with the setting that is best changed."""
+    total, there = sum(needs.memory.values()), memory + needs.spare_mb
+    if total <= there:
+        return
+    parts = ", ".join(f"{setting} {size}" for setting, size in needs.memory.items())
+    has = f"{memory} MB" + (f" and {needs.spare_mb} MB of swap" if needs.spare_mb else "")
+    others = {setting: size for setting, size in needs.memory.items() if setting != _MODEL}
+    setting, remedy = _MODEL, "take a smaller file of it"
+    if needs.memory.get(_MODEL, 0) < there:
+        setting, remedy = max(others, key=others.__getitem__), "lower it"
+    told = f"the server needs at least {total} MB of memory ({parts}), and the host has {has}"
+    yield Problem(setting, f"{told}: {remedy}")
+
+
+_MODEL: Final = "pollex:model"
 
 
 def _rights(facts: Facts, needs: Needs) -> Iterator[Problem]:

@@ -30,6 +30,9 @@ needs = st.builds(
     packages=st.lists(words).map(tuple),
     ports=st.lists(st.builds(Port, ports, words, words)).map(tuple),
     users=st.dictionaries(words, words),
+    programs=st.dictionaries(words, words),
+    memory=st.dictionaries(words, ports),
+    spare_mb=ports,
 )
 
 

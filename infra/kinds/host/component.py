@@ -16,7 +16,7 @@ from infra.core.settings import Value
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.children import child
-from infra.kinds.host import compilation, plan, units
+from infra.kinds.host import compilation, memory, plan, units
 from infra.kinds.host.commands import HostCommands
 from infra.kinds.host.login import login
 from infra.kinds.host.plan import Plan
@@ -188,6 +188,8 @@ def needs(stack: HostStack, python: Interpreter | None) -> Needs:
         brings_python=brought_python(python) is not None,
         users=users,
         programs=programs(stack),
+        memory=memory.needs(stack),
+        spare_mb=memory.spare(stack),
         sudo=stack.host.sudo,
     )
 

@@ -174,6 +174,20 @@ class Quantise(Value):
     ] = False
 
 
+class Shape(Value):
+    """What a GGUF file's header says that decides how much memory it takes, before the file is there."""
+
+    layers: Annotated[int, Field(ge=1, description="`block_count` in the file's header")]
+    heads: Annotated[int, Field(ge=1, description="`attention.head_count`")]
+    kv_heads: Annotated[int, Field(ge=1, description="`attention.head_count_kv`")]
+    embedding: Annotated[int, Field(ge=1, description="`embedding_length`")]
+    vocabulary: Annotated[int, Field(ge=1, description="how many tokens there are (`tokenizer.ggml.tokens`)")]
+    key_length: Annotated[
+        int | None, Field(ge=1, description="`attention.key_length`, where the header has it; else embedding/heads")
+    ] = None
+    value_length: Annotated[int | None, Field(ge=1, description="`attention.value_length`, as that")] = None
+
+
 class Model(GgufFile):
     """The model that is served: a GGUF file."""
 
@@ -186,6 +200,10 @@ class Model(GgufFile):
     quantise: Annotated[
         Quantise | None,
         Field(description="what the host makes of the source and serves instead; null: the file above as it is"),
+    ] = None
+    shape: Annotated[
+        Shape | None,
+        Field(description="of its header, so that a context that cannot fit is refused before the build; or null"),
     ] = None
 
     @property
