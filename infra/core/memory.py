@@ -1,7 +1,7 @@
 """What a model takes of a board's memory, before any of it is there. Pure.
 
 What is said is the least: refused is what cannot fit, and what is not refused may still be too much beside a desktop.
-The same cases are asked of this and of the image's entrypoint, which reads them from the file itself (tests/memory.json).
+The same cases are asked of this and of the image's entrypoint, which reads the file itself (tests/memory.json).
 
 CUDA's own context is not in the sum: it differs from GPU to GPU (320 MB on a Titan V, in pytorch/pytorch#28394), and
 nobody has published that of a Nano.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final
 
 from infra.core import memory
@@ -69,5 +70,5 @@ def _served_size(model: Model) -> int:
 
 
 def _option(arguments: tuple[str, ...], *names: str) -> str:
-    given = [value for name, value in zip(arguments, arguments[1:], strict=False) if name in names]
+    given = [value for name, value in pairwise(arguments) if name in names]
     return given[-1].lower() if given else "f16"
