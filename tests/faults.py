@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 
 TABLE = Path(__file__).parents[1] / "docs/reference/faults.md"
-LONG = bool(os.environ.get("FAULTS"))
+LONG = os.environ.get("FAULTS") == "long"
 """Whether tests are run at length, as `make faults` does, and not as a part of everything else."""
 
 _INTRO = """# Faults
 
 Written by `make faults`: each row is a test that does what it says to the real programs, and the outcome is that of the
-run on its day. A row that was not run is not here. `make test` runs the same tests, those with many requests or much
-noise for a shorter time.
+run on its day. A row that was not run is not here. `make test` runs the same tests, those with many requests or made-up
+bytes for a shorter time, which is called briefly here.
 
 Nothing lost means: the former generation answers, the store holds nothing unverified or half-written, `pulumi up` again
 converges without anybody's hand, and no request is lost that could be answered.
@@ -63,7 +63,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def table(former: str) -> str:
     """The page: what was run now, and what former runs wrote of other tests."""
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    today = datetime.datetime.now(datetime.UTC).date().isoformat() + ("" if LONG else ", briefly")
     rows = dict(_rows(former))
     for test, (what, *cells) in _told.items():
         rows[test] = what, f"| {' | '.join([*cells, _said(_outcomes[test]), today])} | `{test}` |"

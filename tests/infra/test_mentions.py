@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from collections.abc import Iterator
@@ -153,3 +154,20 @@ def test_headings_that_are_linked_exist() -> None:
             if page.exists() and anchor not in anchors(page.read_text()):
                 wrong.add(f"{name}: {path}#{anchor}")
     assert not wrong
+
+
+def test_every_fault_of_the_table_is_tried() -> None:
+    """If this fails, docs/reference/faults.md promises what no test does any more."""
+    rows = re.findall(
+        r"\| `(tests/[^`:]+)::(?:\w+::)?(\w+)` \|$", (ROOT / "docs/reference/faults.md").read_text(), re.MULTILINE
+    )
+    assert rows
+    files = {file: ast.walk(ast.parse((ROOT / file).read_text())) for file in {file for file, _ in rows}}
+    tried = {
+        (file, node.name)
+        for file, nodes in files.items()
+        for node in nodes
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(mark).startswith("pytest.mark.fault(") for mark in node.decorator_list)
+    }
+    assert set(rows) <= tried

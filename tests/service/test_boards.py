@@ -379,7 +379,7 @@ async def visitor(port: int, number: int, chance: random.Random) -> bool:
 @pytest.mark.fault(
     "fleet",
     "three boards",
-    "10,000 requests with aborts, halves, slow readers and slow writers",
+    "10,000 requests (briefly: 300) with aborts, halves, slow readers and slow writers",
     "each ends once; no slot is lost, memory comes back",
 )
 def test_a_crowd_without_manners(fleet: Fleet) -> None:

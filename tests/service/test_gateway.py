@@ -73,6 +73,17 @@ def test_asked_again_while_nothing_was_shown(client: Client, scripted: Scripted,
     assert len(scripted.sent()) == 3
 
 
+@pytest.mark.fault("service", "boards behind a gateway", "a board is silent when asked in passing", "asked again")
+def test_asked_again_in_passing(client: Client, scripted: Scripted) -> None:
+    """If this fails, a board that hangs for two seconds is an error for whoever's text was to be measured on it."""
+    del scripted.answers["/health"]  # no warm-up, which would take one of the answers
+    scripted.answers["/props"] = in_turn(stream(ends=False), scripted.answers["/props"])
+    api = client(llamacpp_url=scripted.url, llamacpp_hold_seconds=60)
+    answer = api.post("/api/polish", json={"text": TEXT, "model_id": MODEL})
+    assert answer.status_code == 200, answer.text
+    assert len([path for path, _ in scripted.asked if path.startswith("/props")]) >= 2
+
+
 def test_one_server_is_not_asked_again(client: Client, scripted: Scripted) -> None:
     """If this fails, a single board that is down is hammered, and its user waits for nothing."""
     scripted.answers[CHAT] = BROKEN

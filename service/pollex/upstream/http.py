@@ -89,7 +89,9 @@ class Http:
             async with asyncio.timeout(limit):
                 yield
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout) as error:
-            raise UnavailableError(f"{self.name}: no whole answer within {limit:g} s") from error
+            # what is asked in passing, another board behind a gateway may answer at once
+            kind = AwayError if self.hold and seconds is not None else UnavailableError
+            raise kind(f"{self.name}: no whole answer within {limit:g} s") from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise AwayError(f"{self.name}: cannot be reached at {self._where}") from error
         except httpx.HTTPError as error:
