@@ -34,7 +34,18 @@ class Profile:
     """Programs that must exist before a build, by name or absolute path, and that no package above brings."""
     gpu: bool
     """Whether the server runs on the GPU; decides the unit's description and groups."""
+    devices: tuple[str, ...]
+    """Nodes below /dev that the server opens, where it opens any."""
 
+
+TEGRA = (
+    "/dev/nvmap",
+    "/dev/nvhost-ctrl",
+    *(f"/dev/nvhost-{part}" for part in ("ctrl-gpu", "gpu", "as-gpu", "tsg-gpu", "ctxsw-gpu", "sched-gpu")),
+    *(f"/dev/nvhost-{part}" for part in ("dbg-gpu", "prof-gpu")),
+)
+"""What CUDA opens on a Tegra X1 with JetPack 4: recipes of JetPack 4.2 and later hand a container these ten nodes and
+no others for CUDA to run in it. One that a board lacks is passed over by systemd."""
 
 PROFILES = {
     "cuda10": Profile(
@@ -58,6 +69,7 @@ PROFILES = {
         packages=("gcc-8", "g++-8", "make", "ninja-build", "ccache"),
         commands=("/usr/local/cuda/bin/nvcc", "cmake"),
         gpu=True,
+        devices=TEGRA,
     ),
     "cpu": Profile(
         series="cpu",
@@ -66,6 +78,7 @@ PROFILES = {
         packages=("gcc", "g++", "cmake", "ninja-build", "ccache"),
         commands=(),
         gpu=False,
+        devices=(),
     ),
 }
 

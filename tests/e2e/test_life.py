@@ -87,6 +87,7 @@ class TestTheBuildSurvives:
         type(self).reached = now
         return process
 
+    @pytest.mark.fault("up", "a build runs", "SSH is cut", "the build goes on, and the next up follows it")
     def test_its_ssh_session_is_cut(self, life: Deployment, found: str) -> None:
         """If this fails, a laptop that loses its network loses the build."""
         process = self.follow(life)
@@ -95,6 +96,9 @@ class TestTheBuildSurvives:
         assert process.returncode != 0, output
         assert building(life)
 
+    @pytest.mark.fault(
+        "up", "a build runs", "up is killed by SIGKILL", "the build goes on; make unlock mends the state"
+    )
     def test_up_is_killed(self, life: Deployment) -> None:
         """If this fails, a killed `up` loses the build, or leaves a state that nothing unlocks."""
         process = self.follow(life)
@@ -104,6 +108,7 @@ class TestTheBuildSurvives:
         assert "locked" in life.pulumi.up(check=False).stderr
         assert "goes on from what the host has" in life.unlock()
 
+    @pytest.mark.fault("up", "a build runs", "the reader of up goes away", "the build goes on")
     def test_the_reader_of_up_goes_away(self, life: Deployment) -> None:
         """If this fails, `pulumi up | head` loses the build."""
         process = self.follow(life)
@@ -113,6 +118,7 @@ class TestTheBuildSurvives:
         assert building(life)
         life.unlock()
 
+    @pytest.mark.fault("up", "a build runs", "^C, twice", "the build goes on")
     def test_up_is_interrupted_twice(self, life: Deployment) -> None:
         """If this fails, ^C ^C loses the build, or hangs."""
         process = self.follow(life)
@@ -126,6 +132,7 @@ class TestTheBuildSurvives:
         assert building(life)
         life.unlock()
 
+    @pytest.mark.fault("up", "a build runs", "the board reboots", "the next up ends it and sees it live")
     def test_the_board_reboots(self, life: Deployment) -> None:
         """If this fails, a reboot starts the build over; this one ends the build and sees it live."""
         process = self.follow(life)
@@ -136,7 +143,7 @@ class TestTheBuildSurvives:
         assert set(done.steps.values()) <= {"create", "same", "update", "replace"}
         log = life.board.run(f"cat /opt/pollex/log/{life.pulumi.outputs()['key']}.log").stdout
         assert "attached" in done.stdout + log or "resum" in log
-        assert life.show("ActiveState", "User") == ["active", "manu"]
+        assert life.show("ActiveState", "DynamicUser") == ["active", "yes"]
         assert life.polish("Say hello.")
 
 
@@ -255,6 +262,7 @@ def test_a_secret_reaches_the_service_and_nobody_else(life: Deployment) -> None:
     assert life.board.run("test -e /etc/pollex/secrets.env", check=False).returncode != 0
 
 
+@pytest.mark.fault("up", "a generation serves", "a service that cannot start", "taken back")
 def test_a_service_that_cannot_start_is_taken_back(life: Deployment) -> None:
     """If this fails, a service that does not start replaces one that does."""
     before = life.status()["generation"]
@@ -369,6 +377,7 @@ def refused(result: Result, *words: str) -> None:
         assert word in said
 
 
+@pytest.mark.fault("up", "a generation serves", "a flag that the server does not know", "taken back")
 def test_an_unhealthy_generation_is_taken_back(life: Deployment) -> None:
     """If this fails, a wrong server flag takes the polisher down instead of being refused."""
     before = life.status()["generation"]
@@ -380,6 +389,7 @@ def test_an_unhealthy_generation_is_taken_back(life: Deployment) -> None:
     assert life.pulumi.up("--refresh").changes == {}
 
 
+@pytest.mark.fault("up", "a generation serves", "the source has another tree", "refused; the former one serves")
 def test_a_wrong_tree_is_refused(life: Deployment) -> None:
     """If this fails, bytes that nobody pinned are compiled and run."""
     wrong = "0" * 40
@@ -389,6 +399,7 @@ def test_a_wrong_tree_is_refused(life: Deployment) -> None:
     assert life.polish("Say hello.")
 
 
+@pytest.mark.fault("up", "a generation serves", "the model is cut or corrupted", "refused; the former one serves")
 @pytest.mark.parametrize("damage", ["truncated", "corrupted"])
 def test_a_bad_model_is_refused(life: Deployment, damage: str) -> None:
     """If this fails, half a download takes the polisher down."""
@@ -476,6 +487,7 @@ def test_the_board_finds_its_own_fastest_options(life: Deployment) -> None:
     life.pulumi.up()
 
 
+@pytest.mark.fault("up", "a generation serves", "a build computes wrongly", "never activated")
 def test_a_build_that_computes_wrongly_is_never_activated(life: Deployment) -> None:
     """If this fails, a compiler's or a patch's mistake goes live and turns texts into other texts."""
     # one sign of four in the dot product of Q6_K, which this stack's model does not hold: no completion could tell

@@ -80,6 +80,23 @@ def test_systemd_accepts_the_units(fleet: dict[str, Any], tmp_path: Path) -> Non
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
+def test_the_units_are_shut_in(fleet: dict[str, Any], tmp_path: Path) -> None:
+    """If this fails, whoever takes over the proxy takes over the gateway, and with its key all boards."""
+    for name, text in front(fleet).files.items():
+        if name.endswith(".service"):
+            (tmp_path / name).write_text(text)
+            command = [
+                "systemd-analyze",
+                "security",
+                "--no-pager",
+                "--offline=yes",
+                "--threshold=20",
+                str(tmp_path / name),
+            ]
+            checked = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert checked.returncode == 0, checked.stdout
+
+
 def test_ssh_reads_its_configuration(fleet: dict[str, Any], tmp_path: Path) -> None:
     """If this fails, a forward leads to another board, or to none."""
     file = tmp_path / "boards.conf"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ KNOWN_TO_SYSTEMD_237 = {
     *("RestrictAddressFamilies", "UMask"),
     *("DynamicUser", "EnvironmentFile", "MemoryMax", "TasksMax", "CapabilityBoundingSet", "PrivateDevices"),
     *("ProtectKernelTunables", "ProtectKernelModules", "ProtectControlGroups", "RestrictNamespaces"),
+    *("RemoveIPC", "LimitCORE", "DevicePolicy", "DeviceAllow", "IPAddressDeny", "IPAddressAllow"),
     *("MemoryDenyWriteExecute", "SystemCallArchitectures", "SystemCallFilter", "SystemCallErrorNumber"),
 }
 """Directives in systemd 237's manual pages systemd.unit(5), .service(5), .exec(5), .resource-control(5); the youngest
@@ -68,12 +70,59 @@ def test_systemd_accepts_the_units(host_stack: HostStack, tmp_path: Any) -> None
     for name, text in unit_files(host_stack).items():
         # the programs and the account are the board's; here any that exist will do
         here = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
-        here = here.replace(f"User={host_stack.server.user}", "User=root")
+        here = re.sub(r"^User=.*", "User=root", here, flags=re.MULTILINE)
         (tmp_path / name).write_text(here)
         checked = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
         )
         assert (checked.returncode, checked.stderr) == (0, "")
+
+
+MOST_EXPOSED = {units.LLAMA_SERVER_UNIT: 40, units.POLLEX_UNIT: 20}
+"""Ten times what `systemd-analyze security` may say of a unit that runs for long."""
+
+
+def test_the_units_are_shut_in(host_stack: HostStack, tmp_path: Path) -> None:
+    """If this fails, whoever takes over a server by a text or a model file gets more of the board than it needs."""
+    texts = unit_files(host_stack)
+    for name, most in MOST_EXPOSED.items():
+        (tmp_path / name).write_text(texts[name])
+        command = [
+            "systemd-analyze",
+            "security",
+            "--no-pager",
+            "--offline=yes",
+            f"--threshold={most}",
+            str(tmp_path / name),
+        ]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        (
+            {},
+            {"DevicePolicy=closed", "DeviceAllow=/dev/nvmap rw", "DeviceAllow=/dev/nvhost-gpu rw", "IPAddressDeny=any"},
+        ),
+        ({"devices": ["/dev/dri/renderD128"]}, {"DevicePolicy=closed", "DeviceAllow=/dev/dri/renderD128 rw"}),
+        ({"devices": []}, {"PrivateDevices=yes"}),
+        ({"user": None}, {"DynamicUser=yes", "CacheDirectory=pollex-llama-server", "SupplementaryGroups=video"}),
+    ],
+)
+def test_what_the_server_may_open(values: dict[str, Any], change: dict[str, Any], lines: set[str]) -> None:
+    """If this fails, the GPU's server sees no GPU, or every disk of the board."""
+    values["server"] |= change
+    stack = host(values)
+    assert lines <= set(units.llama_server_unit(stack.server, stack.model, stack.build).splitlines())
+
+
+def test_a_server_for_others_answers_them(values: dict[str, Any]) -> None:
+    """If this fails, a llama-server that was opened to a network answers nobody there."""
+    values["server"]["host"] = "0.0.0.0"
+    stack = host(values)
+    assert "IPAddressDeny" not in units.llama_server_unit(stack.server, stack.model, stack.build)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,10 @@ _STATISTICS = 99
 FORWARD = (Path(__file__).parent / "forward.sh").read_text()
 AUTHORIZE = (Path(__file__).parent / "authorize.sh").read_text()
 
-HARDENING: Mapping[str, str | Sequence[str]] = {
+HARDENING: Mapping[str, str | int | Sequence[str]] = {
     "NoNewPrivileges": "yes",
+    # a dump would hold people's texts, or the key to the boards
+    "LimitCORE": 0,
     "CapabilityBoundingSet": "",
     "ProtectSystem": "strict",
     "ProtectHome": "yes",

@@ -174,7 +174,7 @@ def needs(stack: HostStack, python: Interpreter | None) -> Needs:
     """What the preflight checks before anything is done to the host."""
     profile, polish = PROFILES[stack.build.profile], stack.polish
     ports = [Port(stack.server.port, units.LLAMA_SERVER_UNIT, "pollex:server.port")]
-    users = {stack.server.user: "pollex:server.user"}
+    users = {stack.server.user: "pollex:server.user"} if stack.server.user is not None else {}
     if polish is not None:
         ports.append(Port(polish.port, units.POLLEX_UNIT, "pollex:polish.port"))
         users |= {polish.user: "pollex:polish.user"} if polish.user is not None else {}

@@ -206,6 +206,13 @@ class Model(GgufFile):
         Field(description="of its header, so that a context that cannot fit is refused before the build; or null"),
     ] = None
 
+    @model_validator(mode="after")
+    def _is_not_hidden(self) -> Self:
+        remedy = "llama-server's unit sees no home directory: choose another folder, such as /opt/llama-models"
+        hidden = self.path.startswith(("/home/", "/root/", "/run/user/"))
+        refuse([Refusal(("path",), self.path, remedy)] if hidden else [])
+        return self
+
     @property
     def origin(self) -> GgufFile:
         """The file that is downloaded, whether to be served or to be quantised."""
@@ -238,7 +245,20 @@ def _file_name(url: str) -> str:
 class LlamaServer(Value):
     """The running llama-server: its unit and its command line."""
 
-    user: Annotated[UserName, Field(description="the account that the unit runs as; it must exist on the host")]
+    user: Annotated[
+        UserName | None,
+        Field(
+            description="the account that the unit runs as, which must exist; null: one that systemd makes for as long "
+            "as it runs"
+        ),
+    ] = None
+    devices: Annotated[
+        tuple[Path, ...] | None,
+        Field(
+            description="nodes below /dev that it may open; null takes the profile's own: those of a Tegra's GPU for "
+            "cuda10, none for cpu"
+        ),
+    ] = None
     host: Annotated[Line, Field(description="the address it listens on; 127.0.0.1 keeps it on the board")] = "127.0.0.1"
     port: Annotated[Port, Field(description="the port it listens on")] = 8080
     gpu_layers: Annotated[int, Field(ge=0, description="-ngl: layers on the GPU; 999 means all of them")] = 0

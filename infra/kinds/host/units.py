@@ -23,17 +23,29 @@ LLAMA_SERVER_UNIT = "llama-server.service"
 TUNED = "/opt/pollex/facts/tune.env"
 """Options that `pollex-host tune` found on the host; systemd splits the variable in it into words."""
 
-HARDENING: Mapping[str, str] = {
+_CALLS = "~@clock @cpu-emulation @debug @keyring @module @mount @obsolete @privileged @raw-io @reboot @swap"
+"""Groups that systemd 237 knows; its manual names no @system-service yet, which would be the shorter list."""
+
+HARDENING: Mapping[str, str | int] = {
     "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
     "PrivateTmp": "yes",
-    "ProtectSystem": "full",
-    "ProtectHome": "read-only",
-    "LockPersonality": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectControlGroups": "yes",
+    "RestrictNamespaces": "yes",
     "RestrictRealtime": "yes",
-    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+    "LockPersonality": "yes",
+    "RemoveIPC": "yes",
+    # a dump would hold people's texts
+    "LimitCORE": 0,
+    "SystemCallArchitectures": "native",
+    "SystemCallErrorNumber": "EPERM",
     "UMask": "0077",
 }
-"""What llama-server can do without. Every directive is known to systemd 237; devices stay visible for the GPU."""
+"""What both can do without. Every directive is known to systemd 237."""
 
 
 POLLEX = "/usr/local/bin/pollex"
@@ -48,28 +60,14 @@ SECRETS = "/etc/pollex/secrets.env"
 
 BOARD_UNIT = "pollex-board.service"
 
-POLLEX_HARDENING: Mapping[str, str] = {
-    "NoNewPrivileges": "yes",
-    "CapabilityBoundingSet": "",
-    "ProtectSystem": "strict",
-    "ProtectHome": "yes",
-    "PrivateTmp": "yes",
+POLLEX_HARDENING: Mapping[str, str | int] = {
+    **HARDENING,
     "PrivateDevices": "yes",
-    "ProtectKernelTunables": "yes",
-    "ProtectKernelModules": "yes",
-    "ProtectControlGroups": "yes",
-    "RestrictNamespaces": "yes",
-    "RestrictRealtime": "yes",
-    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
-    "LockPersonality": "yes",
     "MemoryDenyWriteExecute": "yes",
-    "SystemCallArchitectures": "native",
-    # groups that 237 knows; its manual names no @system-service yet, which would be the shorter list
-    "SystemCallFilter": "~@clock @cpu-emulation @debug @keyring @module @mount @obsolete @raw-io @reboot @swap",
-    "SystemCallErrorNumber": "EPERM",
-    "UMask": "0077",
+    "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX",
+    "SystemCallFilter": f"{_CALLS} @resources",
 }
-"""What the polish service can do without. Every directive is known to systemd 237."""
+"""What the polish service can do without beside it."""
 
 
 def systemd_word(word: str) -> str:
@@ -119,6 +117,8 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
     pairs = _lines(rest)
     tuned = ("$POLLEX_TUNED",) if server.tune is not None else ()
     unified = " GGML_CUDA_ENABLE_UNIFIED_MEMORY=1" if server.unified_memory else ""
+    # a systemd as old as the board's does not turn a folder into one of an account that comes and goes, nor back
+    cache = "llama-server" if server.user is not None else "pollex-llama-server"
     return ini(
         {
             "Unit": {
@@ -127,21 +127,27 @@ def llama_server_unit(server: LlamaServer, model: Model, build: Build) -> str:
             },
             "Service": {
                 "Type": "simple",
-                "User": server.user,
+                **_account(server.user),
                 # the driver's devices belong to this group on JetPack
                 **({"SupplementaryGroups": "video"} if gpu else {}),
                 "ExecStart": " \\\n    ".join([systemd_word(first), *pairs, *tuned]),
                 "Restart": server.restart,
                 "RestartSec": server.restart_sec,
-                # where the CUDA driver keeps what it compiles; the home directory is read-only
-                "CacheDirectory": "llama-server",
+                # where the CUDA driver keeps what it compiles; there is no home directory
+                "CacheDirectory": cache,
                 # threads that wait sleep: those that spin keep the service beside them from the board's cores
-                "Environment": f"CUDA_CACHE_PATH=/var/cache/llama-server OMP_WAIT_POLICY=passive{unified}",
+                "Environment": f"CUDA_CACHE_PATH=/var/cache/{cache} OMP_WAIT_POLICY=passive{unified}",
                 # the last option wins; where nothing was measured yet there is no file and nothing is added
                 **({"EnvironmentFile": f"-{TUNED}"} if server.tune is not None else {}),
                 **({"LimitMEMLOCK": "infinity"} if server.mlock else {}),
                 **({"OOMScoreAdjust": server.oom_score_adjust} if server.oom_score_adjust is not None else {}),
                 **HARDENING,
+                # what the CUDA driver may need; no board with one was here to do without
+                "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX" + (" AF_NETLINK" if gpu else ""),
+                **({} if gpu else {"MemoryDenyWriteExecute": "yes"}),
+                "SystemCallFilter": _CALLS,
+                **_devices(PROFILES[build.profile].devices if server.devices is None else server.devices),
+                **_reach(server.host),
             },
             "Install": {"WantedBy": "multi-user.target"},
         }
@@ -195,6 +201,24 @@ def memory_high(board: Board) -> dict[str, str]:
     }
 
 
+def _account(user: str | None) -> dict[str, str]:
+    return {"DynamicUser": "yes"} if user is None else {"User": user}
+
+
+def _devices(nodes: Sequence[str]) -> dict[str, str | Sequence[str]]:
+    """What of /dev is seen: some nodes beside the harmless ones, or these alone."""
+    if not nodes:
+        return {"PrivateDevices": "yes"}
+    return {"DevicePolicy": "closed", "DeviceAllow": [f"{node} rw" for node in nodes]}
+
+
+def _reach(host: str) -> dict[str, str]:
+    """Whom a server at an address talks to: where only the machine itself asks, nobody else is answered or asked."""
+    if host not in {"127.0.0.1", "::1", "localhost"}:
+        return {}
+    return {"IPAddressDeny": "any", "IPAddressAllow": "localhost"}
+
+
 def pollex_unit(polish: Polish, behind: str = LLAMA_SERVER_UNIT) -> str:
     """pollex.service, valid for systemd 237 (JetPack 4.6); `behind` is the unit that it asks."""
     has_secrets = any(secret is not None for secret in _secrets(polish).values())
@@ -207,7 +231,7 @@ def pollex_unit(polish: Polish, behind: str = LLAMA_SERVER_UNIT) -> str:
             },
             "Service": {
                 "Type": "simple",
-                **({"DynamicUser": "yes"} if polish.user is None else {"User": polish.user}),
+                **_account(polish.user),
                 "ExecStart": f"{POLLEX} serve --config {SETTINGS}",
                 # read by systemd itself, so that the file can stay root's own
                 **({"EnvironmentFile": SECRETS} if has_secrets else {}),

@@ -1,0 +1,86 @@
+"""Secrets that were made up for one run, and everything in which they must not be found afterwards."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sandbox.board import Board
+
+
+def made_up() -> str:
+    """A secret that stands nowhere by chance, in letters that no quoting changes."""
+    return f"canary{secrets.token_hex(16)}"
+
+
+def forms(secret: str) -> set[bytes]:
+    """A secret as it is, in hex, and in base64 wherever it begins."""
+    raw = secret.encode()
+    # what stands beside it decides the letters at both ends, and nothing else
+    shifted = {base64.b64encode(b"x" * shift + raw)[4 if shift else 0 : -4] for shift in range(3)}
+    return {raw, raw.hex().encode(), *shifted}
+
+
+class Argv(threading.Thread):
+    """Looks at the command lines of all processes while a `with` block runs; those of boards are in the same kernel."""
+
+    def __init__(self, needles: Iterable[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.found = set[str]()
+        self.seen = 0
+        self._needles = tuple(needles)
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        """Until it is over."""
+        while not self._over.wait(0.02):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    words = file.read_bytes()
+                    self.seen += 1
+                    if any(needle in words for needle in self._needles):
+                        self.found.add(words.replace(b"\0", b" ").decode(errors="replace"))
+
+
+def in_folder(folder: Path, needles: Iterable[bytes], meant: Iterable[Path] = ()) -> list[str]:
+    """The files in which one stands that is not meant for them."""
+    searched = tuple(needles)
+    files = [file for file in folder.rglob("*") if file.is_file() and file not in set(meant)]
+    return [str(file) for file in files if any(needle in file.read_bytes() for needle in searched)]
+
+
+_SEARCH = r"""
+needles=$(cat)
+found() { printf '%s\n' "$needles" | grep -aF -f - "$@"; }
+found -rl --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev / 2>/dev/null
+journalctl --no-pager -o export | found -q && echo 'the journal'
+systemctl show --all '*' | found -q && echo 'what systemd shows of units'
+for process in /proc/[0-9]*; do
+    [ "${process#/proc/}" = "$(systemctl show -p MainPID --value pollex.service)" ] && continue
+    found -q "$process/environ" 2>/dev/null && echo "the environment of $(tr '\0' ' ' <"$process/cmdline")"
+done
+true
+"""
+
+
+def on_board(board: Board, needles: Iterable[bytes]) -> list[str]:
+    """Where on a board one stands: files, the journal, units, and environments but the service's own."""
+    return board.run(_SEARCH, user="root", input=b"\n".join(sorted(needles))).stdout.splitlines()
