@@ -240,7 +240,12 @@ async def until(true: Callable[[], bool]) -> None:
 More = Callable[[int], Awaitable[None]]
 
 
-@pytest.mark.fault("fleet", "three boards under load", "one is killed, five times", "every request is answered rightly")
+@pytest.mark.fault(
+    "fleet",
+    "three boards under load",
+    "one is killed, five times (briefly: twice)",
+    "every request is answered rightly",
+)
 def test_a_board_is_killed(fleet: Fleet) -> None:
     """If this fails, a board that loses its power takes with it what people were waiting for."""
 
