@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +85,7 @@ class Place:
     @property
     def threads(self) -> int:
         """As the image chooses them."""
-        return max(1, min(self.cores, self.cores if self.quota is None else ceil(self.quota)))
+        return max(1, min(self.cores, self.cores if self.quota is None else int(self.quota)))
 
 
 PLACES: Final = (

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,13 +43,19 @@ func limitsOf(root string) limits {
 	return l
 }
 
-// threads is how many compute best within the limits: more than that wait for each other. 0 leaves it to llama-server,
+// threads is how many compute best within the limits: more than that wait for each other, and one more than a share of
+// time is enough for stops with all of them when it is used up (1.5 cores' time: 33 tokens a second with two threads,
+// 52 with one; make bench-busy). 0 leaves it to llama-server,
 // which takes the machine's cores, and on some PCs knows the fast ones.
 func (l limits) threads() (number int, why string) {
 	if l.cores > 0 && l.cores < l.all {
 		number, why = l.cores, fmt.Sprintf("it may run on %d of %d cores", l.cores, l.all)
 	}
-	if most := int(math.Ceil(l.quota)); l.quota > 0 && most < l.all && (number == 0 || most < number) {
+	most := int(l.quota)
+	if most < 1 {
+		most = 1
+	}
+	if l.quota > 0 && most < l.all && (number == 0 || most < number) {
 		number, why = most, fmt.Sprintf("it may use %.4g cores' time", l.quota)
 	}
 	return number, why

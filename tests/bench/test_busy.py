@@ -10,7 +10,7 @@ from bench.busy import DEFAULT, UPSTREAM, Place
 
 @pytest.mark.parametrize(
     ("place", "threads"),
-    [(Place(2), 2), (Place(1, 8), 1), (Place(2, quota=0.5), 1), (Place(2, quota=1), 1), (Place(2, quota=1.5), 2)],
+    [(Place(2), 2), (Place(1, 8), 1), (Place(2, quota=0.5), 1), (Place(2, quota=1), 1), (Place(2, quota=1.5), 1)],
 )
 def test_threads_are_those_of_the_image(place: Place, threads: int) -> None:
     """If this fails, the grid measures servers that the image never starts."""
