@@ -11,14 +11,14 @@ import pulumi
 from infra import FILES, HOST_FOLDER
 from infra.core import patches
 from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES, PROFILES, RUNTIME_PACKAGES
-from infra.core.report import ConfigError
+from infra.core.report import ConfigError, Problem
 from infra.core.settings import Value
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.children import child
 from infra.kinds.host import compilation, memory, plan, units
 from infra.kinds.host.commands import HostCommands
-from infra.kinds.host.login import login
+from infra.kinds.host.login import login, stop_up
 from infra.kinds.host.plan import Plan
 from infra.kinds.host.spec import HostStack, Interpreter, Polish
 from infra.provider.bundle import Bundle
@@ -147,7 +147,11 @@ class LlamaHost(pulumi.ComponentResource):
             text: the manifest of what is made.
             after: what that runs after in turn.
         """
-        if stack.publish is None or stack.cache_private_key is None:
+        if stack.publish is None:
+            return after
+        if stack.cache_private_key is None:
+            remedy = f"pollex:publish signs with it: make cache-key STACK={pulumi.get_stack()}"
+            stop_up([Problem("pollex:cachePrivateKey", "missing", remedy)])
             return after
         shared = Share(
             name,

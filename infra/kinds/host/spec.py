@@ -494,10 +494,11 @@ def told(substituters: Sequence[Substituter]) -> tuple[manifest.Substituter, ...
     return tuple(manifest.Substituter(one.url, one.public_key) for one in substituters)
 
 
-def _bad_cache(publish: str | None, key: SecretStr | None) -> Iterator[Refusal]:
-    """Why nothing can be signed, if something should be."""
-    if publish is not None and key is None:
-        yield Refusal(("cachePrivateKey",), MISSING, "pollex:publish signs with it: make cache-key STACK=…")
+def _bad_cache_key(key: SecretStr | None) -> Iterator[Refusal]:
+    """Why nothing can be signed with a key, if there is one and nothing can.
+
+    That there is none is said when something is to be signed: who only looks at a stack file reads no secrets.
+    """
     if key is None:
         return
     from infra.core import signing  # noqa: PLC0415 - cryptography costs a tenth of the program's start
@@ -530,6 +531,6 @@ class HostStack(Value):
     cache_private_key: CachePrivateKey = None
 
     @model_validator(mode="after")
-    def _what_is_published_is_signed(self) -> Self:
-        refuse(_bad_cache(self.publish, self.cache_private_key))
+    def _cache_key_is_one(self) -> Self:
+        refuse(_bad_cache_key(self.cache_private_key))
         return self
