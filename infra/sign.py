@@ -78,7 +78,8 @@ def main() -> None:
     try:
         key = key_of(asked.stack, asked.given)
         for file in asked.files:
-            Path(f"{file}.sig").write_bytes(signing.signature(key, file.read_bytes()))
+            with file.open("rb") as content:
+                Path(f"{file}.sig").write_bytes(signing.file_signature(key, content))
     except (NoKeyError, OSError) as error:
         sys.exit(f"error: {error}")
     print(_public(key, SETTING))

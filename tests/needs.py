@@ -41,6 +41,7 @@ FILES = {
     "host/test_board.py": "board",
     "host/test_model.py": f"{_COMPILES} curl openssl",
     "host/test_packages.py": "",
+    "host/test_site.py": "openssl",
     "host/test_substitute.py": "curl openssl",
     "host/test_speed.py": "",
     "host/test_tegra.py": "board",

@@ -5,12 +5,14 @@ It is what the `openssl` of every host can check, JetPack's 1.1.1 among them; Py
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64decode, b64encode
+from io import BufferedReader
 from typing import cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from infra.hosttools.pollex_host import entry
 from infra.hosttools.pollex_host.entry import Entry
@@ -46,6 +48,12 @@ def signature(private_key: str, content: bytes) -> bytes:
         KeyRefusedError: it is no private key on P-256.
     """
     return _private(private_key).sign(content, _SHA256)
+
+
+def file_signature(private_key: str, file: BufferedReader) -> bytes:
+    """The signature of a file that may not fit into memory; otherwise as `signature`."""
+    digest = hashlib.file_digest(file, "sha256").digest()
+    return _private(private_key).sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
 
 
 def is_signed(public: str, content: bytes, signed: bytes) -> bool:

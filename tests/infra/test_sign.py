@@ -66,7 +66,9 @@ def test_what_is_signed_here_openssl_believes(tmp_path: Path) -> None:
     )
     assert "".join(public.read_text().splitlines()[1:-1]) == signing.public_key(key)
     text.write_text("what is said")
-    (tmp_path / "sig").write_bytes(signing.signature(key, text.read_bytes()))
+    assert signing.is_signed(signing.public_key(key), text.read_bytes(), signing.signature(key, text.read_bytes()))
+    with text.open("rb") as content:
+        (tmp_path / "sig").write_bytes(signing.file_signature(key, content))
     verify = ["openssl", "dgst", "-sha256", "-verify", str(public), "-signature", str(tmp_path / "sig"), str(text)]
     assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
     text.write_text("what was said")

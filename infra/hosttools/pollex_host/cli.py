@@ -27,10 +27,19 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "board": ("board", "", "set of the board what the live generation says (what pollex-board.service runs)"),
     "tune": ("tune", "", "measure how the live model is fastest, and whether another file of it is"),
     "gc": ("gc", "[--keep N] [--dry-run]", "delete what the last N generations (2) do not need"),
+    "export": ("site", "FILE", "everything that this host serves with, in one file"),
+    "import": (
+        "site",
+        "FILE [--public-key KEY] [--signature FILE] [--secrets]",
+        "set this host up from such a file, without any network",
+    ),
     "pack": ("gc", "KEY-NAME", "a store path as tar.gz on stdout, for a cache"),
     "build": ("build", "KEY", "make a build here and now (what pollex-build@KEY.service runs)"),
 }
 """Each verb: the module that has a function of its name (`-` is `_` there), its arguments, what it does."""
+
+_NAMES = {"import": "take_in"}
+"""Functions that cannot be called as their verbs are."""
 
 
 def usage() -> str:
@@ -61,7 +70,7 @@ def main(arguments: list[str]) -> int:
         return Exit.USAGE
     try:
         run: Callable[[list[str]], None] = getattr(
-            import_module(f"{__package__}.{VERBS[verb][0]}"), verb.replace("-", "_")
+            import_module(f"{__package__}.{VERBS[verb][0]}"), _NAMES.get(verb, verb.replace("-", "_"))
         )
         run(rest)
     except HostToolError as error:
