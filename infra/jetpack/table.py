@@ -134,11 +134,12 @@ PROGRAMS: Final[Mapping[str, Program]] = {
         source="systemd's NEWS; systemd.resource-control(5) for MemoryMax=",
         since={
             "": """After= CapabilityBoundingSet= Description= Environment= EnvironmentFile= ExecStart= ExecStartPre=
-                ExecStop= ExecStopPost= IOSchedulingClass= LimitMEMLOCK= Nice= OOMScoreAdjust= PrivateTmp=
+                ExecStop= ExecStopPost= IOSchedulingClass= LimitCORE= LimitMEMLOCK= Nice= OOMScoreAdjust= PrivateTmp=
                 RemainAfterExit= Restart= RestartSec= SupplementaryGroups= TimeoutStartSec= TimeoutStopSec= Type= UMask=
                 User= WantedBy= Wants= Before= PartOf= daemon-reload disable enable get-default is-active reset-failed
                 restart show start stop systemctl systemctl--no-block systemctl-p systemctl-q journalctl--no-pager
                 journalctl--since journalctl-n journalctl-o journalctl-u""",
+            "208": "DeviceAllow= DevicePolicy=",
             "209": "PrivateDevices= SystemCallFilter= SystemCallArchitectures= SystemCallErrorNumber=",
             "211": "RestrictAddressFamilies=",
             "214": "ProtectHome= ProtectSystem=",
@@ -146,10 +147,10 @@ PROGRAMS: Final[Mapping[str, Program]] = {
             "227": "NoNewPrivileges= TasksMax=",
             "230": "systemctl--value",
             "231": """MemoryDenyWriteExecute= MemoryHigh= MemoryMax= RestrictRealtime= @clock @cpu-emulation @debug
-                @keyring @module @mount @obsolete @raw-io""",
-            "232": "DynamicUser= ProtectControlGroups= ProtectKernelModules= ProtectKernelTunables=",
-            "233": "RestrictNamespaces= @reboot @swap",
-            "235": "CacheDirectory= LockPersonality= StateDirectory=",
+                @keyring @module @mount @obsolete @privileged @raw-io""",
+            "232": "DynamicUser= RemoveIPC= ProtectControlGroups= ProtectKernelModules= ProtectKernelTunables=",
+            "233": "RestrictNamespaces= @reboot @resources @swap",
+            "235": "CacheDirectory= IPAddressAllow= IPAddressDeny= LockPersonality= StateDirectory=",
         },
     ),
     "tar": Program(jetpack="1.29", oldest="1.34", source=_NOWHERE, since={"": "--exclude --no-same-owner -C -f -xz"}),

@@ -64,7 +64,8 @@ class _Limited(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """More of a request; from its first byte on it has so long to become whole."""
-        _cancel(self._leaving)
+        if not self.transport.get_write_buffer_size():  # who only sends has still not read
+            _cancel(self._leaving)
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
             self._expect()

@@ -19,11 +19,9 @@ import httpx
 import pytest
 import yaml
 
-from infra.core import signing
 from infra.kinds.host import units
 from sandbox import mirror
 from sandbox.__main__ import keep_build
-from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
 from sandbox.engine import Result
 from sandbox.mirror import Mirror
@@ -180,8 +178,8 @@ def test_the_build_is_kept_for_other_boards(life: Deployment) -> None:
     keep_build(life.board, item)
     archive = mirror.directory() / "store" / f"{item}.tar.gz"
     kept = sha256(archive.read_bytes()).hexdigest()
-    assert archive.with_name(f"{archive.name}.sha256").read_text().split()[0] == kept
-    assert life.board.run(f"pollex-host export {item} | sha256sum", user="root").stdout.split()[0] == kept
+    assert json.loads(archive.with_name(f"{item}.json").read_text())["sha256"] == kept
+    assert life.board.run(f"pollex-host pack {item} | sha256sum", user="root").stdout.split()[0] == kept
 
 
 SERVICE = "pollex.service"
@@ -517,38 +515,6 @@ def test_a_second_board_compiles_nothing(life: Deployment, tmp_path: Path) -> No
         assert json.loads(ensured["outputs"]["stdout"])["how"] == "substituted"
         assert second.polish("Say hello.")
         assert second.board.run("command -v g++", check=False).returncode != 0
-
-
-def test_a_board_without_network_is_set_up_from_one_file(life: Deployment, tmp_path: Path) -> None:
-    """If this fails, a house without a line to the world has no polisher."""
-    site, key = tmp_path / "site.tar", signing.new_key()
-    with site.open("wb") as file:
-        subprocess.run([*life.board.ssh("root"), "pollex-host export -"], stdout=file, check=True)
-    signature = signing.signature(key, site.read_bytes())
-    with Board.temporary("e2e-island") as island:
-        # what a distribution's own medium would bring
-        island.run("apt-get update -qq && apt-get install -y -qq libgomp1 >/dev/null", user="root")
-        with site.open("rb") as content:
-            subprocess.run([*island.ssh("root"), "cat >/root/site.tar"], stdin=content, check=True)
-        island.run("cat >/root/site.tar.sig", input=signature, user="root")
-        network = ["ip", "-n", island.network.name]
-        subprocess.run([*network, "link", "set", "eth0", "down"], check=True)
-        assert subprocess.run([*network, "route"], check=True, capture_output=True).stdout == b""
-
-        def inside(command: str) -> str:
-            enter = ["nsenter", "--target", str(island.guest.init()), "--all", "sh", "-c", command]
-            done = subprocess.run(enter, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stdout + done.stderr
-            return done.stdout
-
-        inside("mkdir /root/site && tar -xf /root/site.tar -C /root/site tools")
-        verb = f"import /root/site.tar --public-key {signing.public_key(key)}"
-        answer = json.loads(inside(f"sh /root/site/tools/pollex-host {verb}"))
-        assert answer["live"]["service pollex.service"] == "active"
-        asked = json.dumps({"text": "She go to the libary.", "model_id": life.values["pollex:model"]["name"]})
-        header = "Content-Type: application/json"
-        polished = inside(f"curl -sS -f -H {header!r} -d {asked!r} http://127.0.0.1:8090/api/polish")
-        assert json.loads(polished)["polished"]
 
 
 def test_destroy_leaves_the_board_as_found(life: Deployment, found: str) -> None:

@@ -81,7 +81,7 @@ def test_an_answer_that_nobody_reads(start: Start) -> None:
                     connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             except (TimeoutError, ConnectionError):
                 pass
-        wait_until(lambda: sockets(service) == before, what="the end of the unread connections")
+        wait_until(lambda: sockets(service) <= before, what="the end of the unread connections")
     assert service.polish("teh end").status_code == 200
 
 

@@ -23,7 +23,7 @@ from bench import image as bench_image
 from bench import load, nvidia, ollama, programs
 from infra import ROOT
 from infra.toolchain import golang
-from sandbox import fetch, minilm, mirror, source
+from sandbox import fetch, minilm, mirror, oldest, source
 from sandbox.aarch64 import build
 from sandbox.aarch64 import python as standalone
 from sandbox.debian import nvcc
@@ -69,7 +69,7 @@ done
 """,
     "ninja": 'echo "ninja $*" >>"$WORKSHOP/built"; [ $# = 2 ] || { mkdir -p "$2/bin"; touch "$2/bin/$3"; }',
     "npm": "exit 1",
-    **dict.fromkeys(("apt-config", "apt-get", "c++", "dpkg", "iptables", "patch", "runc"), "echo stand-in"),
+    **dict.fromkeys(("apt-config", "apt-get", "c++", "dpkg", "iptables", "objdump", "patch", "runc"), "echo stand-in"),
 }
 """Command → what stands in for it; what takes long writes a line into `built`."""
 
@@ -161,6 +161,19 @@ def _written(to: IO[bytes]) -> None:
         built.write("a build\n")
 
 
+def _interpreter(workshop: Path) -> None:
+    """Out of a root file system with as much of Python as is looked for."""
+    usual = workshop / "usual"
+    for file in ("usr/bin/python3.11", "usr/lib/python3.11/os.py"):
+        (usual / file).parent.mkdir(parents=True, exist_ok=True)
+        (usual / file).write_text("stand-in")
+    libraries = usual / "usr/lib/x86_64-linux-gnu"
+    libraries.mkdir(exist_ok=True, parents=True)
+    for name in ("ld-linux-x86-64.so.2", "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1"):
+        (libraries / name).write_text("stand-in")
+    oldest._stand_in(usual)
+
+
 MAKERS: dict[str, dict[str, Callable[[Path], object]]] = {
     "bench/image.py": {"compiler": lambda _: bench_image.compiler_tree("amd64", "g++-12")},
     "bench/nvidia.py": {"NVIDIA's assembler": lambda _: nvidia.toolkit()},
@@ -182,6 +195,7 @@ MAKERS: dict[str, dict[str, Callable[[Path], object]]] = {
     "sandbox/images/polish.py": {"polish image": lambda _: polish.archive()},
     "sandbox/images/published.py": {"image": _published},
     "sandbox/mirror.py": {"build for other boards": lambda _: mirror.keep("key-llama-server", _written)},
+    "sandbox/oldest.py": {"interpreter of the oldest board": _interpreter},
     "sandbox/minilm/__init__.py": {
         "embedding model": lambda _: minilm.model("F16"),
         "reference vectors": lambda _: minilm.vectors(["a text"]),
