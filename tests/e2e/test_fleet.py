@@ -57,10 +57,10 @@ def test_a_sentence_outlives_its_board(fleet: list[str]) -> None:
 
 SECRETS = ("polish.apiKey", "polish.claudeApiKey", "polish.llamacppApiKey")
 MEANT = re.compile(
-    r"(/etc/pollex|/opt/pollex/generations/[^/]+/content|/run/credentials/pollex-boards\.service)/"
-    r"(secrets\.env|boards\.key|key)"
+    r"(/etc/pollex|/run/credentials/pollex-boards\.service)/(secrets\.env|boards\.key|key)"
+    r"|/opt/pollex/generations/[^/]+/content/[0-9a-f]{64}"
 )
-"""The files on the gateway that are for secrets."""
+"""The files on the gateway that are for secrets, and what a generation keeps of them for the way back."""
 
 
 def secrets_stay_where_they_belong() -> None:
