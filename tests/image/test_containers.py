@@ -17,6 +17,7 @@ from sandbox.images.engine import Container, Docker
 from sandbox.images.published import Published
 from sandbox.machine import SandboxError
 from sandbox.mirror import Mirror
+from sandbox.serving import NEVER
 from tests.image.conftest import CHAT, EMBEDDINGS, PLATFORMS, add_to_store
 from tests.image.entrypoint import gguf
 
@@ -163,7 +164,7 @@ def test_a_busy_server_stops(docker: Docker, reference: str, models: Path) -> No
 
         def read() -> None:
             try:
-                with httpx.stream("POST", f"{container.url}/v1/chat/completions", json=asked, timeout=120) as answer:
+                with httpx.stream("POST", f"{container.url}/v1/chat/completions", json=asked, timeout=NEVER) as answer:
                     for _ in answer.iter_lines():
                         begun.set()
             except httpx.TransportError:
@@ -172,7 +173,7 @@ def test_a_busy_server_stops(docker: Docker, reference: str, models: Path) -> No
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
-        assert begun.wait(120), container.logs
+        assert begun.wait(NEVER), container.logs
         assert not ended.is_set()
         assert stopped(container) == 0
         reader.join(10)
@@ -184,7 +185,7 @@ def test_a_busy_server_is_healthy(docker: Docker, native: str, models: Path) -> 
     options = ["--health-interval=1s", "--health-retries=1"]
     with docker.container(native, models=models, environment={"MODEL": CHAT}, options=options) as container:
         container.wait_healthy(HEALTHY_SECONDS)
-        with httpx.stream("POST", f"{container.url}/v1/chat/completions", json=asked, timeout=120) as answer:
+        with httpx.stream("POST", f"{container.url}/v1/chat/completions", json=asked, timeout=NEVER) as answer:
             seen, until = set(), time.monotonic() + 5
             for _ in answer.iter_lines():
                 seen.add(container.health())
