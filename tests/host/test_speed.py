@@ -113,11 +113,27 @@ def test_a_start_of_the_board_sets_it_again(host: Host, nano: Path) -> None:
     host.json("activate", stdin=declared("g1", FAST))
     furnished = furnish_again(nano)
     assert furnished["swappiness"] == "60"
+    # a unit of the system has no HOME, which jetson_clocks asks for
+    host.environment.pop("HOME", None)
     done = host.run("board")
     assert done.returncode == 0, done.stderr
     assert seen(host) == FAST
     host.json("deactivate")
     assert (nano / "proc/sys/vm/swappiness").read_text() == "60\n"
+
+
+def test_a_start_sets_what_it_can(host: Host, nano: Path) -> None:
+    """If this fails, a board whose clocks cannot be held after a start runs without its fan as well."""
+    host.json("activate", stdin=declared("g1", FAST))
+    furnish_again(nano)
+    # as NVIDIA's does where the GPU's device is not there yet
+    (nano / "programs/jetson_clocks").write_text("#!/bin/sh\necho 'Error: Unknown GPU Type!'\nexit 1\n")
+    (nano / "proc/sys/vm/swappiness").unlink()
+    done = host.run("board")
+    assert done.returncode == 1
+    assert "pollex:board.clocks: `jetson_clocks` ended with 1: Error: Unknown GPU Type!" in done.stderr
+    assert "pollex:board.swappiness" in done.stderr
+    assert seen(host) == {**FAST, "clocks": "off", "swappiness": "unknown"}
 
 
 def furnish_again(nano: Path) -> dict[str, str]:

@@ -33,25 +33,36 @@ def board(arguments: list[str]) -> None:
 
 
 def put_in_force(settings: Iterable[Setting]) -> None:
-    """Set what differs, in the order in which one thing depends on another.
+    """Set what differs, in the order in which one thing depends on another, and whatever became of those before.
+
+    At a start of the board nobody takes anything back: one that fails must not leave the fan off.
 
     Raises:
-        HostToolError: the board does not take one of them; it says which, and why.
+        HostToolError: the board does not take some of them; it says which, and why.
     """
     wanted = {setting.name: setting.value for setting in settings}
+    failed = []
     for name, one in SETTINGS.items():
         if name not in wanted or one.seen() == wanted[name]:
             continue
         say.say(f"setting pollex:board.{name} to {wanted[name]}")
         try:
-            one.set(wanted[name])
+            _set(one, wanted[name])
         except HostToolError as error:
-            raise HostToolError(error.status, f"pollex:board.{name}: {error}") from None
-        except OSError as error:
-            why = f"{error.filename}: {error.strerror}"
-            raise HostToolError(Exit.FAILED, f"pollex:board.{name}: {why}: this board does not have it") from None
-        if (seen := one.seen()) != wanted[name]:
-            raise HostToolError(Exit.FAILED, f"pollex:board.{name}: is {seen} after it was set to {wanted[name]}")
+            failed.append(HostToolError(error.status, f"pollex:board.{name}: {error}"))
+    if failed:
+        raise HostToolError(failed[0].status, *(line for error in failed for line in error.lines))
+
+
+def _set(one: One, value: str) -> None:
+    """Set one, and see that it is."""
+    try:
+        one.set(value)
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}: this board does not have it"
+        raise HostToolError(Exit.FAILED, why) from None
+    if (seen := one.seen()) != value:
+        raise HostToolError(Exit.FAILED, f"is {seen} after it was set to {value}")
 
 
 def undone_at(name: str) -> int:

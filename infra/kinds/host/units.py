@@ -179,8 +179,9 @@ def board_unit() -> str:
         {
             "Unit": {
                 "Description": "what pollex sets of the board itself",
-                # JetPack's own, which would undo it
-                "After": "nvpmodel.service nvzramconfig.service systemd-sysctl.service",
+                # JetPack's own, which would undo it: nv chooses the governor and makes nvpmodel's settings, and that
+                # lets go of the clocks; one that a release does not have orders nothing
+                "After": "nv.service nvpmodel.service nvfancontrol.service nvzramconfig.service systemd-sysctl.service",
                 "Before": LLAMA_SERVER_UNIT,
             },
             "Service": {

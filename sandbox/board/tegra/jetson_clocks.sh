@@ -5,7 +5,8 @@ set -eu
 root=${IMITATED_TEGRA:-}
 devices=$root/sys/devices
 gpu=$devices/57000000.gpu
-file=${2:-$HOME/l4t_dfs.conf}
+# a unit has no HOME; as there, that is no error
+file=${2:-${HOME:-}/l4t_dfs.conf}
 
 stored() {
     for cpu in 0 1 2 3; do echo "$devices/system/cpu/cpu$cpu/online"; done

@@ -61,12 +61,16 @@ files() {
 < POWER_MODEL ID=0 NAME=MAXN >
 CPU_ONLINE CORE_2 1
 CPU_ONLINE CORE_3 1
+CPU_A57 MIN_FREQ 0
 CPU_A57 MAX_FREQ 1428000
+GPU MIN_FREQ 0
 GPU MAX_FREQ 921600000
 < POWER_MODEL ID=1 NAME=5W >
 CPU_ONLINE CORE_2 0
 CPU_ONLINE CORE_3 0
+CPU_A57 MIN_FREQ 0
 CPU_A57 MAX_FREQ 918000
+GPU MIN_FREQ 0
 GPU MAX_FREQ 640000000
 < PM_CONFIG DEFAULT=0 >
 CONF
@@ -97,6 +101,8 @@ install)
         install -m 0755 "$here/$name.sh" "/usr/local/sbin/$name"
     done
     install "$here/tegra.sh" /usr/local/lib/imitated-tegra
+    mkdir -p /usr/local/cuda/bin
+    install -m 0755 "$here/nvcc.sh" /usr/local/cuda/bin/nvcc
     unit imitated-tegra.service '[Unit]' 'Description=imitation of a Tegra' 'DefaultDependencies=no' \
         'Before=sysinit.target' '[Service]' 'Type=oneshot' 'RemainAfterExit=yes' \
         'ExecStart=/bin/sh /usr/local/lib/imitated-tegra/tegra.sh mount' '[Install]' 'WantedBy=sysinit.target'
