@@ -14,6 +14,8 @@ _SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
 # decides is bounded.
 _LOGIN = re.compile(r"(https?://)[^\s/?#]*@|(\w[\w+.-]{0,31}://)[^\s/?#:]*:[^\s/?#]*@", re.IGNORECASE)
 """Where a URL names a password, or a user of a web server, which is often a token; `ssh://git@` is none."""
+_BARE_LOGIN = re.compile(r"(?<![\w./:@-])([\w.+-]{1,64}:)[^\s/?#@]{1,256}@(?!sha256:)(?=\w)")
+"""The same where no `https://` stands before it, as registries are written; an image's digest is none."""
 _QUERY = re.compile(rf"(?<=[?&])([^=&?\s]{{0,64}}{_NAMES})=[^&\s\"']*", re.IGNORECASE)
 _OPTION = re.compile(rf"((?<![\w-])(?:--?|[A-Z])[\w-]*?{_NAMES}|-hft)([= \"',]+)[^\s\"',=]+", re.IGNORECASE)
 _BLOCK = re.compile(r"-----BEGIN .*", re.DOTALL)
@@ -31,6 +33,7 @@ def masked(text: str) -> str:
     """The text with `***` where a URL has a user and password, a query or an option a key, and where a key stands."""
     text = _BLOCK.sub(MASK, text)
     text = _LOGIN.sub(rf"\1\2{MASK}@", text)
+    text = _BARE_LOGIN.sub(rf"\1{MASK}@", text)
     text = _QUERY.sub(rf"\1={MASK}", text)
     text = _OPTION.sub(rf"\1\2{MASK}", text)
     return _KEY.sub(MASK, text)

@@ -94,6 +94,43 @@ def test_a_secret_in_any_place_is_refused_and_not_shown(place: str) -> None:
     assert f"pollex:{PLACES[place][0]}" in text
 
 
+OTHERS = {
+    "image": {
+        "registryToken": [CANARY],
+        "registrytoken": CANARY,
+        "image.token": CANARY,
+        "image.registry": "somebody:hunter2-canary@docker.io",
+        "image.base": f"docker-image://somebody:{CANARY}@docker.io/debian",
+        "source.mirrors": [f"git {LOGIN}/llama.cpp"],
+    },
+    "dev": {
+        "registryToken": CANARY,
+        "service.apiKey": CANARY,
+        "chat.apiKey": [CANARY],
+        "images.server": f"https://somebody:{CANARY}@docker.io/server",
+        "images.token": CANARY,
+        "embeddings.model": LOGIN,
+        "network": LOGIN,
+    },
+}
+"""Of the kinds that have few secrets or none, or in which one may be thought to belong."""
+
+
+@pytest.mark.parametrize(("kind", "place"), [(kind, place) for kind, places in OTHERS.items() for place in places])
+def test_a_secret_in_any_place_of_the_other_kinds(kind: str, place: str) -> None:
+    """If this fails, a registry's token that was set in a wrong place stands in a terminal or a log of CI."""
+    values = values_of(kind)
+    *groups, name = place.split(".")
+    group: Any = values
+    for part in groups:
+        group = group[part]
+    group[name] = OTHERS[kind][place]
+    with pytest.raises(ConfigError) as caught:
+        table.files(table.parse(values, file=f"stacks/Pulumi.{kind}.yaml"))
+    assert "hunter" not in f"{caught.value}{caught.value!r}{caught.value.problems}"
+    assert f"pollex:{place}" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "keys"),
     [
@@ -135,6 +172,29 @@ def test_secrets_in_their_right_places_are_in_nothing_that_is_shown(tmp_path: Pa
     assert not [name for name in (tmp_path / "out").iterdir() if "hunter2" in name.read_text()]
 
 
+@pytest.mark.parametrize("kind", ["image", "fleet", "dev"])
+def test_secrets_of_the_other_kinds_are_in_nothing_that_is_shown(kind: str, tmp_path: Path) -> None:
+    """If this fails, a registry's token or a fleet's keys stand in a review, a plan or a rendered file."""
+    values = values_of(kind)
+    if kind == "image":
+        values["registryToken"] = "hunter2-canary-a"
+    if kind == "fleet":
+        values["privateKey"], values["privateKeyPassword"] = "hunter2-canary-a", "hunter2-canary-b"
+        values["polish"] |= {"apiKey": "hunter2-canary-c", "claudeApiKey": "hunter2-canary-d"}
+        values["polish"] |= {"llamacppApiKey": "hunter2-canary-e"}
+    shown = repr(table.parse(values, file="x"))
+    file = tmp_path / "Pulumi.canary.yaml"
+    file.write_text(yaml.safe_dump({"config": {f"pollex:{name}": value for name, value in values.items()}}))
+    for command in (["infra.review", "render", str(file), str(tmp_path / "out")], ["infra.graph", "canary", str(file)]):
+        done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        shown += done.stdout + done.stderr
+    rendered = list((tmp_path / "out").rglob("*"))
+    assert rendered
+    shown += "".join(name.read_text() for name in rendered if name.is_file())
+    assert "hunter2" not in shown
+
+
 def vars_of(made: plan.Plan) -> dict[str, Any]:
     """What of a plan goes into the state in clear, or to a reviewer."""
     shown = {name: getattr(made, name) for name in made.__slots__ if name != "generation"}
@@ -157,6 +217,7 @@ def test_a_login_is_masked_wherever_it_stands(before: str, after: str) -> None:
     "text",
     [
         "fetching https://example.org/x?access_token=hunter2&part=1",
+        '"somebody:hunter2@registry.example.org:5000"',
         "fetching https://example.org/x?X-Amz-Signature=hunter2",
         "llama-server --api-key hunter2 --port 8080",
         "llama-server --api-key=hunter2",
@@ -173,7 +234,15 @@ def test_other_forms_of_a_secret_are_masked(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["git https://github.com/ggml-org/llama.cpp", "manu@jetson.local:22", "--max-tokens 5", "ssh://git@host/x"]
+    "text",
+    [
+        "git https://github.com/ggml-org/llama.cpp",
+        "manu@jetson.local:22",
+        "--max-tokens 5",
+        "ssh://git@host/x",
+        "git@github.com:ggml-org/llama.cpp",
+        f"debian:bookworm-slim@sha256:{'a' * 64}",
+    ],
 )
 def test_what_is_no_secret_stays_readable(text: str) -> None:
     """If this fails, a report hides the very value that is wrong."""
