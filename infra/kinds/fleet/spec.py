@@ -71,7 +71,7 @@ class Gateway(Value):
     ]
     hold_seconds: Annotated[
         int, Field(ge=1, le=3600, description="how long a request is held and asked again while no board is up")
-    ] = 60
+    ] = 90
     max_unavailable: Annotated[
         int, Field(ge=1, description="boards that may be out of service at the same time while they are changed")
     ] = 1

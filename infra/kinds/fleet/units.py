@@ -129,6 +129,8 @@ defaults
     # without it tokens come 70 ms late
     option http-no-delay
     option dontlog-normal
+    # here and not in the backend: 2.6 looks at its clients only if the frontend has it too
+    option abortonclose
     timeout connect 2s
     timeout http-request 10s
     timeout queue 20s
@@ -147,7 +149,6 @@ frontend gateway
 backend boards
     balance leastconn
     http-reuse never
-    option abortonclose
     option httpchk
     http-check send meth GET uri /health
     http-check expect status 200
