@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -29,6 +30,8 @@ from pollex.upstream.errors import (
 )
 from pollex.upstream.patience import Patience
 from pollex.wire import Model
+
+log = logging.getLogger("pollex")
 
 T = TypeVar("T")
 
@@ -148,6 +151,7 @@ class Http:
                 pause = patience.pause(error)
                 if pause is None:
                     raise
+                log.info("asked again", extra={"error": error.what, "seconds": pause})
             await asyncio.sleep(pause)
 
     async def status(self, path: str, parameters: Mapping[str, str] | None = None) -> int | None:
