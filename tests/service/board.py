@@ -22,8 +22,9 @@ class State:
 
     def __init__(self, pace: float) -> None:
         self.lock = threading.Lock()
-        self.how: dict[str, Any] = {"pace": pace, "rubbish": False}
-        self.told = {"working": 0, "most": 0, "ended": 0}
+        self.how: dict[str, Any] = {"pace": pace, "rubbish": False, "holds": None}
+        """Seconds between two words; whether it answers noise; the words after which it says no more until told to."""
+        self.told = {"working": 0, "most": 0, "ended": 0, "holding": 0}
 
     def work(self, step: int) -> None:
         """One more request, or one less."""
@@ -31,6 +32,17 @@ class State:
             self.told["working"] += step
             self.told["most"] = max(self.told["most"], self.told["working"])
             self.told["ended"] += step < 0
+
+    def hold(self, said: int) -> None:
+        """Wait as long as it is to stop after so many words."""
+        if self.how["holds"] != said:
+            return
+        with self.lock:
+            self.told["holding"] += 1
+        while self.how["holds"] == said:
+            time.sleep(0.01)
+        with self.lock:
+            self.told["holding"] -= 1
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         told = {
             "/health": {"status": "ok"},
             "/props": {"default_generation_settings": {"n_ctx": 4096}},
+            "/slots": [{"id_task": 1}],
             "/stand-in": self.state.told,
         }
         self._whole(told.get(self.path.partition("?")[0], {}))
@@ -62,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.state.how["rubbish"]:
             self.wfile.write(os.urandom(512))
             self.close_connection = True
+        elif path == "/v1/chat/completions" and not body.get("stream"):
+            self._whole({"choices": [{"message": {"content": "warm"}}]})
         elif path == "/v1/chat/completions":
             said = (_chunk({"content": word}) for word in _words(body["messages"][-1]["content"], ""))
             self._stream([*said, _chunk({}, "stop"), b"data: [DONE]\n\n"])
@@ -81,12 +96,14 @@ class Handler(BaseHTTPRequestHandler):
     def _stream(self, events: Iterable[bytes]) -> None:
         self.state.work(1)
         try:
+            self.state.hold(0)
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Connection", "close")
             self.end_headers()
-            for event in events:
+            for said, event in enumerate(events, start=1):
                 self.wfile.write(event)
+                self.state.hold(said)
                 time.sleep(self.state.how["pace"])
         except OSError:
             pass  # whoever asked is gone

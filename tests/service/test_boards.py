@@ -7,17 +7,22 @@ import json
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from infra.kinds.fleet import units
+from infra.kinds.fleet.spec import Gateway
+from pollex.upstream import patience
 from sandbox.serving import free_port
 from tests.faults import LONG
 from tests.service.conftest import Service, Start, answers, wait_until
@@ -124,9 +129,9 @@ class Fleet:
         port = next(one for one in iter(free_port, None) if one < 65000 and _is_free(units.statistics(one)))
         file = folder / "haproxy.cfg"
         file.write_text(units.haproxy(doors, port).replace("/run/pollex-gateway", str(folder)))
-        self._haproxy = subprocess.Popen(["/usr/sbin/haproxy", "-db", "-q", "-f", file], stdout=subprocess.DEVNULL)
+        self._command = ["/usr/sbin/haproxy", "-db", "-q", "-f", str(file)]
         self._statistics = f"http://127.0.0.1:{units.statistics(port)}"
-        wait_until(lambda: answers(f"{self._statistics}/livez"), what="HAProxy")
+        self.begin_gateway()
         prompt = folder / "prompt.txt"
         prompt.write_text("Mend it.\n---\n{text}\n")
         self.service: Service = start(
@@ -138,10 +143,52 @@ class Fleet:
             prompt_path=str(prompt),
             split_chars=0,
         )
+        # then it warms nothing up any more, which would be a request too
+        wait_until(lambda: answers(f"{self.service.url}/readyz"), what="the first warm-up")
+
+    def begin_gateway(self) -> None:
+        """Start HAProxy, as its unit does."""
+        self._haproxy = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        wait_until(lambda: answers(f"{self._statistics}/livez"), what="HAProxy")
+
+    def kill_gateway(self) -> None:
+        """Let HAProxy die without a word."""
+        self._haproxy.kill()
+        self._haproxy.wait()
+
+    def kill_boards(self) -> None:
+        """Take the power of all boards away."""
+        for board in self.boards:
+            board.signal(signal.SIGKILL)
+        wait_until(lambda: not any(self.is_up(number) for number in range(BOARDS)), what="HAProxy's notice")
+
+    def begin_boards(self) -> None:
+        """Bring them back."""
+        for board in self.boards:
+            board.begin()
+        wait_until(lambda: all(self.is_up(number) for number in range(BOARDS)), what="every board")
 
     def is_up(self, number: int) -> bool:
         """Whether HAProxy takes a board for up."""
         return self._row(f"b{number}")["status"] == "UP"
+
+    def hold(self, said: int | None) -> None:
+        """Let every board stop after so many words of an answer; with None it goes on."""
+        for board in self.boards:
+            board.how(holds=said)
+
+    def holding(self) -> int:
+        """Answers that are stopped so."""
+        return sum(board.told()["holding"] for board in self.boards)
+
+    def said(self, what: str, ident: str) -> list[dict[str, Any]]:
+        """What the service has logged of a request."""
+        return [line for line in self.service.logged() if (line["msg"], line.get("request_id")) == (what, ident)]
+
+    def metric(self, name: str) -> float:
+        """What the service counts, over all labels."""
+        lines = httpx.get(f"{self.service.url}/metrics", timeout=60).text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
     def running(self) -> int:
         """Requests that HAProxy has with boards now."""
@@ -155,8 +202,7 @@ class Fleet:
 
     def close(self) -> None:
         """End it."""
-        self._haproxy.kill()
-        self._haproxy.wait()
+        self.kill_gateway()
         for hop in self.hops:
             hop.close()
         for board in self.boards:
@@ -250,12 +296,12 @@ def test_a_board_is_killed(fleet: Fleet) -> None:
     """If this fails, a board that loses its power takes with it what people were waiting for."""
 
     async def fault(more: More) -> None:
-        for time in range(5 if LONG else 2):
-            board = fleet.boards[time % BOARDS]
+        for turn in range(5 if LONG else 2):
+            board = fleet.boards[turn % BOARDS]
             board.signal(signal.SIGKILL)
             await more(CLIENTS)
             await asyncio.to_thread(board.begin)
-            await until(lambda: fleet.is_up(time % BOARDS))  # noqa: B023 - awaited here
+            await until(lambda: fleet.is_up(turn % BOARDS))  # noqa: B023 - awaited here
 
     assert under_load(fleet, fault) == []
 
@@ -318,20 +364,170 @@ def test_a_board_talks_rubbish(fleet: Fleet) -> None:
     assert under_load(fleet, fault) == []
 
 
+AWAY = 60 if LONG else 3
+"""Seconds for which all boards are away."""
+
+
 @pytest.mark.fault(
-    "fleet", "three boards under load", "all are away for a while", "every request is held, and answered rightly"
+    "fleet",
+    "three boards under load",
+    "all are away for a minute (briefly: three seconds)",
+    "every request is held, and answered rightly",
 )
 def test_all_boards_are_away(fleet: Fleet) -> None:
     """If this fails, a short power cut of the shelf is an error for everybody who was waiting."""
+    held = Gateway.model_fields["hold_seconds"].default
+    assert held >= 60 + patience.LONGEST, "a stack that says nothing of it gives up within the minute"
 
     async def fault(_: More) -> None:
-        for board in fleet.boards:
-            board.signal(signal.SIGKILL)
-        await until(lambda: not any(fleet.is_up(number) for number in range(BOARDS)))
-        for board in fleet.boards:
-            await asyncio.to_thread(board.begin)
+        await asyncio.to_thread(fleet.kill_boards)
+        back = time.monotonic() + AWAY
+        await until(lambda: time.monotonic() > back)
+        await asyncio.to_thread(fleet.begin_boards)
 
     assert under_load(fleet, fault) == []
+
+
+@pytest.mark.fault(
+    "fleet", "three boards under load", "HAProxy is killed, and started again", "every request is answered rightly"
+)
+def test_the_gateway_is_killed(fleet: Fleet) -> None:
+    """If this fails, a crash of HAProxy is an error for everybody whose sentence it carried."""
+
+    async def fault(more: More) -> None:
+        for _ in range(5 if LONG else 2):
+            await asyncio.to_thread(fleet.kill_gateway)
+            await asyncio.to_thread(fleet.begin_gateway)
+            await more(CLIENTS)
+
+    assert under_load(fleet, fault) == []
+
+
+def visit(fleet: Fleet, ident: str, *, streamed: bool, part: float = 1) -> socket.socket:
+    """A client that has sent a request, or the first part of it."""
+    client = socket.create_connection(("127.0.0.1", fleet.service.port))
+    request = line_of(streamed=streamed, ident=ident)
+    client.sendall(request[: int(part * len(request))])
+    return client
+
+
+def vanish(client: socket.socket, *, reset: bool) -> None:
+    """Go away: with a word to the kernel at the other end, or as a phone that was switched off and on again."""
+    if reset:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+MANNERS = [(streamed, reset) for streamed in (False, True) for reset in (False, True)]
+
+
+def leaves(fleet: Fleet, when: Callable[[str], object], *, streamed: bool, reset: bool) -> None:
+    """One client comes, and vanishes when `when` has come back, which is given the request's id."""
+    ident = f"visit-{streamed}-{reset}"
+    client = visit(fleet, ident, streamed=streamed)
+    when(ident)
+    vanish(client, reset=reset)
+    wait_until(lambda: bool(fleet.said("request", ident)), what="the end of a request")
+    (noted,) = fleet.said("request", ident)
+    assert noted.get("gone") is True, noted
+
+
+def is_asked_again(fleet: Fleet, ident: str) -> None:
+    """Wait until the service has found no board for a request."""
+    wait_until(lambda: bool(fleet.said("asked again", ident)), what="another try")
+
+
+@pytest.mark.fault(
+    "fleet", "three boards, each with a request", "clients vanish in the queue", "their places are free; nobody else is"
+)
+def test_clients_vanish_in_the_queue(fleet: Fleet) -> None:
+    """If this fails, a page that was closed still costs a board its time, and those behind it theirs."""
+    fleet.hold(0)
+    patient = [visit(fleet, f"patient-{number}", streamed=False) for number in range(BOARDS)]
+    wait_until(lambda: fleet.holding() == BOARDS, what="a request in each board")
+    for streamed, reset in MANNERS:
+        leaves(
+            fleet,
+            lambda _: wait_until(lambda: fleet.metric("pollex_queue_waiting") == 1, what="a place in the queue"),
+            streamed=streamed,
+            reset=reset,
+        )
+        assert fleet.metric("pollex_queue_waiting") == 0
+    fleet.hold(None)
+    for client in patient:
+        with client:
+            answer = b"".join(iter(lambda: client.recv(65536), b""))  # noqa: B023 - here
+        assert MENDED.encode() in answer
+    assert sum(board.told()["ended"] for board in fleet.boards) == BOARDS
+    _every_slot_is_free(fleet)
+
+
+@pytest.mark.fault(
+    "fleet",
+    "three boards",
+    "clients vanish before the first word, or in mid-sentence",
+    "their boards stop; slots are free",
+)
+@pytest.mark.parametrize("said", [0, 3], ids=["first word", "sentence"])
+def test_clients_vanish_at_their_board(fleet: Fleet, said: int) -> None:
+    """If this fails, boards go on writing for people who have left."""
+    for streamed, reset in MANNERS:
+        fleet.hold(said)
+        leaves(
+            fleet,
+            lambda _: wait_until(lambda: fleet.holding() == 1, what="a request at a board"),
+            streamed=streamed,
+            reset=reset,
+        )
+        wait_until(lambda: fleet.running() == 0, what="HAProxy's end of it")
+        fleet.hold(None)
+        wait_until(lambda: sum(board.told()["working"] for board in fleet.boards) == 0, what="the board's end of it")
+    _every_slot_is_free(fleet)
+
+
+@pytest.mark.fault("fleet", "no board is up", "clients vanish while they are held", "slots are free when boards come")
+def test_clients_vanish_while_no_board_is_up(fleet: Fleet) -> None:
+    """If this fails, those who gave up during a power cut are served after it, before those who come then."""
+    fleet.kill_boards()
+    for streamed, reset in MANNERS:
+        leaves(fleet, lambda ident: is_asked_again(fleet, ident), streamed=streamed, reset=reset)
+    fleet.begin_boards()
+    assert sum(board.told()["ended"] + board.told()["working"] for board in fleet.boards) == 0
+    _every_slot_is_free(fleet)
+
+
+@pytest.mark.fault(
+    "fleet", "a board has died in mid-sentence", "the client vanishes before another goes on", "nothing goes on"
+)
+@pytest.mark.parametrize(("streamed", "reset"), MANNERS)
+def test_clients_vanish_at_a_seam(fleet: Fleet, streamed: bool, reset: bool) -> None:  # noqa: FBT001 - a table
+    """If this fails, a sentence is ended for nobody."""
+    fleet.hold(3)
+
+    def at_a_seam(ident: str) -> None:
+        wait_until(lambda: fleet.holding() == 1, what="a request at a board")
+        fleet.kill_boards()
+        is_asked_again(fleet, ident)
+
+    leaves(fleet, at_a_seam, streamed=streamed, reset=reset)
+    fleet.begin_boards()
+    assert sum(board.told()["ended"] + board.told()["working"] for board in fleet.boards) == 0
+    _every_slot_is_free(fleet)
+
+
+@pytest.mark.fault(
+    "fleet", "three boards", "clients vanish in the middle of what they send", "no slot is taken; the others go on"
+)
+def test_clients_vanish_while_they_send(fleet: Fleet) -> None:
+    """If this fails, a phone that lost its network in mid-request keeps a slot, or a line of the log, for ever."""
+    before = descriptors(fleet.service)
+    for part in (0.1, 0.6, 0.99):
+        for reset in (False, True):
+            vanish(visit(fleet, f"visit-{part}-{reset}", streamed=False, part=part), reset=reset)
+    wait_until(lambda: descriptors(fleet.service) <= before, what="the end of all connections")
+    assert fleet.service.polish(TEXT, "llama.cpp").json()["polished"] == MENDED
+    assert fleet.running() == 0
+    _every_slot_is_free(fleet)
 
 
 def resident(service: Service) -> int:
@@ -340,8 +536,14 @@ def resident(service: Service) -> int:
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
 
 
-def line_of(number: int, ident: str) -> bytes:
-    body = json.dumps({"text": TEXT, "model_id": "llama.cpp", "stream": number % 2 == 0}).encode()
+def descriptors(service: Service) -> int:
+    """Its open files, connections among them."""
+    return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+
+
+def line_of(*, streamed: bool, ident: str) -> bytes:
+    """A request."""
+    body = json.dumps({"text": TEXT, "model_id": "llama.cpp", "stream": streamed}).encode()
     head = f"POST /api/polish HTTP/1.1\r\nHost: x\r\nX-Request-ID: {ident}\r\nConnection: close\r\nContent-Length: "
     return head.encode() + b"%d\r\n\r\n" % len(body) + body
 
@@ -350,7 +552,7 @@ async def visitor(port: int, number: int, chance: random.Random) -> bool:
     """One client that writes slowly, reads slowly or goes away, as chance has it. Whether it stayed to the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=256)
     manner = chance.choice(["well", "abort", "slow writer", "slow reader", "half"])
-    request = line_of(number, f"visit-{number}")
+    request = line_of(streamed=number % 2 == 0, ident=f"visit-{number}")
     try:
         if manner == "half":
             writer.write(request[: chance.randrange(1, len(request))])
@@ -409,7 +611,7 @@ def test_a_crowd_without_manners(fleet: Fleet) -> None:
 
     warm = asyncio.run(scenario(0, count // 5))
     wait_until(lambda: fleet.running() == 0, what="the end of all requests")
-    before = resident(fleet.service)
+    before, opened = resident(fleet.service), descriptors(fleet.service)
     stayed = warm + asyncio.run(scenario(count // 5, count))
     wait_until(lambda: fleet.running() == 0, what="the end of all requests")
     assert len(stayed) > count / 5
@@ -420,6 +622,7 @@ def test_a_crowd_without_manners(fleet: Fleet) -> None:
     assert set(once.values()) == {1}
     assert {f"visit-{number}" for number in stayed} <= once.keys()
     _every_slot_is_free(fleet)
+    wait_until(lambda: descriptors(fleet.service) <= opened, what="the end of all connections")
     assert resident(fleet.service) < before + 20 * 1024
 
 
