@@ -40,7 +40,7 @@ _PRIVATE_KEY: Final = "pollex:host.privateKeyFile"
 """The setting of the private key, which a machine in between shares with the host."""
 
 _BEGIN: Final = "pollex-begins-here"
-"""The line after which a command's own output begins: a login's start files may print before it."""
+"""The line after which a command's own output begins: a login's start files may print before it, up to no line end."""
 
 _CHUNK: Final = 1 << 18
 
@@ -92,7 +92,7 @@ class Session:
                 log(line)
 
         try:
-            process = await self._connection.create_process(f"echo {_BEGIN}; {command}", encoding=None)
+            process = await self._connection.create_process(f"echo; echo {_BEGIN}; {command}", encoding=None)
             try:
                 await asyncio.gather(
                     _feed(process.stdin, stdin),
@@ -117,7 +117,7 @@ class Session:
         """
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         try:
-            process = await self._connection.create_process(f"echo {_BEGIN}; {command}", encoding=None)
+            process = await self._connection.create_process(f"echo; echo {_BEGIN}; {command}", encoding=None)
             try:
                 process.stdin.write_eof()
                 await asyncio.gather(_bytes(process.stdout, to), _lines(process.stderr, tail.append, limit=LINE_LIMIT))

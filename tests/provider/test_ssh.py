@@ -182,12 +182,13 @@ def test_a_lost_connection_says_how_to_go_on(machine: Machine) -> None:
         run(machine.connection(), "kill -9 $PPID; sleep 5")
 
 
-def test_what_a_start_file_prints_is_no_answer(machine: Machine) -> None:
+@pytest.mark.parametrize("line", ['echo "Welcome to your Jetson"; echo', 'printf "a line without an end"'])
+def test_what_a_start_file_prints_is_no_answer(machine: Machine, line: str) -> None:
     """If this fails, a line in .bashrc becomes the board's identity, and everything is done again and again."""
     greeting = machine.folder / "greeting"
     # what the login's shell prints before the command
     key = (machine.folder / "authorized").read_text()
-    greeting.write_text('echo "Welcome to your Jetson"; echo; eval "$SSH_ORIGINAL_COMMAND"\n')
+    greeting.write_text(f'{line}; eval "$SSH_ORIGINAL_COMMAND"\n')
     (machine.folder / "authorized").write_text(f'command="sh {greeting}" {key}')
     try:
         ended, _ = run(machine.connection(), "cat; exit 3", stdin="an answer\n")
