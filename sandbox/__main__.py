@@ -85,7 +85,7 @@ def keep_build(board: Board, item: str, shelf: str = "store") -> None:
         item: its name in the store, `<key>-<name>`.
         shelf: the mirror's folder for it.
     """
-    pack = [*board.ssh(), f"sudo -n pollex-host pack {shlex.quote(item)}"]
+    pack = [*board.ssh("root"), f"pollex-host pack {shlex.quote(item)}"]
     mirror.keep(item, lambda to: subprocess.run(pack, check=True, stdout=to, stdin=subprocess.DEVNULL), shelf)
 
 

@@ -21,7 +21,7 @@ FILES = {
     "bench": "",
     "bench/test_sass.py": "slow clang++-14",
     "board": "root /usr/sbin/sshd",
-    "board/test_bare.py": "board",
+    "board/test_bare.py": "board engine slow",
     "browser": "browser chromium|google-chrome node",
     "cli": "",
     "cli/test_config.py": "engine",

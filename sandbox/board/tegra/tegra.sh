@@ -10,7 +10,8 @@
 # print there. Nothing of NVIDIA's is in it, and nothing here has an effect on any clock, fan or swap.
 set -eu
 here=$(dirname -- "$(readlink -f -- "$0")")
-programs='nvpmodel jetson_clocks tegrastats swapon swapoff'
+# JetPack's where they are there; those of Debian that are imitated come before its own
+programs='/usr/sbin/nvpmodel /usr/bin/jetson_clocks /usr/bin/tegrastats /usr/local/sbin/swapon /usr/local/sbin/swapoff'
 
 # put FILE VALUE — a file with one line.
 put() {
@@ -97,8 +98,8 @@ mount)
 install)
     files /usr/local/lib/imitated-tegra/once
     cp /usr/local/lib/imitated-tegra/once/etc/* /etc
-    for name in $programs; do
-        install -m 0755 "$here/$name.sh" "/usr/local/sbin/$name"
+    for program in $programs; do
+        install -m 0755 "$here/$(basename -- "$program").sh" "$program"
     done
     install "$here/tegra.sh" /usr/local/lib/imitated-tegra
     mkdir -p /usr/local/cuda/bin
@@ -108,7 +109,7 @@ install)
         'ExecStart=/bin/sh /usr/local/lib/imitated-tegra/tegra.sh mount' '[Install]' 'WantedBy=sysinit.target'
     # nvpmodel keeps its mode over a start, and this applies it
     unit nvpmodel.service '[Unit]' 'Description=imitation: power mode' '[Service]' 'Type=oneshot' \
-        'ExecStart=/usr/local/sbin/nvpmodel' '[Install]' 'WantedBy=multi-user.target'
+        'ExecStart=/usr/sbin/nvpmodel' '[Install]' 'WantedBy=multi-user.target'
     unit nvzramconfig.service '[Unit]' 'Description=imitation: swap in compressed memory' '[Service]' 'Type=oneshot' \
         'RemainAfterExit=yes' 'ExecStart=/usr/local/sbin/swapon /dev/zram0' '[Install]' 'WantedBy=multi-user.target'
     unit desktop.service '[Unit]' 'Description=imitation of a desktop' '[Service]' 'ExecStart=/bin/sleep infinity' \
