@@ -13,7 +13,7 @@ import os
 import socket
 from base64 import b64encode
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -91,23 +91,16 @@ class Session:
             if log is not None:
                 log(line)
 
-        try:
-            process = await self._connection.create_process(f"echo; echo {_BEGIN}; {command}", encoding=None)
-            try:
-                await asyncio.gather(
-                    _feed(process.stdin, stdin),
-                    _lines(process.stdout, output.append, limit=None),
-                    _lines(process.stderr, error_line, limit=LINE_LIMIT),
-                )
-                await process.wait_closed()
-            finally:
-                process.close()
-        except (OSError, asyncssh.Error) as error:
-            raise self._lost(str(error)) from error
-        if process.exit_status is None:
-            raise self._lost("before the command ended")
+        async def talk(process: asyncssh.SSHClientProcess[bytes]) -> None:
+            await asyncio.gather(
+                _feed(process.stdin, stdin),
+                _lines(process.stdout, output.append, limit=None),
+                _lines(process.stderr, error_line, limit=LINE_LIMIT),
+            )
+
+        status = await self._ended(command, talk)
         own = output[output.index(_BEGIN) + 1 :] if _BEGIN in output else output
-        return Completed(process.exit_status, "\n".join(own), tuple(tail))
+        return Completed(status, "\n".join(own), tuple(tail))
 
     async def fetch(self, command: str, to: IO[bytes]) -> Completed:
         """Run a command to its end, and write its stdout, which may be large, to a file.
@@ -116,11 +109,19 @@ class Session:
             Lost: the connection broke before the command ended.
         """
         tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+        async def talk(process: asyncssh.SSHClientProcess[bytes]) -> None:
+            process.stdin.write_eof()
+            await asyncio.gather(_bytes(process.stdout, to), _lines(process.stderr, tail.append, limit=LINE_LIMIT))
+
+        return Completed(await self._ended(command, talk), "", tuple(tail))
+
+    async def _ended(self, command: str, talk: Callable[[asyncssh.SSHClientProcess[bytes]], Awaitable[None]]) -> int:
+        """The exit status of a command, with which `talk` exchanges what there is until its streams end."""
         try:
             process = await self._connection.create_process(f"echo; echo {_BEGIN}; {command}", encoding=None)
             try:
-                process.stdin.write_eof()
-                await asyncio.gather(_bytes(process.stdout, to), _lines(process.stderr, tail.append, limit=LINE_LIMIT))
+                await talk(process)
                 await process.wait_closed()
             finally:
                 process.close()
@@ -128,7 +129,7 @@ class Session:
             raise self._lost(str(error)) from error
         if process.exit_status is None:
             raise self._lost("before the command ended")
-        return Completed(process.exit_status, "", tuple(tail))
+        return process.exit_status
 
     def _lost(self, reason: str) -> Lost:
         return Lost(f"the connection to {self._to} was lost ({reason}); `pulumi up` again goes on from what is there")
