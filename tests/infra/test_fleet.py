@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import http.server
+import ipaddress
+import json
 import re
+import ssl
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from bench.servers import running
 from infra import ROOT
 from infra.core.derivation import Derivation
 from infra.core.report import ConfigError
 from infra.hosttools.pollex_host import manifest
 from infra.kinds import table
-from infra.kinds.fleet import plan, units
+from infra.kinds.fleet import certificate, plan, units
 from infra.kinds.fleet.spec import FleetStack
+from sandbox.serving import free_port
 from tests.conftest import Golden
 from tests.infra.conftest import values_of
 
@@ -30,17 +42,25 @@ def fleet() -> dict[str, Any]:
     return copy.deepcopy(values_of("fleet"))
 
 
+@pytest.fixture
+def by_https(fleet: dict[str, Any]) -> dict[str, Any]:
+    """The fleet stack's values with a certificate."""
+    fleet["gateway"]["tls"] = {"certificateFile": "gateway.crt", "keyFile": "gateway.key"}
+    fleet["polish"]["host"] = "127.0.0.1"
+    return fleet
+
+
 def parsed(values: dict[str, Any]) -> FleetStack:
     stack = table.parse(values, file="x")
     assert isinstance(stack, FleetStack)
     return stack
 
 
-def front(values: dict[str, Any]) -> plan.Front:
+def front(values: dict[str, Any], certificate: str | None = None) -> plan.Front:
     """The gateway's plan, with keys of nobody."""
     stack = parsed(values)
     host_keys = {name: f"ssh-ed25519 AAAA{name}" for name in stack.boards}
-    return plan.make(stack, host_keys, KEY, PACKED)
+    return plan.make(stack, host_keys, KEY, PACKED, certificate=certificate)
 
 
 def problems(values: dict[str, Any]) -> dict[str, str]:
@@ -68,9 +88,9 @@ def test_haproxy_accepts_it(fleet: dict[str, Any], tmp_path: Path) -> None:
     assert (done.returncode, [line for line in done.stderr.splitlines() if "[" in line]) == (0, []), done.stderr
 
 
-def test_systemd_accepts_the_units(fleet: dict[str, Any], tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(by_https: dict[str, Any], tmp_path: Path) -> None:
     """If this fails, a unit of the gateway does not load."""
-    for name, text in front(fleet).files.items():
+    for name, text in front(by_https).files.items():
         if name.endswith(".service"):
             here = re.sub(r"(ExecStart(?:Pre)?)=\S+", r"\1=/bin/true", text).replace("User=haproxy", "User=root")
             (tmp_path / name).write_text(here)
@@ -80,9 +100,9 @@ def test_systemd_accepts_the_units(fleet: dict[str, Any], tmp_path: Path) -> Non
         assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def test_the_units_are_shut_in(fleet: dict[str, Any], tmp_path: Path) -> None:
+def test_the_units_are_shut_in(by_https: dict[str, Any], tmp_path: Path) -> None:
     """If this fails, whoever takes over the proxy takes over the gateway, and with its key all boards."""
-    for name, text in front(fleet).files.items():
+    for name, text in front(by_https).files.items():
         if name.endswith(".service"):
             (tmp_path / name).write_text(text)
             command = [
@@ -189,3 +209,121 @@ def test_the_names_of_the_kinds_are_in_the_projects_file() -> None:
     """If this fails, `pulumi config` does not say that there are fleets."""
     text = (ROOT / "Pulumi.yaml").read_text()
     assert all(kind in text for kind in table.KINDS)
+
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def certify(name: str, *, days: tuple[int, int] = (-1, 1)) -> tuple[str, str]:
+    """A certificate for 127.0.0.1 that is its own authority, valid between two days counted from now, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    own = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    first, last = (NOW + datetime.timedelta(days=day) for day in days)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(own, own, key.public_key(), x509.random_serial_number(), first, last)
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def test_generated_files_with_a_certificate(by_https: dict[str, Any], golden: Golden) -> None:
+    """If this fails, the door to the street is another one than was reviewed."""
+    made = front(by_https, certificate="of the test")
+    for name in ("haproxy.cfg", "pollex-gateway.service"):
+        golden(f"fleet/tls/{name}", made.files[name])
+    assert made.generation.secrets == {units.KEY: KEY, units.CERTIFICATE: "of the test"}
+    assert units.CERTIFICATE in manifest.text(made.generation.manifest)
+
+
+def test_texts_travel_by_https_alone(by_https: dict[str, Any]) -> None:
+    """If this fails, somebody declares a certificate, and what they write can be read on its way all the same."""
+    del by_https["polish"]["host"]
+    by_https["gateway"]["tls"]["port"] = 8090
+    assert problems(by_https) == {
+        "pollex:polish.host": '"0.0.0.0": with pollex:gateway.tls it is 127.0.0.1: what goes past HAProxy would be '
+        "read on its way",
+        "pollex:gateway.tls.port": "8090: is pollex:polish.port, or one of the gateway's own: choose another, such as "
+        "443",
+    }
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """A service that answers with the headers that reached it."""
+
+    def do_GET(self) -> None:  # noqa: D102 - what its class says
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_the_door_by_https(host: str, by_https: dict[str, Any], tmp_path: Path) -> None:
+    """If this fails, nobody reaches the page, or whoever does can say that they are somebody else."""
+    by_https["gateway"]["tls"]["host"] = host
+    own, key = certify("gateway")
+    (tmp_path / "gateway.pem").write_text(certificate.bundle(own, key, NOW))
+    (tmp_path / "authority.pem").write_text(own)
+    site, statistics, boards = free_port(), free_port(), free_port()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as service:
+        threading.Thread(target=service.serve_forever, daemon=True).start()
+        given = {
+            "/run/pollex-gateway": str(tmp_path),
+            f"/run/credentials/{units.GATEWAY_UNIT}/certificate": str(tmp_path / "gateway.pem"),
+            f"{host}:443": f"{host}:{site}",
+            "127.0.0.1:8090": f"127.0.0.1:{service.server_port}",
+            "127.0.0.1:9100": f"127.0.0.1:{boards}",
+            "127.0.0.1:9199": f"127.0.0.1:{statistics}",
+        }
+        text = front(by_https, certificate="").files["haproxy.cfg"]
+        for there, here in given.items():
+            assert there in text
+            text = text.replace(there, here)
+        (tmp_path / "haproxy.cfg").write_text(text)
+        command: list[str | Path] = ["/usr/sbin/haproxy", "-db", "-q", "-f", tmp_path / "haproxy.cfg"]
+        with running(command, f"http://127.0.0.1:{statistics}/livez"):
+            trusts = ssl.create_default_context(cafile=tmp_path / "authority.pem")
+            forged = {"X-Forwarded-For": "10.0.0.7", "Cf-Connecting-Ip": "10.0.0.8", "X-Forwarded-Proto": "http"}
+            with httpx.Client(verify=trusts, trust_env=False, timeout=60) as client:
+                seen = client.get(f"https://127.0.0.1:{site}/", headers=forged).raise_for_status().json()
+            with pytest.raises(httpx.TransportError), httpx.Client(trust_env=False, timeout=60) as client:
+                client.get(f"http://127.0.0.1:{site}/").raise_for_status()
+        service.shutdown()
+    assert seen["x-forwarded-for"].removeprefix("::ffff:") == "127.0.0.1"
+    assert seen["x-forwarded-proto"] == "https"
+    assert "cf-connecting-ip" not in seen
+
+
+def test_a_certificate_that_nobody_would_believe_is_refused() -> None:
+    """If this fails, the gateway restarts into a page that every browser warns of, or does not start at all."""
+    own, key = certify("gateway")
+    _, other = certify("other")
+    old, old_key = certify("gateway", days=(-90, -1))
+    new, new_key = certify("gateway", days=(1, 90))
+    private = serialization.load_pem_private_key(key.encode(), password=None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    sealed = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"passphrase"),
+    ).decode()
+    expected = {
+        (own, other): ("keyFile", "is not the key of the first certificate in certificateFile (CN=gateway)"),
+        (own, sealed): ("keyFile", "has a passphrase"),
+        (own, own): ("keyFile", "holds no private key in PEM"),
+        (key, key): ("certificateFile", "holds no certificate in PEM"),
+        (old, old_key): ("certificateFile", f"expired on {NOW - datetime.timedelta(days=1):%Y-%m-%d}"),
+        (new, new_key): ("certificateFile", f"is valid from {NOW + datetime.timedelta(days=1):%Y-%m-%d}"),
+    }
+    for pair, (setting, text) in expected.items():
+        with pytest.raises(certificate.CertificateRefusedError, match=re.escape(text)) as refused:
+            certificate.bundle(*pair, NOW)
+        assert refused.value.setting == setting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import pulumi
 
 from infra import FILES, HOST_FOLDER
 from infra.core import patches
+from infra.core.addresses import web_url
 from infra.core.profiles import HOST_COMMANDS, HOST_PACKAGES
 from infra.core.report import ConfigError, Problem
 from infra.core.settings import Value
 from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.tools import tools_hash
-from infra.kinds.fleet import plan, units
+from infra.kinds.fleet import certificate, plan, units
 from infra.kinds.fleet.spec import GATEWAY, FleetStack
 from infra.kinds.host.component import LlamaHost, brought_python, own_python
 from infra.kinds.host.login import login, stop_up
@@ -71,7 +73,7 @@ class Fleet(pulumi.ComponentResource):
             )
         host_keys = {board: made.access.host_key or "" for board, made in self.boards.items()}
         try:
-            front = plan.front(stack, host_keys, key)
+            front = plan.front(stack, host_keys, key, _certificate(stack))
         except (patches.PatchError, ConfigError) as error:
             raise pulumi.RunError(str(error)) from None
         self.generation = self._gateway(name, stack, front)
@@ -130,6 +132,39 @@ def _key(stack: FleetStack) -> tuple[str, str]:
     return "unknown\n", "ssh-ed25519 unknown"
 
 
+def _certificate(stack: FleetStack) -> str | None:
+    """What the gateway shows who comes by https, and its key; None without TLS. A preview is only warned.
+
+    Raises:
+        pulumi.RunError: it cannot be read or served.
+    """
+    if (tls := stack.gateway.tls) is None:
+        return None
+    texts, wrong = list[str](), list[Problem]()
+    named = {"certificateFile": tls.certificate_file, "keyFile": tls.key_file}
+    for setting, name in named.items():
+        file = FILES / Path(name).expanduser()
+        try:
+            texts.append(file.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            wrong.append(Problem(f"pollex:gateway.tls.{setting}", name, f"{file} cannot be read: {error}"))
+    if not wrong:
+        certificates, key = texts
+        try:
+            return certificate.bundle(certificates, key, datetime.now(UTC))
+        except certificate.CertificateRefusedError as error:
+            wrong.append(Problem(f"pollex:gateway.tls.{error.setting}", named[error.setting], str(error)))
+    stop_up(wrong)
+    return "unknown\n"
+
+
+def _page(stack: FleetStack) -> str:
+    """Where people reach it."""
+    if (tls := stack.gateway.tls) is None:
+        return page_url(stack.front, stack.polish)
+    return web_url(stack.front.address, tls.port, tls=True)
+
+
 def _packages(stack: FleetStack) -> tuple[str, ...]:
     return (*HOST_PACKAGES, "haproxy", "openssh-client", *own_python(stack.polish))
 
@@ -140,6 +175,8 @@ def _needs(stack: FleetStack) -> Needs:
     ports = [Port(stack.polish.port, POLLEX_UNIT, "pollex:polish.port")]
     ports += [Port(at, units.GATEWAY_UNIT, "pollex:gateway.port") for at in (first, units.statistics(first))]
     ports += [Port(first + at, units.FORWARDS_UNIT, "pollex:gateway.port") for at in range(1, boards + 1)]
+    if (tls := stack.gateway.tls) is not None:
+        ports.append(Port(tls.port, units.GATEWAY_UNIT, "pollex:gateway.tls.port"))
     return Needs(
         architecture=stack.front.architecture,
         disk_mb=stack.front.min_disk_mb,
@@ -157,7 +194,7 @@ def declare(stack: FleetStack) -> Mapping[str, object]:
     """Declare the fleet and return the stack's outputs; none of them is secret."""
     fleet = Fleet(GATEWAY, stack)
     return {
-        "page": page_url(stack.front, stack.polish),
+        "page": _page(stack),
         "model": stack.model_name,
         # only known when the activations have passed their gates
         "generation": fleet.generation.generation,

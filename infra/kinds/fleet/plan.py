@@ -34,13 +34,14 @@ class Front:
     """Every generated file by its name on the host; secret ones are left out."""
 
 
-def front(stack: FleetStack, host_keys: Mapping[str, str], key: str) -> Front:
+def front(stack: FleetStack, host_keys: Mapping[str, str], key: str, certificate: str | None = None) -> Front:
     """The gateway's plan.
 
     Args:
         stack: what is declared.
         host_keys: the boards' public keys by name, as they are pinned.
         key: the text of the private key with which the gateway reaches them.
+        certificate: what it shows who comes by https, with its key, as `certificate.bundle` makes it; None without TLS.
 
     Raises:
         ConfigError: a prompt cannot be read, or the service refuses its settings.
@@ -50,7 +51,7 @@ def front(stack: FleetStack, host_keys: Mapping[str, str], key: str) -> Front:
     recipe = polish.recipe(stack.front.architecture, stack.polish)
     packed = bundle.derivation(recipe)
     prompt, modes = polish.own_prompt(stack.polish), polish.own_modes(stack.polish)
-    return make(stack, host_keys, key, packed, prompt=prompt, modes=modes)
+    return make(stack, host_keys, key, packed, certificate=certificate, prompt=prompt, modes=modes)
 
 
 def make(
@@ -59,11 +60,14 @@ def make(
     key: str,
     packed: Derivation,
     *,
+    certificate: str | None = None,
     prompt: str | None = None,
     modes: Mapping[str, str] | None = None,
 ) -> Front:
     """The gateway's plan, from what `front` reads."""
     boards = units.doors(stack.boards, host_keys, stack.gateway.port)
+    tls = stack.gateway.tls
+    site = units.Site(host=tls.host, port=tls.port, service=stack.polish.port) if tls is not None else None
     together = [
         Unit(
             name=units.FORWARDS_UNIT,
@@ -83,13 +87,16 @@ def make(
         ),
         Unit(
             name=units.GATEWAY_UNIT,
-            text=units.gateway_unit(),
+            text=units.gateway_unit(site),
             links={},
             needs=(),
             health=f"{local_url('127.0.0.1', units.statistics(stack.gateway.port))}/livez",
             completion=None,
             ready_seconds=stack.gateway.ready_seconds,
-            files=(File(path=units.CONFIGURATION, text=units.haproxy(boards, stack.gateway.port)),),
+            files=(
+                File(path=units.CONFIGURATION, text=units.haproxy(boards, stack.gateway.port, site)),
+                *((File(path=units.CERTIFICATE, text=certificate, secret=True),) if certificate is not None else ()),
+            ),
         ),
         # that it answers: whether it can generate is the boards' matter, each of which proves itself
         polish.unit(
@@ -126,7 +133,9 @@ def files(stack: FleetStack) -> dict[str, str]:
     host_keys = {
         name: board.host.host_key or UNREAD.format(board.host.host_key_file) for name, board in stack.boards.items()
     }
-    gateway = front(stack, host_keys, UNREAD.format(stack.gateway.key_file))
+    tls = stack.gateway.tls
+    certificate = UNREAD.format(tls.certificate_file) if tls is not None else None
+    gateway = front(stack, host_keys, UNREAD.format(stack.gateway.key_file), certificate)
     made = {name: hosts.files(board) for name, board in stack.boards.items()}
     keys = {name: json.loads(texts["keys.json"]) for name, texts in made.items()}
     keys["gateway"] = {"polish": gateway.bundle.key}

@@ -49,6 +49,20 @@ Values = dict[str, JsonValue]
 _S = TypeVar("_S", bound=BaseModel)
 
 
+class Tls(Value):
+    """What the gateway shows who comes by https."""
+
+    port: Annotated[Port, Field(description="of https")] = 443
+    host: Annotated[
+        Line,
+        Field(description="the address that it listens on: 0.0.0.0 is every one of IPv4, :: of both families"),
+    ] = "0.0.0.0"  # noqa: S104 - phones and laptops are its users
+    certificate_file: Annotated[
+        Line, Field(description="PEM: the gateway's own certificate first, then those between it and its authority")
+    ]
+    key_file: Annotated[Line, Field(description="PEM: its private key, without a passphrase")]
+
+
 class Gateway(Value):
     """The machine in front of the boards: HAProxy on its loopback, and the polish service that people use."""
 
@@ -78,6 +92,13 @@ class Gateway(Value):
     ready_seconds: Annotated[
         int, Field(ge=5, description="how long HAProxy may take to answer before it is taken back")
     ] = 30
+    tls: Annotated[
+        Tls | None,
+        Field(
+            description="https for the page and the API; `pollex:polish.host` is 127.0.0.1 then, so that no text "
+            "travels without it"
+        ),
+    ] = None
 
 
 class FleetStack(Value):
@@ -206,10 +227,23 @@ class FleetStack(Value):
             last = self.gateway.port + PORTS - 1
             remedy = f"is one of the gateway's own, {self.gateway.port} to {last}: choose another, or gateway.port"
             found.append(Refusal(("polish", "port"), self.polish.port, remedy))
+        found += self._at_the_door()
         if (held := "llamacpp_hold_seconds") in self.polish.settings:
             where = ("polish", "settings", held)
             found.append(Refusal(where, self.polish.settings[held], "is set by pollex:gateway.holdSeconds"))
         return found
+
+    def _at_the_door(self) -> Iterator[Refusal]:
+        """What contradicts https at the gateway."""
+        if (tls := self.gateway.tls) is None:
+            return
+        if self.polish.host != "127.0.0.1":
+            remedy = "with pollex:gateway.tls it is 127.0.0.1: what goes past HAProxy would be read on its way"
+            yield Refusal(("polish", "host"), self.polish.host, remedy)
+        others = {self.polish.port, *range(self.gateway.port, self.gateway.port + PORTS)}
+        if tls.port in others:
+            remedy = "is pollex:polish.port, or one of the gateway's own: choose another, such as 443"
+            yield Refusal(("gateway", "tls", "port"), tls.port, remedy)
 
 
 def _read(declared: type[_S], values: JsonValue) -> _S | list[Refusal]:

@@ -16,11 +16,16 @@ CONFIGURATION = "/etc/pollex/haproxy.cfg"
 SSH = "/etc/pollex/boards.conf"
 HOST_KEYS = "/etc/pollex/boards.hosts"
 KEY = "/etc/pollex/boards.key"
+CERTIFICATE = "/etc/pollex/gateway.pem"
+"""The gateway's certificate and its key, in one file as HAProxy reads them."""
 SCRIPT = "/etc/pollex/forward.sh"
 _ACCOUNT = "haproxy"
 """Comes with Debian's package, and has nothing else to do on the gateway."""
 _STATISTICS = 99
 """The statistics' port, counted from HAProxy's own."""
+
+_PRIVILEGED = 1024
+"""Ports below it are for root, and for whom systemd lets have them (ip(7))."""
 
 FORWARD = (Path(__file__).parent / "forward.sh").read_text()
 AUTHORIZE = (Path(__file__).parent / "authorize.sh").read_text()
@@ -101,16 +106,30 @@ def statistics(port: int) -> int:
     return port + _STATISTICS
 
 
-def haproxy(boards: Sequence[Door], port: int) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What people reach by https."""
+
+    host: str
+    """The address that it listens on."""
+    port: int
+    service: int
+    """The polish service's on its loopback."""
+
+
+def haproxy(boards: Sequence[Door], port: int, site: Site | None = None) -> str:
     """/etc/pollex/haproxy.cfg, valid for HAProxy 2.4 and later.
 
     Args:
         boards: what is behind it.
         port: its first port on loopback.
+        site: what is in front of it, where it has a certificate.
     """
     servers = [f"    server {board.name} 127.0.0.1:{board.outside} maxconn {board.slots} check" for board in boards]
     tracking = [f"    server {board.name} 127.0.0.1:{board.outside} track boards/{board.name}" for board in boards]
-    return "\n".join([_HEAD.format(port=port), *servers, _ASIDES, *tracking, _TAIL.format(port=statistics(port))])
+    front = [_SITE.format(at=_bound(site), pem=_PEM, service=site.service)] if site is not None else []
+    tail = _TAIL.format(port=statistics(port))
+    return "\n".join([_HEAD.format(port=port), *servers, _ASIDES, *tracking, *front, tail])
 
 
 _HEAD = """\
@@ -169,6 +188,29 @@ backend asides
     option redispatch 1
     retry-on conn-failure empty-response
     http-error status 503 content-type application/json string '{"error":{"message":"no board answers"}}'"""
+
+
+def _bound(site: Site) -> str:
+    """Address and port as `bind` reads them; of an IPv6 address the last colon is the port's."""
+    return f"{site.host}:{site.port}{' v4v6' if site.host == '::' else ''}"
+
+
+_PEM = f"/run/credentials/{GATEWAY_UNIT}/certificate"
+_SITE = """
+frontend site
+    bind {at} ssl crt {pem} ssl-min-ver TLSv1.2 alpn http/1.1
+    # whoever is slow or silent goes; a request that is worked on is the service's to end
+    timeout client 1m
+    timeout http-keep-alive 1m
+    # the service believes what loopback says of where a request comes from
+    http-request del-header Cf-Connecting-Ip
+    http-request del-header X-Forwarded-For
+    http-request set-header X-Forwarded-Proto https
+    option forwardfor
+    default_backend site
+
+backend site
+    server polish 127.0.0.1:{service}"""
 
 _TAIL = """
 frontend statistics
@@ -244,8 +286,14 @@ def forwards_unit(boards: Sequence[Door]) -> str:
     )
 
 
-def gateway_unit() -> str:
-    """pollex-gateway.service."""
+def gateway_unit(site: Site | None = None) -> str:
+    """pollex-gateway.service; arguments as for `haproxy`."""
+    door: dict[str, str | int | Sequence[str]] = {}
+    if site is not None:
+        # so that the file can stay root's own
+        door["LoadCredential"] = f"certificate:{CERTIFICATE}"
+        if site.port < _PRIVILEGED:
+            door |= dict.fromkeys(("AmbientCapabilities", "CapabilityBoundingSet"), "CAP_NET_BIND_SERVICE")
     return ini(
         {
             "Unit": {
@@ -264,6 +312,7 @@ def gateway_unit() -> str:
                 "Restart": "always",
                 "RestartSec": 1,
                 **HARDENING,
+                **door,
             },
             "Install": {"WantedBy": "multi-user.target"},
         }
