@@ -5,8 +5,8 @@
 Prints a table and writes build/bench/busy.json: vectors a second (all-MiniLM-L6-v2, one sentence after the other) and
 tokens a second (SmolLM2-135M), pinned to one and two cores beside 0, 2 and 8 processes that only compute on the same
 cores, and on two cores within 0.5, 1 and 1.5 cores' time, as `docker run --cpus` gives it. Each setting is measured for
-a moment at a time, in turn with the others, and the best of the rounds counts: what else this machine does is not
-what is measured.
+a moment at a time, in turn with the others, and the median of its rounds counts: a disturbance hits all settings alike,
+and the best round of several is luck.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import httpx
@@ -172,7 +173,7 @@ Rates = dict[str, dict[str, dict[str, float]]]
 
 
 def measure(place: Place, rates: Rates, rounds: int, seconds: float) -> None:
-    """Add a place's best rate of each setting and load."""
+    """Add a place's median rate of each setting and load."""
     models = {"vectors": minilm.model("F16"), "tokens": fetch.fetch(fetch.MODEL)}
     options = {"vectors": ["--embeddings"], "tokens": ["-c", "512"]}
     for load, ask in LOADS.items():
@@ -182,11 +183,13 @@ def measure(place: Place, rates: Rates, rounds: int, seconds: float) -> None:
                 url = stack.enter_context(server(models[load], place, group, setting, *options[load]))
                 clients[name] = stack.enter_context(httpx.Client(base_url=url, timeout=300, trust_env=False))
                 ask(clients[name], 0.01)
+            turns: dict[str, list[float]] = {name: [] for name in clients}
             with others(place):
                 for _ in range(rounds):
                     for name, client in clients.items():
-                        row = rates.setdefault(load, {}).setdefault(name, {})
-                        row[str(place)] = max(row.get(str(place), 0.0), round(ask(client, seconds), 1))
+                        turns[name].append(ask(client, seconds))
+            for name, measured in turns.items():
+                rates.setdefault(load, {}).setdefault(name, {})[str(place)] = round(median(measured), 1)
 
 
 def behind(rates: Rates, name: str) -> float:
@@ -210,8 +213,8 @@ def table(rates: Rates) -> Iterator[str]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m bench.busy", description="Measure how threads wait.")
-    parser.add_argument("--rounds", type=int, default=4, help="times that each setting has its turn")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=15, help="times that each setting has its turn")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a turn")
     options = parser.parse_args()
     before = record.load()
     rates: Rates = {}
