@@ -205,6 +205,10 @@ docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m pollex.clidoc > docs/reference/cli.md
 	@$(V)/python -m pollex.reference > docs/reference/service.md
 
+.PHONY: audit
+audit: $(V)/.ready ## known vulnerabilities of what the lock files pin, asked of OSV and of Go's database
+	@$(V)/python -m infra.toolchain.audit
+
 .PHONY: lock
 lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addresses
 	@$(V)/uv pip compile --quiet --group pyproject.toml:dev pyproject.toml service/pyproject.toml --generate-hashes --universal \
@@ -214,6 +218,8 @@ lock: $(V)/.ready ## write requirements/*.txt anew: versions and hashes, no addr
 	@$(V)/uv pip compile --quiet tests/image/clients/requirements.in --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o tests/image/clients/requirements.txt
 	@npm install --package-lock-only --silent --omit-lockfile-registry-resolved --prefix tests/image/clients
+	@$(V)/uv pip compile --quiet requirements/audit.in --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-annotate -o requirements/audit.txt
 	@echo torch | $(V)/uv pip compile --quiet requirements/reference.in --excludes /dev/stdin --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate -o requirements/reference.txt # PyTorch is the distribution's
 
