@@ -39,6 +39,7 @@ FILES = {
     "fuzz": "slow",
     "host": f"{_COMPILES} curl",
     "host/test_board.py": "board",
+    "host/test_faults.py": "board openssl",
     "host/test_model.py": f"{_COMPILES} curl openssl",
     "host/test_packages.py": "",
     "host/test_site.py": "openssl",

@@ -66,7 +66,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
             "4.9": "-C -fL -o --speed-limit --speed-time",
             "5.9": "-fsSL -sS",
             "7.7": "--connect-timeout",
-            "7.12.3": "--retry",
+            "7.12.3": "--retry --retry-max-time",
             "7.21.0": "--proto",
         },
     ),

@@ -48,7 +48,7 @@ _SUBCOMMANDS: Final = {"apt-get", "git", "ip", "openssl", "systemctl"}
 _STARTS: Final = {"output", "quiet"}
 """Functions of the tools that start the program that their first argument names."""
 _LOOSE: Final = {
-    "download.py": {"-fL": "curl", "--speed-limit": "curl"},
+    "download.py": {"-fL": "curl", "--retry": "curl", "--speed-limit": "curl"},
     "source.py": {"--filter": "git", "--git-dir": "git", "--dry-run": "patch"},
 }
 """Modules of the tools in which options stand in lists of their own: the first of such a list to its command."""
@@ -57,7 +57,7 @@ _METHODS: Final = {("source.py", "_command"): "git", ("source.py", "_git"): "git
 }
 """Functions of the tools that put the program in front of their arguments."""
 
-UNITS: Final = (HOST_FOLDER / "pollex-build@.service",)
+UNITS: Final = (HOST_FOLDER / "pollex-build@.service", HOST_FOLDER / "pollex-return.service")
 SCRIPTS: Final = (
     HOST_FOLDER / "pollex-host",
     HOST_FOLDER / "recipe.sh",

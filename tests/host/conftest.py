@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
@@ -153,6 +154,13 @@ def model_manifest(content: bytes, mirrors: Sequence[str], **changes: object) ->
 def host(tmp_path: Path) -> Host:
     """A host on which nothing was ever done."""
     return Host(tmp_path / "host")
+
+
+@pytest.fixture
+def light() -> Iterator[Path]:
+    """A folder in memory: hundreds of runs write there, and each waits for its bytes to be on the disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
-"""Runs verbs of pollex-host and cuts their power before the n-th change that they make.
+"""Runs verbs of pollex-host and cuts their power, or fills their disk, before the n-th change that they make.
 
     cut.py TOOLS
 
-Each line on stdin asks for a run, as JSON: `arguments`, `stdin`, `step` (0 cuts nothing) and `secret`, the path of a
-file that nobody but root may ever read, not even while it is written: whenever something is about to change, it and its
-like beside it are looked at, and a status of 99 says that one was open to others. A line of JSON answers: `status`, and
-what the run `said` on stderr. Runs are forked from one process that has read the program, because there are hundreds.
+Each line on stdin asks for a run, as JSON: `arguments`, `stdin` (a byte that is no UTF-8 as a lone surrogate), `step`
+(0 cuts nothing), `reserve`, the path of a file as long as which exists the disk is full from that step on, in place
+of a cut, and `secret`, the path of a file that nobody but root may ever read, not even while it is written: whenever
+something is about to change, it and its like beside it are looked at, and a status of 99 says that one was open to
+others. A line of JSON answers: `status`, and what the run `said` on stderr. Runs are forked from one process that has
+read the program, because there are hundreds.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -18,16 +21,19 @@ import sys
 import tempfile
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 CHANGES = {
     "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod", "os.chown", "subprocess.Popen",
 }  # fmt: skip
 WRITES = os.O_WRONLY | os.O_RDWR
+ROOM = {"open", "os.mkdir", "os.symlink"}
+"""What a full disk refuses, of the changes."""
 
 
-def watch(step: int, secret: str) -> None:
-    """Cut this process's power before its n-th change."""
+def watch(step: int, secret: str, reserve: str) -> None:
+    """Cut this process's power before its n-th change, or let the disk be full from then on."""
     done = 0
 
     def before(event: str, arguments: tuple[Any, ...]) -> None:
@@ -39,7 +45,10 @@ def watch(step: int, secret: str) -> None:
             with suppress(FileNotFoundError):
                 if os.lstat(path).st_mode & 0o077:
                     os._exit(99)
-        if done == step:
+        if reserve:
+            if done >= step and event in ROOM and Path(reserve).exists():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
+        elif done == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(before)
@@ -48,7 +57,7 @@ def watch(step: int, secret: str) -> None:
 def run(asked: dict[str, Any]) -> dict[str, Any]:
     """One run, in a process of its own."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-        given.write(asked["stdin"].encode())
+        given.write(asked["stdin"].encode(errors="surrogateescape"))
         given.seek(0)
         child = os.fork()
         if not child:
@@ -56,7 +65,7 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
                 os.dup2(descriptor, number)
             sys.stdin = io.TextIOWrapper(os.fdopen(0, "rb"))
             if asked["step"]:
-                watch(asked["step"], asked["secret"])
+                watch(asked["step"], asked["secret"], asked["reserve"])
             os._exit(import_module("pollex_host.cli").main(asked["arguments"]))
         _, ended = os.waitpid(child, 0)
         said.seek(0)

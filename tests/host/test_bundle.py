@@ -18,7 +18,7 @@ import pytest
 from infra.core.derivation import Derivation
 from infra.hosttools.pollex_host import manifest
 from tests.host.conftest import Host
-from tests.host.test_files import equipped
+from tests.host.test_files import Power, equipped
 from tests.host.test_store import generation
 from tests.host.waiting import wait_for
 
@@ -145,6 +145,7 @@ def file_added(store: Path) -> None:
     (store / "lib/pollex/__pycache__/app.pyc").write_bytes(b"compiled")
 
 
+@pytest.mark.fault("activation", "a generation serves", "its bundle is changed, or lost", "made again from the archive")
 @pytest.mark.parametrize(
     ("damage", "state"),
     [
@@ -169,6 +170,9 @@ def test_an_activation_mends_a_damaged_bundle(host: Host, damage: Callable[[Path
     assert [path.name for path in (host.root / "store").iterdir()] == [ITEM]
 
 
+@pytest.mark.fault(
+    "activation", "a generation serves", "its bundle and the archive are damaged", "said; what half works stays"
+)
 def test_a_damaged_bundle_without_its_archive(host: Host) -> None:
     """What still half works would be taken away because it cannot be mended here."""
     received(host)
@@ -337,6 +341,30 @@ def test_wrong_use_is_said(host: Host, arguments: list[str], stdin: str, status:
     assert (done.returncode, done.stdout) == (status, "")
     assert says in done.stderr
     assert not (host.root / "store").exists()
+
+
+@pytest.mark.fault(
+    "upload", "none", "power is cut before any of its steps", "it is sent again, and no half of it stays"
+)
+def test_a_cut_at_any_step_leaves_no_half(light: Path) -> None:
+    """If this fails, each power cut leaves a part of a bundle in the store, or one that passes for whole."""
+    step, cut, sent = 0, True, archive().decode(errors="surrogateescape")
+    with Power(equipped(light)) as power:
+        while cut:
+            step += 1
+            shutil.rmtree(light)
+            host = equipped(light)
+            assert power.run("ensure-bundle", text())[0] == 10
+            status, said = power.run(f"receive {KEY}", sent, step=step)
+            assert status in {0, -9}, f"step {step}: {said}"
+            cut = status == -9
+            if (host.root / "store" / ITEM).exists():
+                assert content(host) == FILES, f"step {step}"
+            assert power.run(f"receive {KEY}", sent)[0] == 0
+            assert [path.name for path in (host.root / "store").iterdir()] == [ITEM], f"step {step}"
+            assert [path.name for path in (host.root / "archive").iterdir()] == [ARCHIVE], f"step {step}"
+            assert content(host) == FILES, f"step {step}"
+    assert step > 10
 
 
 def test_gc_keeps_the_bundle_of_a_kept_generation(host: Host) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -348,24 +347,22 @@ class Power:
     def __exit__(self, *_: object) -> None:
         self._process.__exit__(None, None, None)
 
-    def run(self, verb: str, text: str = "", *, step: int = 0, secret: Path = Path("/nowhere")) -> tuple[int, str]:
+    def run(
+        self, verb: str, text: str = "", *, step: int = 0, secret: Path = Path("/nowhere"), reserve: str = ""
+    ) -> tuple[int, str]:
         """The status of a verb, -9 where it was cut, and what it said."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        asked = {"arguments": [verb], "stdin": text, "step": step, "secret": str(secret)}
+        asked = {"arguments": verb.split(), "stdin": text, "step": step, "secret": str(secret), "reserve": reserve}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         told = json.loads(self._process.stdout.readline())
         return told["status"], told["said"]
 
 
-@pytest.fixture
-def light() -> Iterator[Path]:
-    """A folder in memory: hundreds of runs write there, and each waits for its bytes to be on the disk."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        yield Path(folder)
-
-
+@pytest.mark.fault(
+    "activation", "none, or one serves", "power is cut before any of its steps", "the next run mends it, or undoes it"
+)
 @pytest.mark.parametrize(("verb", "then"), [("activate", "activate"), ("activate", "deactivate"), ("deactivate", "")])
 def test_a_cut_at_any_step_is_mended(light: Path, verb: str, then: str) -> None:
     """A power cut would lose what was found, or leave a secret or a half-made place behind."""
@@ -395,6 +392,46 @@ def test_a_cut_at_any_step_is_mended(light: Path, verb: str, then: str) -> None:
             assert (tree(etc), tree(units(host))) == before, f"step {step}: {said}"
             assert not (host.root / "displaced").exists(), f"step {step}"
     assert step > 30
+
+
+def what_is_live(host: Host, etc: Path) -> object:
+    """Files, units and which generation; a folder that was made for a file stays until all goes."""
+    plain = {name: about for name, about in tree(etc).items() if about[2] is not None}
+    return plain, tree(units(host)), (host.root / "current").readlink()
+
+
+@pytest.mark.fault(
+    "activation", "a generation serves", "the disk is full from any of its steps on", "said; the former one is whole"
+)
+def test_a_disk_that_becomes_full_at_any_step(light: Path) -> None:
+    """If this fails, a full disk leaves a board between two generations, of which neither is whole."""
+    step, full = 0, True
+    with Power(equipped(light)) as power:
+        while full:
+            step += 1
+            shutil.rmtree(light)
+            host, etc = equipped(light), light / "etc"
+            etc.mkdir()
+            good = placing("good", Placed(etc / "a", "good\n"), Placed(etc / "secret", SECRET, mode="600"))
+            assert power.run("activate", good)[0] == 0
+            before = what_is_live(host, etc)
+            text = placing("new", *four(etc), Placed(etc / "secret", f"new {SECRET}", mode="600"), unit=APP_UNIT * 2)
+            reserve = host.root / "generations/.reserve"
+            status, said = power.run("activate", text, step=step, reserve=str(reserve))
+            assert status in {0, 6}, f"step {step}: {said}"
+            full = status == 6
+            assert not reserve.exists(), f"step {step}"
+            if full:
+                assert "no space left (" in said, f"step {step}: {said}"
+                assert "make room (pollex-host gc)" in said, f"step {step}: {said}"
+                assert what_is_live(host, etc) == before, f"step {step}: {said}"
+                assert power.run("activate", text)[0] == 0
+            assert (etc / "a").read_text() == "ours\n"
+            assert (etc / "secret").read_text() == f"new {SECRET}"
+            assert not list(light.rglob("*.pollex-new")), f"step {step}"
+            assert power.run("deactivate")[0] == 0
+            assert (tree(etc), tree(units(host))) == ({}, {}), f"step {step}"
+    assert step > 20
 
 
 def lose(host: Host) -> None:
@@ -492,6 +529,7 @@ def test_only_what_made_it_live_takes_it_out_of_service(host: Host, etc: Path) -
     assert tree(etc) == {}
 
 
+@pytest.mark.fault("activation", "a generation serves", "another resource's fails", "the first one's stays")
 def test_a_failed_successor_does_not_take_over(host: Host, etc: Path) -> None:
     """After a replacement that was taken back, `destroy` would leave everything running."""
     host.json("activate", *by("first"), stdin=placing("g1", Placed(etc / "app")))
@@ -753,6 +791,9 @@ def test_the_owner_of_a_dropped_file_restarts(idle: Machine) -> None:
     assert idle.pid(SIDE) == side
 
 
+@pytest.mark.fault(
+    "activation", "a generation serves", "a service says that it is not ready", "taken back, with its words"
+)
 def test_an_unready_service_says_why_and_is_taken_back(idle: Machine) -> None:
     """A bad setting would end a service that worked, and its own reason be lost."""
     good = live()
@@ -791,6 +832,9 @@ MOMENTS = {
 """Commands that succeed from some moment of an activation on."""
 
 
+@pytest.mark.fault(
+    "activation", "a generation serves", "power is cut while files change", "what runs the old ones is restarted"
+)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_activation_restarts_what_runs_the_old_file(idle: Machine, moment: str) -> None:
     """After a power cut the service would go on with its former settings, which nothing shows."""

@@ -193,7 +193,7 @@ class Trouble(BaseHTTPRequestHandler):
     over: threading.Event
 
     def do_GET(self) -> None:
-        """Hang, drip, send elsewhere, or say sorry with status 200."""
+        """Hang, drip, send elsewhere or without end, or say sorry with status 200."""
         if self.path == "/hangs":
             self.over.wait()
             return
@@ -204,13 +204,14 @@ class Trouble(BaseHTTPRequestHandler):
             return
         page = b"<html>Sorry, this file has moved.</html>"
         self.send_response(200)
-        self.send_header("Content-Length", str(len(page) if self.path == "/sorry" else len(CONTENT)))
+        if self.path != "/endless":
+            self.send_header("Content-Length", str(len(page) if self.path == "/sorry" else len(CONTENT)))
         self.end_headers()
         if self.path == "/sorry":
             self.wfile.write(page)
-        while self.path == "/drips" and not self.over.wait(0.1):
+        while self.path in {"/drips", "/endless"} and not self.over.wait(0.1 if self.path == "/drips" else 0):
             try:
-                self.wfile.write(b"x")
+                self.wfile.write(b"x" if self.path == "/drips" else b"x" * MB)
             except OSError:
                 return
 
@@ -218,24 +219,33 @@ class Trouble(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@contextmanager
+def in_trouble(elsewhere: str) -> Iterator[str]:
+    """The address of such mirrors; one of them sends to `elsewhere`."""
+    over = threading.Event()
+    handler = type("Handler", (Trouble,), {"elsewhere": elsewhere, "over": over})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        over.set()
+        http.shutdown()
+        thread.join()
+
+
 @pytest.mark.fault(
-    "model", "none", "a mirror hangs, drips, sends elsewhere, or answers 200 with a page", "the next one is asked"
+    "model",
+    "none",
+    "a mirror hangs, drips, sends elsewhere, answers 200 with a page, or without end",
+    "the next one is asked",
 )
-@pytest.mark.parametrize("path", ["hangs", "drips", "elsewhere", "sorry"])
+@pytest.mark.parametrize("path", ["hangs", "drips", "elsewhere", "sorry", "endless"])
 def test_a_mirror_in_trouble(host: Host, path: str) -> None:
     """If this fails, one mirror in trouble holds every deployment up for ever, or its page is served as a model."""
     host.environment["POLLEX_STALL"] = "1"
-    Trouble.over = threading.Event()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Trouble) as http, serving(Server(corrupted(CONTENT))) as wrong:
-        Trouble.elsewhere = wrong
-        thread = threading.Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        with serving(Server(CONTENT)) as right:
-            mirrors = [f"http://127.0.0.1:{http.server_port}/{path}", right]
-            done = host.run("ensure-model", stdin=model_manifest(CONTENT, mirrors))
-        Trouble.over.set()
-        http.shutdown()
-        thread.join()
+    with serving(Server(corrupted(CONTENT))) as wrong, serving(Server(CONTENT)) as right, in_trouble(wrong) as trouble:
+        mirrors = [f"{trouble}/{path}", right]
+        done = host.run("ensure-model", stdin=model_manifest(CONTENT, mirrors))
     assert done.returncode == 0, done.stderr
     assert (host.root / PATH).read_bytes() == CONTENT
     assert mirrors[0] in done.stderr
@@ -250,6 +260,7 @@ def test_the_next_mirror_is_tried(host: Host) -> None:
     assert (host.root / PATH).read_bytes() == CONTENT
 
 
+@pytest.mark.fault("model", "a part of the file has arrived", "all mirrors are away", "said; the part is kept")
 def test_no_mirror_at_all(host: Host) -> None:
     """A dead network would be told as a forged model, and what has arrived be thrown away."""
     part(host, CONTENT[:MB])

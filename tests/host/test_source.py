@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.mirror import Mirror
 from tests.host.conftest import KEY, Host, Project
+from tests.host.test_model import in_trouble
 
 PATCH = "0001-greet-in-french.patch"
 
@@ -124,6 +125,32 @@ def test_the_next_mirror_is_tried(host: Host, project: Project, tmp_path: Path) 
     assert f"has the tree {other.tree}, wanted {project.tree}" in done.stdout
 
 
+@pytest.mark.fault(
+    "source",
+    "none",
+    "a mirror hangs, drips, sends elsewhere, answers 200 with a page, or without end",
+    "the next one is asked",
+)
+@pytest.mark.parametrize("path", ["hangs", "drips", "elsewhere", "sorry", "endless"])
+def test_a_mirror_in_trouble(host: Host, project: Project, tmp_path: Path, path: str) -> None:
+    """If this fails, one mirror in trouble holds a build up for ever, fills the disk, or its page is compiled."""
+    host.environment |= {"POLLEX_STALL": "1", "POLLEX_BUNDLE_MB": "1"}
+    other = Project(tmp_path / "other")
+    (other.folder / "CMakeLists.txt").write_text("message(FATAL_ERROR wrong)\n")
+    other.commit_all()
+    served = tmp_path / "served"
+    served.mkdir()
+    other.git("bundle", "create", "-q", str(served / "wrong.bundle"), "HEAD")
+    project.git("bundle", "create", "-q", str(served / "right.bundle"), "HEAD")
+    with Mirror(served) as mirror, in_trouble(f"{mirror.url}/wrong.bundle") as trouble:
+        mirrors = [f"bundle {trouble}/{path}", f"bundle {mirror.url}/right.bundle"]
+        done = host.build(project.manifest(mirrors=mirrors))
+    assert done.returncode == 0, done.stdout
+    assert f"pollex: mirror {trouble}/{path} " in done.stdout
+    assert said(host).startswith("hello")
+
+
+@pytest.mark.fault("source", "none", "all mirrors are away", "said as that")
 def test_no_mirror_at_all(host: Host, project: Project) -> None:
     """A dead network would be reported as a forged source, or as a compile error."""
     done = host.build(project.manifest(mirrors=["git file:///nonexistent", "bundle http://127.0.0.1:9/x"]))

@@ -47,10 +47,11 @@ def host(values: dict[str, Any]) -> HostStack:
 
 
 def unit_files(stack: HostStack) -> dict[str, str]:
-    build = HOST_FOLDER / "pollex-build@.service"
+    build, back = HOST_FOLDER / "pollex-build@.service", HOST_FOLDER / "pollex-return.service"
     return {
         units.LLAMA_SERVER_UNIT: units.llama_server_unit(stack.server, stack.model, stack.build),
         build.name: build.read_text(),
+        back.name: back.read_text(),
         **({units.POLLEX_UNIT: units.pollex_unit(stack.polish)} if stack.polish is not None else {}),
     }
 

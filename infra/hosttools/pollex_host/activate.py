@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
 from . import board, displaced, files, gate, generations, kept, manifest, places, run, say, store, systemd
 from .displaced import Claims
-from .errors import Ended, Exit, HostToolError
+from .errors import Ended, Exit, HostToolError, refusal
 from .generations import Holder
 from .manifest import Build, Bundle, Generation, Link, Unit
 from .say import say as tell
@@ -27,12 +27,17 @@ def activate(arguments: list[str]) -> None:
     given = cast("Generation", kept.from_stdin(Generation.kind))
     _begin()
     _refuse_another_stack(by)
-    generations.keep(given)
-    _Activation().switch_to(given, by)
+    with generations.reserve():
+        generations.keep(given)
+        _Activation().switch_to(given, by)
 
 
 def rollback(arguments: list[str]) -> None:
-    """Make the former generation live again, or the one that is named."""
+    """Make the former generation live again, or the one that is named, or the one that an interrupted switch left."""
+    if arguments == [INTERRUPTED]:
+        _begin()
+        _return()
+        return
     if len(arguments) > 1:
         raise HostToolError(Exit.USAGE, "'rollback' takes at most one generation")
     _begin()
@@ -46,7 +51,29 @@ def rollback(arguments: list[str]) -> None:
         if not former:
             raise HostToolError(Exit.FAILED, "there is no former generation to return to")
         name = former[-1]
+    # without a reserve, so that a full disk keeps nobody from returning to what worked
     _Activation().switch_to(generations.load(name), None)
+
+
+INTERRUPTED: Final = "--interrupted"
+"""What pollex-return.service asks for at a start of the host."""
+
+
+def _return() -> None:
+    """From an activation that was cut, to what it came from; nothing where none was, or somebody was faster."""
+    came_from = generations.pending()
+    if came_from is None:
+        tell("no activation was interrupted")
+        return
+    tell(f"an activation was interrupted: returning to {came_from or 'what was found'}")
+    before = _known(came_from)
+    if before is not None:
+        _Activation().switch_to(before, None)
+        return
+    undone = _Activation()
+    undone.release_everything()
+    generations.end()
+    report({"generation": ""}, undone.changed)
 
 
 def deactivate(arguments: list[str]) -> None:
@@ -154,14 +181,29 @@ class _Activation:
         self._clear_places(new)
         self._mend_stores()
         generations.begin(former)
-        if not self._make_live(new, _known(former)) or not _healthy(new):
-            self._go_back(new, former)
+        self._keep_or_go_back(new, former)
         generations.end()
         generations.record(new.id)
         if by is not None:
             generations.hold(by)
         tell(f"generation {new.id} is live: {len(self.changed)} changed")
         report(observed(manifest.plain(new), self._stores), self.changed)
+
+    def _keep_or_go_back(self, new: Generation, former: str) -> None:
+        """Make it live, unless it is unhealthy, or the system refuses what has to be written."""
+        try:
+            healthy = self._make_live(new, _known(former)) and _healthy(new)
+        except OSError as error:
+            status, why = refusal(error)
+            say.complain([why])
+            generations.give_room()
+            # what was begun is what was written down, whatever this process was about to do
+            self._claims = Claims.load()
+            self._go_back(new, former, "cannot be put in place", status)
+        if not healthy:
+            # the disk may have become full meanwhile
+            generations.give_room()
+            self._go_back(new, former)
 
     def release_everything(self) -> None:
         """All that is ours goes, and what was found is back where it stood."""
@@ -172,32 +214,31 @@ class _Activation:
         files.remove(places.CURRENT)
         self._claims.forget_everything()
 
-    def _go_back(self, failed: Generation, former: str) -> None:
+    def _go_back(
+        self, failed: Generation, former: str, why: str = "is unhealthy", status: Exit = Exit.UNHEALTHY
+    ) -> NoReturn:
         """Return to what was live before.
 
         Raises:
-            HostToolError: always, with 7.
+            HostToolError: always, with that status.
         """
+        what = f"generation {failed.id} {why}"
         if former == failed.id:
-            raise HostToolError(
-                Exit.UNHEALTHY,
-                f"generation {failed.id} is unhealthy, and there is no other to return to: it was live before",
-            )
+            raise HostToolError(status, f"{what}, and there is no other to return to: it was live before")
         before = _known(former)
         if before is None:
-            tell(f"generation {failed.id} is unhealthy: putting back what was found")
+            tell(f"{what}: putting back what was found")
             self.release_everything()
             generations.end()
-            raise HostToolError(Exit.UNHEALTHY, f"generation {failed.id} is unhealthy; nothing of it is in service")
-        tell(f"generation {failed.id} is unhealthy: returning to {former}")
+            raise HostToolError(status, f"{what}; nothing of it is in service")
+        tell(f"{what}: returning to {former}")
         self._interrupted = False
         self._find_differences(before)
         healthy = self._make_live(before, failed) and _healthy(before)
         if healthy:
             generations.end()
-        what = "healthy" if healthy else "unhealthy too"
         raise HostToolError(
-            Exit.UNHEALTHY, f"generation {failed.id} is unhealthy; returned to {former}, which is {what}"
+            status, f"{what}; returned to {former}, which is {'healthy' if healthy else 'unhealthy too'}"
         )
 
     def _find_differences(self, generation: Generation) -> None:

@@ -14,7 +14,7 @@ from .errors import Ended, Exit, HostToolError
 from .follow import State
 from .manifest import Build
 from .packages import install
-from .say import complain
+from .say import complain, go_on_alone
 from .source import RECIPE, Checkout, note
 
 _GPU_FLAG = re.compile(r"GGML_CUDA(:BOOL)?=ON")
@@ -53,6 +53,8 @@ class _Builder:
     def run(self) -> None:
         """Make it; an ended build leaves the boot alone, one that is stopped stays enabled and goes on after it."""
         self._open_log()
+        # on a full disk the log takes no more, which must not keep the build from ending as it should
+        go_on_alone()
         run.end_on_signals()
         try:
             if not os.path.isdir(store.path(self._given.item)):

@@ -55,7 +55,7 @@ def receive(arguments: list[str]) -> None:
         raise HostToolError(Exit.USAGE, "'receive' takes one key")
     given = kept.take("receive", tuple(kind for kind in KINDS if kind != Generation.kind), arguments)
     os.makedirs(places.ARCHIVES, exist_ok=True)
-    incoming = f"{places.ARCHIVES}/.{given.item}.{os.getpid()}"
+    incoming = files.scratch(places.ARCHIVES, given.item)
     try:
         _keep(incoming, given)
         try:
@@ -76,10 +76,13 @@ def _keep(incoming: str, given: Stored) -> None:
         with open(incoming, "wb") as file:
             files.copy(sys.stdin.buffer, file)
     except OSError as error:
+        came = (files.size(incoming) >> 20) + 1
+        files.remove(incoming)
         raise HostToolError(
             Exit.NO_SPACE,
-            f"the archive of {store.label(given)} cannot be kept in {places.ARCHIVES}, "
-            f"where {files.free_mb(places.ROOT)} MB are free",
+            f"the archive of {store.label(given)} cannot be kept in {places.ARCHIVES}: it is larger than the {came} MB "
+            f"that have come, and {files.free_mb(places.ROOT)} MB are free: make room (pollex-host gc), "
+            "or choose a larger disk",
         ) from error
 
 

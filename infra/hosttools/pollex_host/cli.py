@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Callable
 
 from . import say
-from .errors import Ended, Exit, HostToolError
+from .errors import Ended, Exit, HostToolError, refusal
 
 VERBS: dict[str, tuple[str, str, str]] = {
     "prepare": ("prepare", "PACKAGE…", "install these tools and the missing Debian packages"),
@@ -79,17 +79,7 @@ def main(arguments: list[str]) -> int:
     except Ended as end:
         return end.status
     except OSError as error:
-        return _system_error(error)
+        status, why = refusal(error)
+        say.complain([why])
+        return status
     return Exit.DONE
-
-
-def _system_error(error: OSError) -> int:
-    """What the system refused, without a trace: a full disk is the reason that a person can act on."""
-    import errno  # noqa: PLC0415 - seldom needed
-
-    place = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        say.complain([f"no space left{place}: make room (pollex-host gc), or choose a larger disk"])
-        return Exit.NO_SPACE
-    say.complain([f"{error.strerror or error}{place}"])
-    return Exit.FAILED

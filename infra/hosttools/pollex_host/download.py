@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from . import files, run, say
 from .errors import Exit, HostToolError
@@ -22,8 +22,13 @@ SLOWEST = 1000
 """Bytes a second below which a mirror is as good as none: a gigabyte would take eleven days."""
 STALL_S = os.environ.get("POLLEX_STALL", "60")
 """Seconds of that after which a mirror has had its chance."""
+PATIENCE = ("--speed-limit", str(SLOWEST), "--speed-time", STALL_S)
+RETRIES = ("--retry", "3", "--retry-max-time", STALL_S)
+"""curl takes a mirror that hangs for one that may do better the next time; it has had its chance then."""
 TOO_SLOW = 28
 """curl's status then."""
+NOT_WRITTEN = 23
+"""curl's status where what came could not be written."""
 CANNOT_RESUME = 33
 """curl's status where a server knows no ranges."""
 
@@ -105,6 +110,9 @@ class Download:
             drips = status == TOO_SLOW and got - had < SLOWEST * (time.monotonic() - began)
             if status == 0 or got > self._model.size:
                 return
+            if status == NOT_WRITTEN:
+                # no mirror is to blame for a disk that something else has filled meanwhile
+                need_space(self._model.file, self._model.size - got, self._part)
             if status == CANNOT_RESUME and had > 0:
                 self._tell(f"{url} cannot resume: once more from the beginning")
                 files.remove(self._part)
@@ -116,27 +124,30 @@ class Download:
 
     def _curl(self, url: str) -> int:
         """Its status; progress is said meanwhile."""
-        options = ("-fL", "-sS", "-C", "-", "--retry", "3", "--connect-timeout", "10")
-        patience = ("--speed-limit", str(SLOWEST), "--speed-time", STALL_S)
+        options = ("-fL", "-sS", "-C", "-", "--connect-timeout", "10", *RETRIES, *PATIENCE)
         self._tell(f"downloading from {url} ({self._model.size // MB} MB)")
         pace = _Pace(self._part, self._model.size)
         with open(self._said, "wb") as said:
-            process = run.start(
-                ["curl", *options, *patience, "-o", self._part, "--", url], said, preexec_fn=self._limit
-            )
+            limit = no_larger_than(self._model.size + 1)
+            process = run.start(["curl", *options, "-o", self._part, "--", url], said, preexec_fn=limit)
             return run.attend(process, lambda: f"{self._model.file}: {pace.line()}", say.Pulse(FIRST_LINE_S))
 
-    def _limit(self) -> None:
-        """A server that sends without end fills no disk."""
+    def _tell(self, text: str) -> None:
+        say.say(f"{self._model.file}: {text}")
+
+
+def no_larger_than(size: int) -> Callable[[], None]:
+    """What a process does before it becomes curl, so that a server that sends without end fills no disk."""
+
+    def limit() -> None:
         import resource  # noqa: PLC0415 - in the process that becomes curl
         import signal  # noqa: PLC0415 - as above
 
         # a write beyond the limit fails, and ends no process with a dump
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (self._model.size + 1, self._model.size + 1))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    def _tell(self, text: str) -> None:
-        say.say(f"{self._model.file}: {text}")
+    return limit
 
 
 class _Pace:

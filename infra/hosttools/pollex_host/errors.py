@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -39,6 +40,14 @@ class HostToolError(Exception):
         super().__init__("\n".join(lines))
         self.status = status
         self.lines = lines
+
+
+def refusal(error: OSError) -> tuple[Exit, str]:
+    """What the system refused, as an exit status and a line: a full disk is the reason that a person can act on."""
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Exit.NO_SPACE, f"no space left{place}: make room (pollex-host gc), or choose a larger disk"
+    return Exit.FAILED, f"{error.strerror or error}{place}"
 
 
 class Ended(Exception):  # noqa: N818 - an end whose reason was said already

@@ -38,12 +38,18 @@ def write(path: str, content: str | bytes, mode: int = 0o644) -> None:
         os.unlink(new)
     data = content.encode() if isinstance(content, str) else content
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    os.replace(new, path)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(new, path)
+    except OSError as error:
+        # half of it is of no use, and what is full is fuller by it
+        with suppress(OSError):
+            os.unlink(new)
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def link(target: str, path: str) -> None:
@@ -96,10 +102,15 @@ def sha256_of(content: str | bytes) -> str:
 
 def free_mb(path: str) -> int:
     """MB that are free where a path is, or would be."""
+    return free_kb(path) >> 10
+
+
+def free_kb(path: str) -> int:
+    """KB that are free where a path is, or would be."""
     while not os.path.exists(path):
         path = os.path.dirname(path) or "/"
     space = os.statvfs(path)
-    return space.f_bavail * space.f_frsize >> 20
+    return space.f_bavail * space.f_frsize >> 10
 
 
 def used_kb(path: str) -> int:
@@ -136,6 +147,19 @@ def remove(path: str) -> None:
     else:
         with suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def scratch(folder: str, name: str) -> str:
+    """A hidden path in a folder for this process's unfinished work; what cut runs left of the same name is removed.
+
+    After a power cut another program may have the number of the process that was cut, so it is looked at what that is.
+    """
+    with suppress(FileNotFoundError):
+        for entry in os.listdir(folder):
+            pid = entry[len(name) + 2 :].partition(".")[0] if entry.startswith(f".{name}.") else ""
+            if pid.isdigit() and (int(pid) == os.getpid() or "pollex_host" not in (read(f"/proc/{pid}/cmdline") or "")):
+                remove(f"{folder}/{entry}")
+    return f"{folder}/.{name}.{os.getpid()}"
 
 
 def sync(path: str) -> None:

@@ -21,6 +21,7 @@ SHOWN = 60
 """Lines of a failed build's log that are shown."""
 NO_SPACE_MB = 16
 """With less than this left, whatever could not be written is to be blamed on the disk."""
+MEMORY_ADVICE = "the compiler was killed for want of memory: lower pollex:build.jobs"
 _FOUND_OUT = {Exit.USAGE, Exit.WRONG_BYTES, Exit.PATCH, Exit.NO_MIRROR}
 """Ends whose reason the tools found out for themselves; of the others, the log says it."""
 _NINJA = re.compile(r"\[(\d+)/(\d+)\]")
@@ -161,8 +162,11 @@ def _failed(given: manifest.Build) -> None:
     state = State.read(key)
     if state.phase != "failed":
         if no_space_left(key):
-            raise HostToolError(Exit.NO_SPACE, f"the build of {store.label(given)} ended: {space_advice()}", where)
+            raise HostToolError(Exit.NO_SPACE, f"the build of {store.label(given)} ended: {space_advice(key)}", where)
         _, result = run.output("systemctl", "show", "-p", "Result", "--value", unit(key))
+        if clean(result).strip() == "oom-kill":
+            # systemd ends a unit one process of which the kernel has killed, since 243
+            raise HostToolError(Exit.BUILD, f"the build of {store.label(given)} ended: {MEMORY_ADVICE}", where)
         raise HostToolError(
             Exit.BUILD,
             f"the build of {store.label(given)} was stopped before it was done "
@@ -174,7 +178,7 @@ def _failed(given: manifest.Build) -> None:
     for line in reasons(this_run(_log(key)), state.count):
         say(f"  {line}")
     if state.count == Exit.NO_SPACE:
-        say(f"  {space_advice()}")
+        say(f"  {space_advice(key)}")
     say(f"  {where}")
     raise Ended(state.count or Exit.BUILD)
 
@@ -195,7 +199,7 @@ def real_error(log: list[str]) -> list[str]:
     first = next((index for index, line in enumerate(lines) if _ERROR.search(line)), max(0, len(lines) - SHOWN))
     shown = [line[:LINE_LIMIT] for line in lines[first:] if not (_NINJA.match(line) or _MAKE.match(line))][:SHOWN]
     if any("Killed signal terminated program" in line for line in lines):
-        shown.append("the compiler was killed for want of memory: lower pollex:build.jobs")
+        shown.append(MEMORY_ADVICE)
     return shown
 
 
@@ -216,7 +220,10 @@ def no_space_left(key: str) -> bool:
     )
 
 
-def space_advice() -> str:
-    """How much is left, and what to do."""
-    free = files.free_mb(places.ROOT)
-    return f"no space left: {free} MB free at {places.ROOT}; make room (pollex-host gc), or choose a larger disk"
+def space_advice(key: str) -> str:
+    """How much is left, how much more than that was needed, and what to do."""
+    free, taken = files.free_mb(places.ROOT), files.used_kb(work(key)) >> 10
+    return (
+        f"no space left: {free} MB free at {places.ROOT}, and the build needs more than that beside the {taken} MB "
+        "that it has taken so far; make room (pollex-host gc), or choose a larger disk"
+    )

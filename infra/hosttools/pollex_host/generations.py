@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import files, places
-from .errors import Exit, HostToolError
+from .errors import Exit, HostToolError, refusal
 from .say import duration, say
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ _MANIFEST = "manifest.json"
 _LOG = f"{places.GENERATIONS}/log"
 _PENDING = f"{places.GENERATIONS}/pending"
 _HOLDER = f"{places.GENERATIONS}/holder.json"
+_RETURN = "pollex-return.service"
+_WANTED = f"{places.UNITS}/multi-user.target.wants"
+"""What a host with systemd starts; read when it boots, so that nothing has to be told now."""
+_RESERVE = f"{places.GENERATIONS}/.reserve"
+_RESERVE_KB = 256
+"""Many times what units, files and records of a generation take."""
 
 
 def lock(patience: float = PATIENCE_S) -> Lock:
@@ -181,6 +188,36 @@ def record(name: str) -> None:
         log.write(f"{int(time.time())}\t{name}\n")
 
 
+@contextmanager
+def reserve() -> Iterator[None]:
+    """Room for an activation and for the way back from it, held until either is over.
+
+    Raises:
+        HostToolError: there is none, and nothing was changed.
+    """
+    try:
+        with open(_RESERVE, "wb") as file:
+            file.write(bytes(_RESERVE_KB << 10))
+    except OSError as error:
+        give_room()
+        if refusal(error)[0] != Exit.NO_SPACE:
+            raise
+        raise HostToolError(
+            Exit.NO_SPACE,
+            f"an activation needs {_RESERVE_KB} KB at {places.ROOT}, and {files.free_kb(places.ROOT)} KB are free: "
+            "nothing was changed; make room (pollex-host gc), or choose a larger disk",
+        ) from error
+    try:
+        yield
+    finally:
+        give_room()
+
+
+def give_room() -> None:
+    """Let the reserve be used, because the disk is full by now."""
+    files.remove(_RESERVE)
+
+
 def pending() -> str | None:
     """Where an activation that was cut came from; None where none was, an empty text where nothing was live."""
     text = files.read(_PENDING)
@@ -188,13 +225,28 @@ def pending() -> str | None:
 
 
 def begin(came_from: str) -> None:
-    """Note that an activation is under way, so that after a power cut the way back is known."""
-    files.write(_PENDING, f"{came_from}\n")
+    """Note that an activation is under way, so that after a power cut the host goes back by itself."""
+    try:
+        os.makedirs(_WANTED, exist_ok=True)
+        files.write(f"{places.UNITS}/{_RETURN}", files.read(f"{places.HERE}/{_RETURN}") or "")
+        files.link(f"../{_RETURN}", f"{_WANTED}/{_RETURN}")
+        files.write(_PENDING, f"{came_from}\n")
+    except OSError:
+        if pending() is None:
+            end()
+        raise
 
 
 def end() -> None:
     """No activation is under way."""
     files.remove(_PENDING)
+    for path in (f"{_WANTED}/{_RETURN}", f"{places.UNITS}/{_RETURN}"):
+        for name in (path, path + files.NEW):
+            files.remove(name)
+    with suppress(OSError):
+        # not there, or not ours alone, as on every host but those of tests
+        os.rmdir(_WANTED)
+    give_room()
 
 
 class Holder(NamedTuple):

@@ -92,9 +92,10 @@ def _install(given: ModelFile, part: str, digest: str) -> None:
     new = f"{part}.store"
     files.remove(new)
     os.mkdir(new)
+    # first, so that a disk that has no room even for this does not cost what has arrived
+    files.write(f"{new}/{store.SUMS}", f"{digest}  {given.file}\n")
     os.replace(part, f"{new}/{given.file}")
     os.chmod(f"{new}/{given.file}", 0o644)
-    files.write(f"{new}/{store.SUMS}", f"{digest}  {given.file}\n")
     store.install(new, given.item)
 
 

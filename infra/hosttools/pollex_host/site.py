@@ -160,8 +160,7 @@ def take_in(arguments: list[str]) -> None:
     kept.need_root()
     asked = _Asked.of(arguments)
     secrets = _secrets() if asked.secrets else {}
-    scratch = f"{places.STORE}/.import.{os.getpid()}"
-    files.remove(scratch)
+    scratch = files.scratch(places.STORE, "import")
     os.makedirs(scratch)
     try:
         _vouch(asked)

@@ -12,14 +12,16 @@ import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import files, places, run
+from . import download, files, places, run
 from .errors import Exit, HostToolError
 from .manifest import Patch, Source
 from .say import about_the_clock, curl_reason, last_lines
 
 RECIPE = f"{places.HERE}/recipe.sh"
 PATCH = ("patch", "--strip=1", "--fuzz=0", "--forward", "--force", "--no-backup-if-mismatch")
-_BUNDLE = ("curl", "-fsSL", "--connect-timeout", "10", "--retry", "3", "--speed-limit", "1000", "--speed-time", "60")
+_BUNDLE = ("curl", "-fsSL", "--connect-timeout", "10", *download.RETRIES, *download.PATIENCE)
+_BUNDLE_LIMIT = int(os.environ.get("POLLEX_BUNDLE_MB", "4096")) << 20
+"""Bytes: many times llama.cpp's whole history."""
 _PARTIAL_CLONES = (2, 25)
 """The first git whose partial clones are usable."""
 _PROTOCOL_2 = (2, 18)
@@ -191,12 +193,16 @@ class Checkout:
             files.remove(part)
         files.write(f"{part}.url", f"{url}\n")
         command = (*_BUNDLE, "-o", part, "-C", "-", "--", url)
-        status, said = run.output(*command, both=True)
+        limit = download.no_larger_than(_BUNDLE_LIMIT)
+        status, said = run.output(*command, both=True, preexec_fn=limit)
         if status in {22, 33}:
             # What is here is whole already, or the server does not resume.
             files.remove(part)
-            status, said = run.output(*command, both=True)
+            status, said = run.output(*command, both=True, preexec_fn=limit)
         if status:
+            if status == download.NOT_WRITTEN:
+                # larger than any source is, or than the disk: there is nothing in it to go on from
+                files.remove(part)
             raise MirrorError(f"cannot be used: {curl_reason(said, status)}")
         os.replace(part, to)
 

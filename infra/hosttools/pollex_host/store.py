@@ -142,8 +142,7 @@ def unpack(packed: str, given: Stored) -> None:
     Raises:
         RefusedError: it is not what it should be.
     """
-    scratch = f"{places.STORE}/.unpack-{given.key}.{os.getpid()}"
-    files.remove(scratch)
+    scratch = files.scratch(places.STORE, f"unpack-{given.key}")
     os.makedirs(scratch)
     try:
         _extract(packed, scratch)
@@ -257,8 +256,7 @@ def take_over(given: Stored) -> bool:
         former = path(f"{key}-{given.name}")
         if os.path.isdir(former) and state(former) == INTACT:
             say(f"{label(given)}: taken over from {key}, a former name of the same")
-            new = f"{places.STORE}/.former-{given.key}.{os.getpid()}"
-            files.remove(new)
+            new = files.scratch(places.STORE, f"former-{given.key}")
             os.mkdir(new)
             for place in files.everything(former):
                 name = place[len(former) :]

@@ -48,7 +48,7 @@ def substitute(given: Stored) -> bool:
 
 def _from_cache(where: str, one: Substituter, given: Stored) -> None:
     os.makedirs(places.STORE, exist_ok=True)
-    part = f"{places.STORE}/.substitute-{given.key}.{os.getpid()}"
+    part = files.scratch(places.STORE, f"substitute-{given.key}")
     names = (entry.ENTRY, entry.SIGNATURE)
     try:
         for name in names:

@@ -1,5 +1,6 @@
 /* /health and /v1/chat/completions as llama-server answers them, with the faults that a gate must see:
-   --mode crash: ends at once; loading: never healthy; slow: healthy at the third question; mute: completes nothing. */
+   --mode crash: ends at once; loading: never healthy; slow: healthy at the third question; mute: completes nothing;
+   --dies SECONDS: it ends by a signal that long after its start. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ int main(int argc, char **argv) {
         if (!strcmp(argv[i], "--version")) return printf("%s %s from %s\n", greeting(), build(), __FILE__) < 0;
         if (!strcmp(argv[i], "--port")) port = atoi(argv[++i]);
         if (!strcmp(argv[i], "--mode")) mode = argv[++i];
+        if (!strcmp(argv[i], "--dies")) alarm(atoi(argv[++i]));
     }
     if (!strcmp(mode, "crash")) return fprintf(stderr, "cannot load the model\n") > 0;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
