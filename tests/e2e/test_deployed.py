@@ -1,0 +1,207 @@
+"""One deployed board, whose build was kept, and what needs no compiling: secrets, and a board without network.
+
+The tests share the board and stand in order; where no build was kept yet, the first run compiles it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.core import signing
+from pollex import keys
+from sandbox import mirror
+from sandbox.__main__ import SENTENCE, keep_build
+from sandbox.board import Board
+from sandbox.deployment import Deployment, deploy
+from sandbox.mirror import Mirror
+from tests.e2e import canary
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The board and its stack, up."""
+    with (
+        deploy("e2e-deployed", tmp_path_factory.mktemp("deployed")) as made,
+        Mirror(mirror.directory(), made.board.gateway) as kept,
+    ):
+        made.values["pollex:substituters"] = mirror.substituters(f"{kept.url}/store")
+        made.write()
+        made.pulumi.up()
+        keep_build(made.board, f"{made.pulumi.outputs()['key']}-llama-server")
+        yield made
+
+
+SECRETS = ("polish.apiKey", "polish.claudeApiKey", "polish.llamacppApiKey", "privateKeyPassword")
+MEANT = re.compile(r"/etc/pollex/secrets\.env|/opt/pollex/generations/[^/]+/content/[0-9a-f]{64}")
+"""The files on a board that are for secrets, and what a generation keeps of them for the way back."""
+
+
+def set_secret(deployed: Deployment, name: str, secret: str) -> str:
+    """As a person does; what was said."""
+    place = ["--path", f"pollex:{name}", "--config-file", str(deployed.config_file)]
+    return str(deployed.pulumi.run("config", "set", "--secret", *place, text=secret))
+
+
+def locked_key(board: Board, folder: Path, password: str) -> str:
+    """The board's key, with a password."""
+    copy = folder / "id"
+    copy.write_bytes(board.private_key.read_bytes())
+    copy.chmod(0o600)
+    # the one place where ssh-keygen takes it is its command line, which is read before anything is searched
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", password, "-f", copy], check=True, capture_output=True)
+    text = copy.read_text()
+    copy.unlink()
+    return text
+
+
+@pytest.fixture(scope="module")
+def secrets(deployed: Deployment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What was made up for the stack, each by its setting; the stack file declares them from here on."""
+    made = {name: canary.made_up() for name in SECRETS}
+    made["privateKey"] = locked_key(deployed.board, tmp_path_factory.mktemp("key"), made["privateKeyPassword"])
+    made["cachePrivateKey"] = signing.new_key()
+    made["polish.apiKeys"] = keys.new()
+    return made
+
+
+def needles_of(secrets: dict[str, str]) -> set[bytes]:
+    """What must not be found: of a key in lines, a line from its middle."""
+    told = (text.splitlines()[len(text.splitlines()) // 2] for text in secrets.values())
+    return {form for secret in told for form in canary.forms(secret)}
+
+
+def test_secrets_stay_where_they_belong(deployed: Deployment, secrets: dict[str, str], tmp_path: Path) -> None:
+    """If this fails, a secret of the stack can be read in a state, a log, a process list, or on the board."""
+    needles = needles_of(secrets)
+    del deployed.values["pollex:host"]["privateKeyFile"]
+    deployed.values["pollex:polish"]["apiKeys"] = {"ana": keys.hashed(secrets["polish.apiKeys"])}
+    deployed.values["pollex:publish"] = str(tmp_path / "cache")
+    deployed.write()
+    with canary.Argv(needles) as argv:
+        said = "".join(
+            set_secret(deployed, name, secret) for name, secret in secrets.items() if name != "polish.apiKeys"
+        )
+        said += str(deployed.pulumi.preview("--diff"))
+        said += str(deployed.pulumi.up("--diff"))
+        said += asked(deployed, secrets)
+        said += str(deployed.pulumi.refresh("--diff"))
+        for place, value, stays in (
+            ("polish.memoryMb", "none", "memoryMb"),
+            ("server.extraArgs[0]", "--no-such", "returned to"),
+        ):
+            config = ["--path", f"pollex:{place}", "--config-file", str(deployed.config_file)]
+            deployed.pulumi.run("config", "set", *config, "--", value)
+            refused = deployed.pulumi.up(check=False)
+            deployed.pulumi.run("config", "rm", *config)
+            assert refused.status != 0
+            assert stays in f"{refused}"
+            said += str(refused)
+        # a core dump of the service, if it makes one
+        deployed.board.run(
+            "systemctl kill -s ABRT pollex.service; until curl -sf localhost:8090/readyz; do :; done", user="root"
+        )
+        said += str(deployed.pulumi.up("--refresh", "--diff"))
+        said += status(deployed)
+    said += f"{deployed.pulumi.run('stack', 'export').stdout}{deployed.pulumi.outputs()}"
+    said += str(deployed.pulumi.run("config", "--config-file", str(deployed.config_file)))
+    assert argv.seen > 0
+    assert argv.found == set()
+    assert [needle for needle in needles if needle in said.encode()] == []
+    assert canary.in_folder(deployed.config_file.parent, needles) == []
+    assert canary.in_folder(tmp_path, needles) == []
+    held = canary.on_board(deployed.board, needles)
+    assert "/etc/pollex/secrets.env" in held, "nothing was searched"
+    assert [place for place in held if not MEANT.fullmatch(place)] == []
+    owners = deployed.board.run(f"stat -c '%a %U' {' '.join(held)}", user="root").stdout.splitlines()
+    assert set(owners) == {"600 root"}
+    (pid,) = deployed.show("MainPID", unit="pollex.service")
+    limits = deployed.board.run(f"cat /proc/{pid}/limits", user="root").stdout
+    assert re.findall(r"Max core file size +(\S+)", limits) == ["0"]
+
+
+def asked(deployed: Deployment, secrets: dict[str, str]) -> str:
+    """What the service answers to right and wrong keys, which it must not repeat."""
+    page = deployed.pulumi.outputs()["page"]
+    said = ""
+    for name, status_code in (("polish.apiKey", 200), ("polish.apiKeys", 200), ("polish.claudeApiKey", 401)):
+        for path in ("/api/models", "/metrics", f"/api/models?key={'x' * 8}"):
+            answer = httpx.get(page + path, headers={"X-API-Key": secrets[name]}, trust_env=False)
+            said += f"{answer.headers}{answer.text}"
+            assert path == "/metrics" or answer.status_code == status_code, answer.text
+    return said
+
+
+def status(deployed: Deployment) -> str:
+    """What `make status` says."""
+    command = [sys.executable, "-m", "infra.status", deployed.pulumi.stack, "--file", str(deployed.config_file)]
+    done = subprocess.run(
+        command, cwd=deployed.project, env=deployed.pulumi.env(), capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_board_without_network_is_set_up_from_one_file(
+    deployed: Deployment, secrets: dict[str, str], tmp_path: Path
+) -> None:
+    """If this fails, a house without a line to the world has no polisher, or whoever carries the file has its keys."""
+    site, key = tmp_path / "site.tar", signing.new_key()
+    with site.open("wb") as file:
+        subprocess.run([*deployed.board.ssh("root"), "pollex-host export -"], stdout=file, check=True)
+    assert canary.in_folder(tmp_path, needles_of(secrets)) == []
+    with site.open("rb") as content:
+        signature = signing.file_signature(key, content)
+    texts = {"/etc/pollex/secrets.env": deployed.board.run("cat /etc/pollex/secrets.env", user="root").stdout}
+    with Board.temporary("e2e-island") as island:
+        # what a distribution's own medium would bring
+        island.run("apt-get update -qq && apt-get install -y -qq libgomp1 openssl python3 curl >/dev/null", user="root")
+        with site.open("rb") as content:
+            subprocess.run([*island.ssh("root"), "cat >/root/site.tar"], stdin=content, check=True)
+        island.run("cat >/root/site.tar.sig", input=signature, user="root")
+        network = ["ip", "-n", island.network.name]
+        subprocess.run([*network, "link", "set", "eth0", "down"], check=True)
+        assert subprocess.run([*network, "route"], check=True, capture_output=True).stdout == b""
+
+        def inside(command: str, text: str = "") -> subprocess.CompletedProcess[str]:
+            enter = ["nsenter", "--target", str(island.guest.init()), "--all", "sh", "-c", command]
+            return subprocess.run(enter, input=text, capture_output=True, text=True, check=False)
+
+        members = "tools python" if has_python(site) else "tools"
+        assert inside(f"mkdir /root/site && tar -xf /root/site.tar -C /root/site {members}").returncode == 0
+        verb = f"sh /root/site/tools/pollex-host import /root/site.tar --public-key {signing.public_key(key)}"
+        lacking = inside(verb)
+        assert lacking.returncode == 1, lacking.stderr
+        assert "everything of /root/site.tar is there, but for what only root may read: /etc/pollex/secrets.env" in (
+            lacking.stderr
+        )
+        done = inside(f"{verb} --secrets", json.dumps(texts))
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert answer["live"]["service pollex.service"] == "active"
+        assert answer["generation"] == deployed.status()["generation"]
+        asked = json.dumps({"text": SENTENCE, "model_id": deployed.values["pollex:model"]["name"]})
+        words = f"-H 'Content-Type: application/json' -H 'X-API-Key: {secrets['polish.apiKey']}' --data-binary @-"
+        polished = inside(f"curl -sS -f {words} http://127.0.0.1:8090/api/polish", asked)
+        assert polished.returncode == 0, polished.stderr
+        assert "library" in json.loads(polished.stdout)["polished"]
+        again = inside(
+            f"pollex-host import /root/site.tar --public-key {signing.public_key(key)} --secrets", json.dumps(texts)
+        )
+        assert again.returncode == 0, again.stderr
+        assert json.loads(again.stdout)["changed"] == []
+
+
+def has_python(site: Path) -> bool:
+    """Whether an interpreter is in such a file."""
+    with tarfile.open(site) as members:
+        return any(name.startswith("python/") for name in members.getnames())
