@@ -122,6 +122,7 @@ def test_one_clear_error(bare: Deployment, name: str) -> None:
     assert bare.board.run("ls /opt/pollex", check=False).stdout == ""
 
 
+@pytest.mark.fault("up", "nothing is declared", "the disk is full", "said, with the numbers")
 def test_no_space_for_the_model(bare: Deployment) -> None:
     """If this fails, a full disk ends in half a model or in a message of curl's."""
     fill = "fallocate -l $(($(df --output=avail -B1M /opt | tail -1) - 60))M /opt/filler"

@@ -66,6 +66,7 @@ def test_new_tools_replace_the_old_in_one_step(copied: Host, folder: Path) -> No
     assert not (copied.root / "lib" / old / "recipe.sh").read_text().endswith("# one more line\n")
 
 
+@pytest.mark.fault("upload", "tools are there", "one of them rots", "brought again")
 def test_damaged_tools_are_replaced(copied: Host) -> None:
     """A tool that a disk error damaged would stay damaged under a name that says it is right."""
     tools = copied.json("prepare")["tools"]

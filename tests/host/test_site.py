@@ -189,6 +189,12 @@ WRONG: Final[dict[str, tuple[Callable[[Path], None], str]]] = {
 }
 
 
+@pytest.mark.fault(
+    "site",
+    "none",
+    "the file is altered, cut, of another machine, or leads out of itself",
+    "refused; the store is empty",
+)
 @pytest.mark.parametrize("fault", WRONG)
 def test_what_is_not_right_becomes_no_part_of_the_store(site: Path, second: Host, fault: str) -> None:
     """If this fails, a damaged stick, or a stranger's, runs as root on a board that nobody can look after."""
@@ -202,6 +208,7 @@ def test_what_is_not_right_becomes_no_part_of_the_store(site: Path, second: Host
     assert not (second.root / "current").exists()
 
 
+@pytest.mark.fault("site", "none", "its signature is altered, another's, or none", "refused; the store is empty")
 @pytest.mark.parametrize("fault", ["altered", "another's", "none"])
 def test_a_signature_that_is_not_right_opens_nothing(site: Path, second: Host, fault: str) -> None:
     """If this fails, a key that is asked for keeps nobody out."""
@@ -230,6 +237,7 @@ def test_secrets_travel_apart(tmp_path: Path, second: Host) -> None:
     assert second.run("import", str(file), "--secrets", stdin="[]").returncode == 2
 
 
+@pytest.mark.fault("site", "a host serves", "a program in its store was changed", "nothing is exported")
 def test_nothing_is_exported_that_is_not_whole(tmp_path: Path) -> None:
     """If this fails, the damage of one board spreads to all."""
     host = serving(tmp_path / "first")

@@ -50,6 +50,7 @@ def test_what_a_program_from_a_newer_system_lacks_is_one_line() -> None:
     assert store.not_found(said) == ["libgomp.so.1", "GLIBC_2.34", "GLIBCXX_3.4.29"]
 
 
+@pytest.mark.fault("build", "a build is lost", "its archive rots", "built anew")
 def test_a_damaged_archive_is_not_believed(built: Host) -> None:
     """A half-written archive would be installed as the server."""
     shutil.rmtree(built.store)
@@ -140,6 +141,7 @@ def test_a_dry_run_deletes_nothing(long_lived: Host) -> None:
     assert left(long_lived) == before
 
 
+@pytest.mark.fault("build", "a build runs", "somebody tidies up", "it goes on")
 def test_gc_leaves_a_running_build_alone(long_lived: Host) -> None:
     """A build in its 80th minute would lose the folder it works in."""
     work = long_lived.root / "build" / OTHERS[0]

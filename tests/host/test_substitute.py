@@ -136,6 +136,12 @@ WRONG: Final[dict[str, tuple[Callable[[Path], object], str]]] = {
 }
 
 
+@pytest.mark.fault(
+    "cache",
+    "none",
+    "entry, signature or archive is altered, cut, another's or a web page",
+    "refused in one line; the store is as it was",
+)
 @pytest.mark.parametrize("fault", WRONG)
 def test_what_is_not_right_is_refused_and_said(host: Host, cache: Path, fault: str) -> None:
     """If this fails, whoever can write to a cache, or stands between, runs programs as root on every board."""
@@ -151,6 +157,7 @@ def test_what_is_not_right_is_refused_and_said(host: Host, cache: Path, fault: s
     assert receive(host, archive()).returncode == 0
 
 
+@pytest.mark.fault("cache", "none", "nothing is signed", "not taken")
 def test_what_is_not_signed_at_all_is_not_there(host: Host, cache: Path) -> None:
     """A cache of former times, with hashes and no signatures, would be believed."""
     for name in (f"{ITEM}.json", f"{ITEM}.json.sig"):
@@ -209,6 +216,7 @@ def slow(*, drips: bool) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.fault("cache", "none", "one hangs, or drips", "the next one is asked")
 @pytest.mark.parametrize("how", ["hangs", "drips"])
 def test_a_slow_cache_blocks_nothing(host: Host, cache: Path, how: str) -> None:
     """If this fails, a cache that is ill keeps every board from being set up."""
@@ -220,6 +228,7 @@ def test_a_slow_cache_blocks_nothing(host: Host, cache: Path, how: str) -> None:
     assert '"how":"substituted"' in done.stdout
 
 
+@pytest.mark.fault("cache", "none", "signatures cannot be checked", "nothing is taken")
 def test_a_host_without_openssl_takes_nothing(host: Host, cache: Path, tmp_path: Path) -> None:
     """A signature that cannot be checked would pass for a right one."""
     programs = tmp_path / "programs"
@@ -246,6 +255,9 @@ def test_what_one_host_has_another_one_takes(host: Host, tmp_path: Path) -> None
     assert content(second) == FILES
 
 
+@pytest.mark.fault(
+    "cache", "none", "what was signed does not run here, or is damaged", "refused; the store is as it was"
+)
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["", "content", "program"])
 def test_a_build_is_tried_out_although_it_is_signed(host: Host, project: Project, tmp_path: Path, fault: str) -> None:

@@ -79,6 +79,7 @@ def test_they_come_to_an_empty_host(empty: Machine) -> None:
     assert apply(given)[0] == outputs
 
 
+@pytest.mark.fault("upload", "tools are there", "a part of them is lost", "brought again")
 @pytest.mark.parametrize(
     "lost",
     [

@@ -171,6 +171,7 @@ def test_drift_is_named_and_mended(stack: Stack, board: Board) -> None:
     assert stack.up("--refresh").changes == {}
 
 
+@pytest.mark.fault("up", "a generation serves", "a new one is unhealthy", "the state is the former one")
 def test_a_failed_activation_keeps_the_former_state(stack: Stack, board: Board) -> None:
     """If this fails, the stack believes in a generation that the host has taken back."""
     stack.up()
@@ -196,6 +197,7 @@ def test_destroy_undoes_and_unmarks(stack: Stack, board: Board) -> None:
     assert not board.mark.exists()
 
 
+@pytest.mark.fault("up", "a generation serves", "the board is reflashed", "all of it is made again")
 def test_a_reflashed_board_is_done_again(stack: Stack, board: Board) -> None:
     """If this fails, a board with a new system looks finished, or blocks the stack for good."""
     stack.up()
@@ -384,6 +386,7 @@ def plugins(engine: subprocess.Popen[str]) -> list[Path]:
     return [Path("/proc", pid) for pid in pids if b"infra.provider" in Path("/proc", pid, "cmdline").read_bytes()]
 
 
+@pytest.mark.fault("up", "up runs", "the engine is ended, or killed", "its plugin ends")
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
 def test_an_end_of_the_engine_ends_the_plugin(stack: Stack, board: Board, kill: signal.Signals) -> None:
     """If this fails, ^C waits for the whole activation, or a killed engine leaves processes behind."""

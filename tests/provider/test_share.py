@@ -151,6 +151,7 @@ def test_what_a_host_has_already_is_kept_for_the_others(site: Site) -> None:
     assert site.origin.asked == ["/small.gguf"]
 
 
+@pytest.mark.fault("cache", "two hosts", "it takes nothing", "each host gets what it needs")
 def test_a_cache_that_takes_nothing_holds_nobody_up(site: Site) -> None:
     """If this fails, a full or write-protected disk of the operator's ends every deployment."""
     (site.folder / "blocked").write_text("")
@@ -160,6 +161,7 @@ def test_a_cache_that_takes_nothing_holds_nobody_up(site: Site) -> None:
     assert site.share(site.inputs("three", cache="http://127.0.0.1:9")) == ["downloaded"]
 
 
+@pytest.mark.fault("cache", "two hosts", "what lies there is damaged", "said, made, and put there anew")
 @pytest.mark.parametrize("fault", ["entry", "signature", "archive", "another's"])
 def test_what_is_not_right_is_said_made_and_mended(site: Site, fault: str) -> None:
     """If this fails, whoever can write to the cache runs programs as root on every board."""
@@ -188,6 +190,7 @@ def test_a_server_can_be_the_cache(site: Site) -> None:
         assert "takes nothing" in site.warned[-1]
 
 
+@pytest.mark.fault("cache", "two hosts", "the first one cannot make it", "the other one does")
 def test_one_that_cannot_make_it_holds_nobody_up(site: Site) -> None:
     """If this fails, a board that is away, or whose disk is full, keeps all others from being set up."""
     away = site.inputs("away", connection=site.machine.connection(port=9))

@@ -52,6 +52,7 @@ def test_an_endless_line_is_cut(machine: Machine) -> None:
     assert [len(line) for line in lines] == [ssh.LINE_LIMIT + 1, len("after")]
 
 
+@pytest.mark.fault("connection", "none", "the host has another key", "refused")
 def test_a_foreign_host_key_is_refused(machine: Machine, tmp_path: Path) -> None:
     """If this fails, a machine that poses as the board gets the login."""
     other = keygen(tmp_path / "other")
