@@ -46,8 +46,8 @@ def up() -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(KEY)], check=True)
     first = Board(BOARDS[0])
     with mirror.Mirror(mirror.directory(), first.gateway) as served:
-        _pulumi(served.url, BOARDS)
-    declared = _stack().outputs()
+        _pulumi(served.url)
+    declared = stack().outputs()
     keep_build(first, f"{declared['boards'][BOARDS[0]]['key']}-llama-server")
     page, model = declared["page"], declared["model"]
     say(f"ready after {time.monotonic() - began:.0f} s; asking {model} through {page}")
@@ -97,37 +97,38 @@ def down() -> None:
     leave()
 
 
-def values(mirrored: str, boards: tuple[str, ...]) -> dict[str, Any]:
+def values(mirrored: str) -> dict[str, Any]:
     """The stack file's content: the sandbox's, for several boards."""
     made = sandbox_values(mirrored)
     machine = made["pollex:host"]
     for own in ("address", "hostKeyFile", "privateKeyFile"):
         del machine[own]
     made["pollex:kind"] = "fleet"
-    made["pollex:hosts"] = {name: {"host": reached(Board(name))} for name in boards}
+    made["pollex:hosts"] = {name: {"host": reached(Board(name))} for name in BOARDS}
     made["pollex:gateway"] = {"host": reached(Board(GATEWAY)) | {"minDiskMb": 500}, "keyFile": str(KEY)}
     made["pollex:publish"] = str(FOLDER / "cache")
     made["pollex:substituters"] = mirror.substituters(f"{mirrored}/store")
     return {"config": made}
 
 
-def _pulumi(mirrored: str, boards: tuple[str, ...]) -> None:
+def _pulumi(mirrored: str) -> None:
     """`pulumi up`, its output shown as it comes.
 
     Raises:
         SandboxError: it failed, and has said why.
     """
-    FILE.write_text(yaml.safe_dump(values(mirrored, boards), sort_keys=False))
+    FILE.write_text(yaml.safe_dump(values(mirrored), sort_keys=False))
     # Pulumi.yaml says that it is a secret, so it must be encrypted, public as it is
     given = ("--secret", "pollex:cachePrivateKey", "--config-file", str(FILE))
-    _stack().run("config", "set", *given, text=mirror.KEY.read_text())
+    stack().run("config", "set", *given, text=mirror.KEY.read_text())
     quiet = ["--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress"]
     arguments = [*quiet, "--continue-on-error", "--config-file", str(FILE)]
-    if subprocess.run(_stack().command("up", *arguments), env=_stack().env(), check=False).returncode:
+    if subprocess.run(stack().command("up", *arguments), env=stack().env(), check=False).returncode:
         raise SandboxError("pulumi up failed")
 
 
-def _stack() -> Pulumi:
+def stack() -> Pulumi:
+    """The stack that declares them."""
     return Pulumi(project=CHECKOUT, stack=STACK, state=FOLDER / "state", config_file=FILE)
 
 
