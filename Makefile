@@ -154,6 +154,10 @@ bench-busy: $(V)/.ready ## ways in which threads wait for each other, alone and 
 bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, embeddings a second, memory
 	@$(V)/python -m bench.image --build
 
+.PHONY: bench-fleet
+bench-fleet: $(V)/.ready ## one to three boards behind the gateway: polishes a second, kills and drains under load (root, ten minutes)
+	@$(V)/python -m bench.fleet
+
 .PHONY: bench-fleet-size
 bench-fleet-size: $(V)/.ready ## how many boards for PER_HOUR polishes of SECONDS each, or of those that the service at PAGE did
 	@$(V)/python -m bench.fleet_size $(if $(PER_HOUR),--per-hour $(PER_HOUR)) $(if $(PAGE),--page $(PAGE)) $(if $(SECONDS),--seconds $(SECONDS))

@@ -26,7 +26,7 @@ from typing import Final
 
 import httpx
 
-from bench import record
+from bench import quota, record
 from bench.embeddings import inputs
 from bench.programs import programs
 from bench.servers import running
@@ -63,10 +63,6 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "1 thread": Setting({**PASSIVE, "LLAMA_ARG_THREADS": "1"}, patched=True),
 }
 """What is compared."""
-PERIOD: Final = 100_000
-"""Microseconds in which a quota is counted, as container engines set it."""
-GROUPS: Final = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
-"""Where CPU quotas are set: cgroup v1, v2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +104,6 @@ def others(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def quota(place: Place) -> Iterator[Path | None]:
-    """A control group with a place's quota; None where there is none."""
-    if place.quota is None:
-        yield None
-        return
-    root = next(root for root in GROUPS if root.exists())
-    group = root / f"pollex-bench-{os.getpid()}"
-    group.mkdir()
-    try:
-        limit = int(place.quota * PERIOD)
-        if (group / "cpu.max").exists():
-            (group / "cpu.max").write_text(f"{limit} {PERIOD}")
-        else:
-            (group / "cpu.cfs_quota_us").write_text(str(limit))
-        yield group
-    finally:
-        group.rmdir()
-
-
-@contextmanager
 def server(model: Path, place: Place, group: Path | None, setting: Setting, *options: str) -> Iterator[str]:
     """The URL of a server in its place."""
     port = free_port()
@@ -136,7 +112,7 @@ def server(model: Path, place: Place, group: Path | None, setting: Setting, *opt
     def enter() -> None:
         os.sched_setaffinity(0, range(place.cores))
         if group is not None:
-            (group / "cgroup.procs").write_text(str(os.getpid()))
+            quota.enter(group)
 
     program = programs("llama-server", without=() if setting.patched else (PATCH,)) / "llama-server"
     command: list[str | Path] = [program, "-m", model, "--port", str(port), "--log-disable", *options]
@@ -177,7 +153,8 @@ def measure(place: Place, rates: Rates, rounds: int, seconds: float) -> None:
     models = {"vectors": minilm.model("F16"), "tokens": fetch.fetch(fetch.MODEL)}
     options = {"vectors": ["--embeddings"], "tokens": ["-c", "512"]}
     for load, ask in LOADS.items():
-        with quota(place) as group, ExitStack() as stack:
+        with ExitStack() as stack:
+            group = None if place.quota is None else stack.enter_context(quota.quota(place.quota))
             clients = {}
             for name, setting in SETTINGS.items():
                 url = stack.enter_context(server(models[load], place, group, setting, *options[load]))

@@ -1,0 +1,67 @@
+"""bench-fleet: what it counts, and that nothing that failed is lost in it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from bench import fleet
+from bench.fleet import Answer
+from sandbox.serving import free_port
+
+
+def test_the_rate_is_of_what_lies_between() -> None:
+    """If this fails, the wait for the first answer, or for the end, counts as a board's slowness."""
+    assert fleet.rate([100.0, 100.5, 101.0, 102.0]) == pytest.approx(1.5)
+
+
+def test_what_failed_is_counted_apart() -> None:
+    """If this fails, the table says that nothing failed while something did."""
+    got = [
+        Answer(streamed=True, ended=1, seconds=2, wrong="", boards=1),
+        Answer(streamed=True, ended=2, seconds=4, wrong="", boards=2),
+        Answer(streamed=True, ended=3, seconds=9, wrong="502", boards=0),
+        Answer(streamed=False, ended=4, seconds=1, wrong="", boards=1),
+    ]
+    expected = {"requests": 3, "failed": 1, "of several boards": 1, "seconds, median": 4, "seconds, longest": 9}
+    assert fleet.row(got, streamed=True) == expected
+    assert fleet.row(got, streamed=False)["failed"] == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_no_answer_is_a_failure(streamed: bool) -> None:  # noqa: FBT001 - a table
+    """If this fails, a service that is away has failed nobody."""
+
+    async def asked(*answers: httpx.Response) -> list[Answer]:
+        given = iter(answers)
+        transport = httpx.MockTransport(lambda _: next(given))
+        async with httpx.AsyncClient(base_url="http://x", transport=transport) as client:
+            return [await fleet.ask(client, streamed=streamed) for _ in answers]
+
+    async def away() -> Answer:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port()}") as client:
+            return await fleet.ask(client, streamed=streamed)
+
+    good = '{"polished": "She went.", "boards": ["b0", "b1"]}'
+    if streamed:
+        good = f'event: delta\ndata: {{"text": "She"}}\n\nevent: done\ndata: {good}\n\n'
+    cut = 'event: delta\ndata: {"text": "She"}\n\n' if streamed else '{"error": "no board"}'
+    fine, broken, refused = asyncio.run(
+        asked(
+            httpx.Response(200, text=good), httpx.Response(200, text=cut), httpx.Response(502, json={"error": "away"})
+        )
+    )
+    assert (fine.wrong, fine.boards) == ("", 2)
+    assert broken.wrong
+    assert refused.wrong.startswith("502")
+    assert "ConnectError" in asyncio.run(away()).wrong
+
+
+def test_only_words_are_timed() -> None:
+    """If this fails, an empty first event of the answer counts as its first word."""
+    assert fleet._says('data: {"choices": [{"delta": {"content": "She"}}]}')
+    assert not fleet._says('data: {"choices": [{"delta": {"role": "assistant", "content": null}}]}')
+    assert not fleet._says("data: [DONE]")
+    assert not fleet._says("")
