@@ -45,6 +45,7 @@ FILES = {
     "host/test_site.py": "openssl",
     "host/test_substitute.py": "curl openssl",
     "host/test_speed.py": "",
+    "host/test_tegra.py": "board",
     "host/test_upgrade.py": "board",
     "image": "root slow /usr/bin/torchrun c++ docker-registry dockerd openssl qemu-aarch64-static runc update-binfmts",
     "image/test_emulation.py": "",
