@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from sandbox.board import Board
 from sandbox.engine import Result
 from sandbox.machine import run
 from sandbox.serving import NEVER
+from tests.certificates import certify
 from tests.e2e import canary
 
 ROOT = Path(__file__).parents[2]
@@ -192,22 +194,32 @@ def test_a_sentence_outlives_its_board(fleet: Fleet) -> None:
 
 SECRETS = ("polish.apiKey", "polish.claudeApiKey", "polish.llamacppApiKey")
 MEANT = re.compile(
-    r"(/etc/pollex|/run/credentials/pollex-boards\.service)/(secrets\.env|boards\.key|key)"
+    r"(/etc/pollex|/run/credentials/pollex-(boards|gateway)\.service)"
+    r"/(secrets\.env|boards\.key|gateway\.pem|key|certificate)"
     r"|/opt/pollex/generations/[^/]+/content/[0-9a-f]{64}"
 )
 """The files on the gateway that are for secrets, and what a generation keeps of them for the way back."""
 
 
 def test_secrets_stay_where_they_belong(fleet: Fleet) -> None:
-    """If this fails, whoever sees a state, a log, a process list or a board can read a secret or the gateway's key."""
+    """If this fails, whoever sees a state, a log, a process list or a board can read a secret, or a key of the gateway.
+
+    Or https is declared, and nobody is reached by it.
+    """
+    own, tls_key = certify("gateway", fleet.gateway.address)
+    tls = {"certificateFile": own, "keyFile": tls_key}
     made = {name: canary.made_up() for name in SECRETS}
-    inside = fleets.KEY.read_text().splitlines()[4]  # of what its public half is no part
-    needles = {form for secret in [*made.values(), inside] for form in canary.forms(secret)}
+    inside = [fleets.KEY.read_text().splitlines()[4], tls_key.splitlines()[2]]  # of what the public halves are no part
+    needles = {form for secret in [*made.values(), *inside] for form in canary.forms(secret)}
     said = ""
     with canary.Argv(needles) as argv:
         for name, secret in made.items():
             place = ["--path", f"pollex:{name}", "--config-file", str(fleets.FILE)]
             said += str(fleet.stack.run("config", "set", "--secret", *place, text=secret))
+        for setting, text in tls.items():
+            (fleets.FOLDER / setting).write_text(text)
+            fleet.set(f"gateway.tls.{setting}", str(fleets.FOLDER / setting))
+        fleet.set("polish.host", "127.0.0.1")
         said += str(fleet.stack.up())
         # and one that is refused with all secrets in its hands
         fleet.set("polish.memoryMb", "none")
@@ -215,10 +227,16 @@ def test_secrets_stay_where_they_belong(fleet: Fleet) -> None:
         fleet.stack.run("config", "rm", "--path", "pollex:polish.memoryMb", "--config-file", str(fleets.FILE))
     assert refused.status != 0
     said += f"{refused}{fleet.stack.run('stack', 'export').stdout}{fleet.stack.outputs()}"
+    page = fleet.stack.outputs()["page"]
+    assert page == f"https://{fleet.gateway.address}"
+    trusts = ssl.create_default_context(cadata=own)
+    httpx.get(page, verify=trusts, timeout=NEVER, trust_env=False).raise_for_status()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{fleet.gateway.address}:8090", timeout=NEVER, trust_env=False)
     assert argv.seen > 0
     assert argv.found == set()
     assert [needle for needle in needles if needle in said.encode()] == []
-    assert canary.in_folder(fleets.FOLDER, needles, [fleets.KEY]) == []
+    assert canary.in_folder(fleets.FOLDER, needles, [fleets.KEY, fleets.FOLDER / "keyFile"]) == []
     held = canary.on_board(fleet.gateway, needles)
     assert "/etc/pollex/secrets.env" in held, "nothing was searched"
     assert [place for place in held if not MEANT.fullmatch(place)] == []
@@ -231,7 +249,7 @@ def test_secrets_stay_where_they_belong(fleet: Fleet) -> None:
         (core,) = re.findall(r"Max core file size +(\S+)", fleet.gateway.run(limits, user="root").stdout)
         assert core == "0", f"a core dump of {unit} would hold people's texts and keys"
     # what follows asks as anybody
-    for name in SECRETS:
+    for name in (*SECRETS, "gateway.tls", "polish.host"):
         fleet.stack.run("config", "rm", "--path", f"pollex:{name}", "--config-file", str(fleets.FILE))
     fleet.up()
     assert fleet.answers()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime
 import http.server
-import ipaddress
 import json
 import re
 import ssl
@@ -16,8 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.servers import running
@@ -29,6 +27,7 @@ from infra.kinds import table
 from infra.kinds.fleet import certificate, plan, units
 from infra.kinds.fleet.spec import FleetStack
 from sandbox.serving import free_port
+from tests.certificates import NOW, certify
 from tests.conftest import Golden
 from tests.infra.conftest import values_of
 
@@ -209,25 +208,6 @@ def test_the_names_of_the_kinds_are_in_the_projects_file() -> None:
     """If this fails, `pulumi config` does not say that there are fleets."""
     text = (ROOT / "Pulumi.yaml").read_text()
     assert all(kind in text for kind in table.KINDS)
-
-
-NOW = datetime.datetime.now(datetime.UTC)
-
-
-def certify(name: str, *, days: tuple[int, int] = (-1, 1)) -> tuple[str, str]:
-    """A certificate for 127.0.0.1 that is its own authority, valid between two days counted from now, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    own = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    first, last = (NOW + datetime.timedelta(days=day) for day in days)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder(own, own, key.public_key(), x509.random_serial_number(), first, last)
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    form = serialization.PrivateFormat.PKCS8
-    private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
 def test_generated_files_with_a_certificate(by_https: dict[str, Any], golden: Golden) -> None:
