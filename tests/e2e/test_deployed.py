@@ -1,4 +1,4 @@
-"""One deployed board, whose build was kept, and what needs no compiling: secrets, and a board without network.
+"""One deployed board, whose build was kept, and what needs no compiling: cut runs, secrets, a board without network.
 
 The tests share the board and stand in order; where no build was kept yet, the first run compiles it.
 """
@@ -6,12 +6,16 @@ The tests share the board and stand in order; where no build was kept yet, the f
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -19,13 +23,16 @@ import pytest
 from infra.core import signing
 from pollex import keys
 from sandbox import mirror
-from sandbox.__main__ import SENTENCE, keep_build
+from sandbox.__main__ import SENTENCE, keep_build, polish
 from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
 from sandbox.mirror import Mirror
 from tests.e2e import canary
+from tests.e2e.test_life import finished, wait_for
 
 pytestmark = pytest.mark.timeout(1800)
+
+STORE = "/opt/pollex/store"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +47,97 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         made.pulumi.up()
         keep_build(made.board, f"{made.pulumi.outputs()['key']}-llama-server")
         yield made
+
+
+def nothing_lost(deployed: Deployment) -> None:
+    """A polish is answered, and the store holds whole paths alone."""
+    declared = deployed.pulumi.outputs()
+    assert "library" in polish(declared["page"], declared["model"], SENTENCE)
+    names = deployed.board.run(f"ls -A {STORE}").stdout.split()
+    assert [name for name in names if not re.fullmatch(r"[0-9a-f]{32}-[\w.-]+", name)] == []
+    check = f"for path in {STORE}/*; do cd $path && sha256sum --check --quiet --strict .sha256sums || exit; done"
+    deployed.board.run(check, user="root")
+
+
+class Silent:
+    """A mirror that takes a request and says nothing, as long as a `with` block runs."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.create_server((address, 0))
+        self.url = "http://{}:{}".format(*self._socket.getsockname())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def changed(deployed: Deployment, stage: str, silent: str, number: int) -> tuple[dict[str, Any], str]:
+    """What is declared anew, and the line of `up` that says that the stage has been reached."""
+    if stage == "upload":
+        source = deployed.project / "service/pollex/serve.py"
+        source.write_text(f"{source.read_text()}# {number}\n")
+        return {}, r"sending [\d.]+ MB"
+    if stage == "model":
+        mirrors = [f"{silent}/model.gguf", deployed.values["pollex:model"]["url"]]
+        # another path is another derivation, so that the file is fetched at all
+        path = f"/opt/llama-models/again-{number}.gguf"
+        return {"model__url": mirrors[0], "model__mirrors": mirrors[1:], "model__path": path}, "downloading from"
+    return {"server__context": 1024 + 256 * number}, "restarting llama-server"
+
+
+FAULTS = {
+    "up is killed by SIGKILL": "",
+    "SSH is cut": "pkill -KILL -u manu sshd || pkill -KILL -f 'sshd: manu'",
+    "the board reboots": "",
+    "power is cut": "",
+}
+
+
+@pytest.mark.fault(
+    "up",
+    "a generation serves; a bundle, a model, or the gate of a new one is under way",
+    "up is killed, SSH is cut, the board reboots, power is cut",
+    "nothing half-written; the next up converges",
+)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("stage", ["upload", "model", "activation"])
+def test_a_cut_up_is_ended_by_the_next(deployed: Deployment, stage: str, fault: str) -> None:
+    """If this fails, whoever closes the laptop or trips over the cable has to mend a board, or a state, by hand."""
+    before = deployed.pulumi.outputs()
+    number = 4 * ["upload", "model", "activation"].index(stage) + list(FAULTS).index(fault)
+    with Silent(deployed.board.gateway) as silent:
+        values, reached = changed(deployed, stage, silent.url, number)
+        deployed.write(**values)
+        process = deployed.pulumi.popen_up()
+        wait_for(process, reached)
+        if fault == "up is killed by SIGKILL":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif fault == "SSH is cut":
+            deployed.board.run(FAULTS[fault], user="root", check=False)
+        elif fault == "the board reboots":
+            deployed.board.reboot()
+        else:
+            deployed.board.kill()
+        said = finished(process)
+        assert process.returncode != 0, said
+        if fault == "power is cut":
+            deployed.board.start()
+            deployed.board.wait_ready()
+        if fault == "up is killed by SIGKILL":
+            deployed.unlock()
+    if stage != "activation":
+        # a board that has just started loads its model first, which the command waits for
+        deployed.board.run("until curl -sf localhost:8090/readyz; do sleep 0.5; done")
+        assert "library" in polish(before["page"], before["model"], SENTENCE)
+    done = deployed.pulumi.up("--refresh")
+    assert deployed.pulumi.outputs()["generation"] == deployed.status()["generation"], done.stdout
+    nothing_lost(deployed)
+    assert deployed.pulumi.up("--refresh").changes == {}
+    # so that the next test begins with what the stack file says without changes
+    deployed.write()
+    deployed.pulumi.up()
 
 
 SECRETS = ("polish.apiKey", "polish.claudeApiKey", "polish.llamacppApiKey", "privateKeyPassword")
