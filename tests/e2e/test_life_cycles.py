@@ -7,6 +7,7 @@ was found, and leaves it so.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import mirror
+from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
 from sandbox.engine import Result
 from sandbox.mirror import Mirror
@@ -192,6 +194,50 @@ def changed_user(life: Deployment) -> None:
     life.pulumi.up()
 
 
+def changed_port(life: Deployment) -> None:
+    """Both servers listen elsewhere, and no more where they did."""
+    life.values["pollex:server"]["port"], life.values["pollex:polish"]["port"] = 8081, 8091
+    life.write()
+    life.pulumi.up()
+    listening = life.board.run("ss -Htln").stdout
+    for port, there in {8080: False, 8081: True, 8090: False, 8091: True}.items():
+        assert (f":{port} " in listening) == there, listening
+
+
+def renamed_model(life: Deployment) -> None:
+    """Clients are to ask for the model by another name; no byte of it is fetched again."""
+    life.values["pollex:model"]["name"] = "renamed:135m"
+    life.write()
+    steps = life.pulumi.up().steps
+    assert (steps["llama-server"], steps["llama-model"]) == ("same", "same")
+    listed = json.loads(life.board.run("curl -sS --fail localhost:8080/v1/models").stdout)
+    assert [model["id"] for model in listed["data"]] == ["renamed:135m"]
+
+
+def destroyed(life: Deployment) -> None:
+    """It is given up, and wanted again: what was built is still there."""
+    life.pulumi.destroy()
+    life.pulumi.up()
+    (ensured,) = [one for one in life.pulumi.resources() if one["urn"].endswith("::llama-server")]
+    assert json.loads(ensured["outputs"]["stdout"])["how"] == "present"
+
+
+def flashed(life: Deployment) -> None:
+    """The board is flashed anew: another key, which is refused until it is declared, and nothing of ours."""
+    former = life.project.parent / "former.pub"
+    shutil.copy(life.board.host_key, former)
+    index = life.board.network.index
+    life.board.destroy()
+    board = Board.create(life.board.name, index=index)
+    board.start()
+    board.wait_ready()
+    life.write(host__hostKeyFile=str(former))
+    assert "pollex:host.hostKey" in said(life.pulumi.up(check=False))
+    life.write()
+    # a refresh would still ask with the key that the state has
+    life.pulumi.up()
+
+
 def other_stack(life: Deployment) -> None:
     """Somebody else declares the same board: neither their `up` nor their `destroy` changes it."""
     other = stack_of(life, life.project.parent / "other", "sandbox-other")
@@ -244,6 +290,10 @@ ROWS = {
     "lost disk, changed declaration": Row(lost_disk_and_changed, keeps=False),
     "lost home": Row(lost_home),
     "changed user": Row(changed_user),
+    "changed port": Row(changed_port),
+    "renamed model": Row(renamed_model),
+    "destroyed and up again": Row(destroyed),
+    "flashed anew": Row(flashed, keeps=False),
     "another stack": Row(other_stack),
     "taken over and back": Row(taken_over),
 }
