@@ -64,6 +64,16 @@ def state(nano: Path) -> str:
     return sha256(b"".join(str(file).encode() + file.read_bytes() for file in files)).hexdigest()
 
 
+def test_a_fan_alone_is_put_back(host: Host, nano: Path) -> None:
+    """If this fails, a board that was given back blows at full speed until its heat changes."""
+    (nano / "sys/devices/pwm-fan/target_pwm").write_text("60\n")
+    before = state(nano)
+    host.json("activate", stdin=declared("g1", {"fan": "255"}))
+    assert state(nano) != before
+    host.json("deactivate")
+    assert state(nano) == before
+
+
 def test_it_is_set_and_put_back(host: Host, nano: Path) -> None:
     """If this fails, a board is not as fast as declared, or `destroy` leaves it at full speed for ever."""
     before = state(nano)

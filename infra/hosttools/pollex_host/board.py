@@ -156,10 +156,20 @@ class _Fan(One):
         speed = tegra.number(f"{tegra.FAN}/target_pwm")
         return tegra.UNKNOWN if speed is None else str(speed)
 
+    def former(self) -> str:
+        return f"{self.seen()} {tegra.number(f'{tegra.FAN}/target_pwm') or 0}"
+
     def set(self, value: str) -> None:
         _write(f"{tegra.FAN}/temp_control", "1" if value == "off" else "0")
         if value != "off":
             _write(f"{tegra.FAN}/target_pwm", value)
+
+    def put_back(self, former: str) -> None:
+        seen, _, speed = former.partition(" ")
+        if seen == "off" and speed:
+            # the kernel chooses anew when the heat changes, and not before: until then it is what it was
+            _write(f"{tegra.FAN}/target_pwm", speed)
+        super().put_back(seen)
 
 
 class _Desktop(One):
