@@ -44,7 +44,7 @@ from bench.servers import running, service
 from infra.kinds.fleet import units
 from sandbox import fetch
 from sandbox.machine import SandboxError, bring, require_root, say
-from sandbox.serving import NEVER, PASSIVE, free_port
+from sandbox.serving import NEVER, PASSIVE, free_port, free_port_and
 
 BOARDS: Final = 3
 SHARE: Final = 0.4
@@ -96,7 +96,7 @@ class Gateway:
 
     def __init__(self, folder: Path, ports: Sequence[int]) -> None:
         """Start it in front of those ports of the loopback."""
-        port = next(one for one in iter(free_port, None) if one < 65000 and _is_free(units.statistics(one)))  # noqa: PLR2004 - the last ports are too high for the other
+        port = free_port_and(units.statistics)
         self.url = f"http://127.0.0.1:{port}"
         self._statistics = f"http://127.0.0.1:{units.statistics(port)}"
         self._socket = folder / "admin.sock"
@@ -199,14 +199,6 @@ def _settled(true: Callable[[], bool]) -> bool:
 
 def _health(url: str) -> bool:
     return httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 PASSIVE: Final[Mapping[str, str]] = {"OMP_WAIT_POLICY": "passive"}
@@ -19,3 +19,14 @@ def free_port() -> int:
     """A port of the loopback that nobody listened on a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def free_port_and(other: Callable[[int], int]) -> int:
+    """A port as `free_port` finds it, of which the other one, which follows from it, is free too."""
+    while True:
+        port = free_port()
+        try:
+            socket.create_server(("127.0.0.1", other(port))).close()
+        except (OSError, OverflowError):
+            continue  # somebody listens there, or there is no such port
+        return port

@@ -23,7 +23,7 @@ import pytest
 from infra.kinds.fleet import units
 from infra.kinds.fleet.spec import Gateway
 from pollex.upstream import patience
-from sandbox.serving import free_port
+from sandbox.serving import free_port, free_port_and
 from tests.faults import LONG
 from tests.service.conftest import Service, Start, answers, wait_until
 
@@ -126,7 +126,7 @@ class Fleet:
             )
             for number, hop in enumerate(self.hops)
         ]
-        port = next(one for one in iter(free_port, None) if one < 65000 and _is_free(units.statistics(one)))
+        port = free_port_and(units.statistics)
         file = folder / "haproxy.cfg"
         file.write_text(units.haproxy(doors, port).replace("/run/pollex-gateway", str(folder)))
         self._command = ["/usr/sbin/haproxy", "-db", "-q", "-f", str(file)]
@@ -207,14 +207,6 @@ class Fleet:
             hop.close()
         for board in self.boards:
             board.end()
-
-
-def _is_free(port: int) -> bool:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.fixture
