@@ -7,14 +7,13 @@ after it, and the step that was hit succeeds when it is asked for again.
 from __future__ import annotations
 
 import os
-import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +26,7 @@ from tests.host.conftest import KEY, Project, model_manifest
 from tests.host.machine import Machine
 from tests.host.test_board import BUILD, COMPILERS, SLEEPER, UNIT, await_step, completes, finish, generation, unit
 from tests.host.waiting import wait_for
+from tests.host.web import answering
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -82,22 +82,6 @@ def full(machine: Machine, left_kb: int) -> Iterator[None]:
         yield
     finally:
         machine.sh("rm /opt/ballast")
-
-
-@contextmanager
-def server(machine: Machine, handler: type[BaseHTTPRequestHandler], secured: Path | None = None) -> Iterator[str]:
-    """A web server of the board's neighbour; by https with a certificate and its key in one file."""
-    with ThreadingHTTPServer((machine.board.gateway, 0), handler) as http:
-        if secured is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(secured)
-            http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
-        http.handle_error = lambda *_: None  # type: ignore[method-assign]  # that clients hang up is what is tried
-        thread = threading.Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        yield f"http{'' if secured is None else 's'}://{machine.board.gateway}:{http.server_port}"
-        http.shutdown()
-        thread.join()
 
 
 class Models(BaseHTTPRequestHandler):
@@ -206,7 +190,7 @@ def test_the_disk_becomes_full_in_a_download(serving: Machine, came: int) -> Non
 
     filled: list[bool] = []
     handler = models(fill)
-    with server(serving, handler) as url:
+    with answering(handler, serving.board.gateway) as url:
         done = serving.pollex("ensure-model", model(url))
         assert (done.returncode, done.stdout) == (6, ""), done.stderr
         assert "small.gguf needs" in done.stderr
@@ -354,7 +338,7 @@ def test_the_clock_is_three_years_back_and_a_mirror_has_a_certificate(serving: M
     pem.write_text(pem.read_text() + (tmp_path / "cert").read_text())
     trusted = "/etc/ssl/certs/ca-certificates.crt"
     serving.sh(f"cp {trusted} /tmp/trusted; cat >>{trusted}", (tmp_path / "cert").read_bytes())
-    with server(serving, models(), pem) as url:
+    with answering(models(), serving.board.gateway, (pem, None)) as url:
         serving.sh("cat >/tmp/model", model(url).encode())
         command = "faketime -f -3y pollex-host ensure-model </tmp/model"
         done = serving.board.run(command, user="root", check=False)
@@ -438,7 +422,7 @@ def test_the_board_goes_away_while_things_come(serving: Machine, power: str) -> 
             gone.wait()
 
     handler = models(hold)
-    with server(serving, handler) as url:
+    with answering(handler, serving.board.gateway) as url:
         serving.sh("cat >/tmp/model", model(url).encode())
         ssh = serving.board.ssh("root")
         with (

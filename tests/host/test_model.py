@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 
 from infra.hosttools.pollex_host.errors import Exit
 from tests.host.conftest import KEY, Host, model_manifest
+from tests.host.web import answering
 
 MB = 1 << 20
 CONTENT = os.urandom(3 * MB)
@@ -71,17 +71,8 @@ def serving(server: Server, secured: tuple[Path, Path] | None = None) -> Iterato
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        if secured is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*secured)
-            http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
-            http.handle_error = lambda *_: None  # type: ignore[method-assign]  # that clients hang up is what is tried
-        thread = threading.Thread(target=http.serve_forever, daemon=True)
-        thread.start()
-        yield f"http{'' if secured is None else 's'}://127.0.0.1:{http.server_port}/small.gguf"
-        http.shutdown()
-        thread.join()
+    with answering(Handler, secured=secured) as url:
+        yield f"{url}/small.gguf"
 
 
 def part(host: Host, content: bytes) -> None:
