@@ -149,7 +149,10 @@ class _Wizard:
         print(f"{self._given.host} shows the key {line.split()[0]} {shown}")
         if wanted is not None:
             if wanted != shown:
-                raise StopError(f"expected {wanted}: this is another machine, or it was set up anew")
+                raise StopError(
+                    f"expected {wanted}: this is another machine, or it was flashed anew; nothing was done.\n"
+                    f"  {_compare(line)}; if it is the same, give {shown} as the fingerprint"
+                )
         elif line == former:
             print("  the same as the last time")
         elif line in self._board.known():
@@ -157,9 +160,7 @@ class _Wizard:
         else:
             if former:
                 print(f"  the last time, for this stack, it was another one: {fingerprint(former)}")
-            kind = line.removeprefix("ecdsa-sha2-").removeprefix("ssh-").split()[0]
-            file = f"/etc/ssh/ssh_host_{'ed25519' if kind == 'ed25519' else 'ecdsa'}_key.pub"
-            print(f"  compare it with what the host itself says, at its own screen: ssh-keygen -lf {file}")
+            print(f"  {_compare(line)}")
             if self._given.yes:
                 raise StopError(f"nobody said that this key is the host's; nothing was done: --fingerprint {shown}")
             if input("is that the same? [y/N] ").strip().lower() not in {"y", "yes"}:
@@ -223,6 +224,13 @@ class _Wizard:
         """What the stack file has for these settings now; None where it has nothing."""
         values: Any = stackfile.values(self._file)
         return {(group, name): values.get(group, {}).get(name) for group, name in settings}
+
+
+def _compare(line: str) -> str:
+    """Where to see whether a key that was shown is the host's."""
+    kind = line.removeprefix("ecdsa-sha2-").removeprefix("ssh-").split()[0]
+    file = f"/etc/ssh/ssh_host_{'ed25519' if kind == 'ed25519' else 'ecdsa'}_key.pub"
+    return f"compare it with what the host itself says, at its own screen: ssh-keygen -lf {file}"
 
 
 def _bare(public: str) -> str:

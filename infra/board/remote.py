@@ -79,6 +79,8 @@ class Board:
         """
         self._known.write_text("")
         none = ["-o", "StrictHostKeyChecking=accept-new", "-o", "PreferredAuthentications=none", "-o", "BatchMode=yes"]
+        # a connection that the operator keeps open shows no key, and may lead to what stood there before
+        none += ["-o", "ControlPath=none"]
         said = subprocess.run([*self._ssh, *none, self.host, "true"], capture_output=True, text=True, check=False)
         if not (text := self._known.read_text()):
             why = (said.stderr.strip().splitlines() or ["no reason was given"])[-1]

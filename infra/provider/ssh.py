@@ -368,7 +368,8 @@ def _foreign_key(to: Connection, offered: asyncssh.SSHKey, pinned: asyncssh.SSHK
     return (
         f"{found}\n"
         f"    see it yourself: ssh-keyscan -p {to.port} {to.address} | ssh-keygen -lf -\n"
-        f"    if that is your board: pulumi config set --path '{to.settings}.hostKey' '{line}'"
+        f"    if that is your board: pulumi config set --path '{to.settings}.hostKey' '{line}'\n"
+        f"    if that is declared already: `pulumi up` without --refresh; a refresh asks with the key in the state"
     )
 
 

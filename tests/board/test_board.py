@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -14,7 +18,8 @@ from infra import ROOT
 from infra.board import __main__ as wizard
 from infra.board import answers, facts, record, remote, stack
 from infra.core.report import ConfigError
-from tests.provider.conftest import Machine
+from tests.host.waiting import wait_for
+from tests.provider.conftest import Machine, keygen
 from tests.provider.conftest import machine as machine  # noqa: PLC0414 - a fixture is exported by its name
 
 NANO = {
@@ -201,6 +206,7 @@ def test_from_a_host_to_a_stack_file(machine: Machine, project: Path, capfd: pyt
     assert wizard.main([*common, "--fingerprint", "SHA256:another"]) == 1
     said = capfd.readouterr()
     assert "expected SHA256:another: this is another machine" in said.err
+    assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in said.err
     assert file.read_text() == before
 
     shown = subprocess.run(
@@ -225,3 +231,77 @@ def test_from_a_host_to_a_stack_file(machine: Machine, project: Path, capfd: pyt
     assert wizard.main([*common, "--undo"]) == 0
     assert file.read_text() == less
     assert not pinned.exists()
+
+
+def show(machine: Machine, file: Path) -> None:
+    """Have the host show the key of this file, as one that was flashed anew."""
+    shutil.copyfile(file, machine.folder / "host")
+    machine.sshd.send_signal(signal.SIGHUP)
+    line = file.with_name(f"{file.name}.pub").read_text().strip()
+    asked = ["ssh-keyscan", "-t", "ed25519", "-p", str(machine.port), "127.0.0.1"]
+    shown = partial(subprocess.run, asked, capture_output=True, text=True, check=False)
+    wait_for(lambda: line in shown().stdout, machine.sshd)
+
+
+@pytest.fixture
+def flashed(machine: Machine, tmp_path: Path) -> Iterator[Path]:
+    """Another key for the host; it has its own again when the test ends."""
+    keygen(tmp_path / "new")
+    former = tmp_path / "former"
+    for name in ("", ".pub"):
+        shutil.copyfile(machine.folder / f"host{name}", tmp_path / f"former{name}")
+    yield tmp_path / "new"
+    show(machine, former)
+
+
+def test_a_board_flashed_anew_is_prepared_again(
+    machine: Machine, project: Path, flashed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """If this fails, a board that was flashed anew is taken for an impostor for ever, or an impostor for it."""
+    file = project / "stacks/Pulumi.sandbox.yaml"
+    before = file.read_text().replace("minDiskMb: 1500", "minDiskMb: 10")
+    file.write_text(before)
+    host, key = f"ssh://root@127.0.0.1:{machine.port}", str(machine.folder / "login")
+    common = [host, "--stack", "sandbox", "--key", key, "--no-preview"]
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    assert wizard.main(common) == 0, capfd.readouterr().err
+    first, written = record.key_file("sandbox").read_text(), file.read_text()
+    capfd.readouterr()
+
+    show(machine, flashed)
+    assert wizard.main([*common, "--yes"]) == 1
+    said = capfd.readouterr()
+    assert f"the last time, for this stack, it was another one: {remote.fingerprint(first)}" in said.out
+    assert "nobody said that this key is the host's" in said.err
+    assert wizard.main([*common, "--yes", "--fingerprint", remote.fingerprint(first)]) == 1
+    shown = remote.fingerprint(flashed.with_name("new.pub").read_text())
+    assert f"if it is the same, give {shown} as the fingerprint" in capfd.readouterr().err
+    assert record.key_file("sandbox").read_text() == first
+
+    assert wizard.main(common) == 0, capfd.readouterr().err
+    second = record.key_file("sandbox").read_text()
+    assert remote.fingerprint(second) == shown
+    assert file.read_text() == written
+    assert wizard.main([*common, "--undo"]) == 0
+    assert file.read_text() == before
+
+
+def test_a_connection_that_is_kept_open_is_not_asked_for_the_key(
+    machine: Machine, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """If this fails, whoever shares one connection to a board cannot prepare it, or trusts what stood there before."""
+    ssh, config, own = shutil.which("ssh"), project / "config", project / "bin/ssh"
+    own.parent.mkdir()
+    own.write_text(f'#!/bin/sh\nexec {ssh} -F {config} "$@"\n')
+    own.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{own.parent}:{os.environ['PATH']}")
+    host, key = f"ssh://root@127.0.0.1:{machine.port}", str(machine.folder / "login")
+    trusting = ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={project}/known"]
+    with TemporaryDirectory() as short:  # a socket's path has 108 characters at most
+        config.write_text(f"Host *\n ControlMaster auto\n ControlPath {short}/%C\n ControlPersist yes\n")
+        subprocess.run(["ssh", "-i", key, *trusting, host, "true"], check=True, stderr=subprocess.DEVNULL)
+        try:
+            assert wizard.main([host, "--stack", "sandbox", "--key", key, "--yes", "--no-preview"]) == 1
+            assert f"--fingerprint {remote.fingerprint(machine.host_key)}" in capfd.readouterr().err
+        finally:
+            subprocess.run(["ssh", "-O", "exit", host], check=True, stderr=subprocess.DEVNULL)
