@@ -61,6 +61,7 @@ FILES = {
     "provider": "root /usr/sbin/sshd",
     "provider/test_hostile.py": "root /usr/sbin/sshd fish",
     "provider/test_lifecycle.py": "board engine",
+    "provider/test_server.py": "",
     "provider/test_values.py": "",
     "sandbox": "board",
     "sandbox/test_fetch.py": "slow",

@@ -34,7 +34,8 @@ keep)
     cat -- "$id"
     ;;
 remove)
-    rm -f -- "$id" "$owner_file"
+    # what is kept from now on is read by key alone, which older tools can, too
+    rm -f -- "$id" "$owner_file" /opt/pollex/layout
     case $(readlink /usr/local/bin/pollex-host || :) in
     /opt/pollex/*) rm -f /usr/local/bin/pollex-host ;;
     esac

@@ -115,6 +115,15 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self.lifecycles = lifecycles
         self.running: set[asyncio.Future[Any]] = set()
 
+    def _kind(self, token: str) -> Lifecycle:
+        """What answers for a type of resources; none does for one that only a newer revision's state holds."""
+        if token not in self.lifecycles:
+            raise HostError(
+                f"this revision of the project has no resource {token}: the state is of a newer one. Go on with that "
+                f"(git pull); or `pulumi destroy` with it first, and then `pulumi up` with this one"
+            )
+        return self.lifecycles[token]
+
     async def GetPluginInfo(self, request: Empty, context: Context) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=VERSION)
 
@@ -139,7 +148,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     async def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
-        found = self.lifecycles[request.type].differences(
+        found = self._kind(request.type).differences(
             plain(request.old_inputs), plain(request.olds), plain(request.news)
         )
         return provider_pb2.DiffResponse(
@@ -154,7 +163,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
-        kind, inputs = self.lifecycles[request.type], plain(request.properties)
+        kind, inputs = self._kind(request.type), plain(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(properties=struct(kind.foresee({}, {}, inputs)))
         outputs = await kind.apply(inputs, {}, self.engine.voice(request.urn))
@@ -162,7 +171,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
-        kind, inputs = self.lifecycles[request.type], plain(request.news)
+        kind, inputs = self._kind(request.type), plain(request.news)
         if request.preview:
             outputs = kind.foresee(plain(request.old_inputs), plain(request.olds), inputs)
         else:
@@ -173,7 +182,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
         if not request.HasField("inputs"):
             raise HostError(f"{request.type} cannot be imported: declare it and run `pulumi up`")
-        found = await self.lifecycles[request.type].read(
+        found = await self._kind(request.type).read(
             plain(request.inputs), plain(request.properties), self.engine.warning(request.urn)
         )
         if found is None:
@@ -184,7 +193,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @_answered
     async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> Empty:
         try:
-            await self.lifecycles[request.type].delete(
+            await self._kind(request.type).delete(
                 plain(request.old_inputs), plain(request.properties), self.engine.warning(request.urn)
             )
         except Unreachable as error:

@@ -17,6 +17,7 @@ MEANING: Final[dict[int, str]] = {int(status): status.meaning for status in Exit
 """Exit statuses of pollex-host, in words."""
 TOOLS: Final = "/opt/pollex/bin/pollex-host"
 """The host side's one command, once its `prepare` has run."""
+_OTHERS: Final = "if another revision of the project was at work there: `pulumi up --refresh` brings this one's tools"
 NO_TOOLS: Final = 127
 """Exit status of `command` where the tools are not on the host."""
 
@@ -39,7 +40,9 @@ def report(what: str, ended: Completed) -> dict[str, Any]:
     if ended.status:
         meaning = MEANING.get(ended.status, Exit.FAILED.meaning)
         kind = WentBack if ended.status == Exit.UNHEALTHY else HostError
-        raise kind("\n  ".join([f"{what}: {meaning} (exit status {ended.status})", *ended.tail]))
+        # what this project says is right, so tools that do not understand it are others than it brought
+        remedy = [_OTHERS] if ended.status == Exit.USAGE else []
+        raise kind("\n  ".join([f"{what}: {meaning} (exit status {ended.status})", *ended.tail, *remedy]))
     line = ended.stdout.rpartition("\n")[2]
     try:
         answer: dict[str, Any] = json.loads(line)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from infra.hosttools.pollex_host import displaced, manifest, prepare
 from tests.host.conftest import TOOLS, Host
 
 
@@ -73,6 +78,61 @@ def test_damaged_tools_are_replaced(copied: Host) -> None:
     (copied.root / "lib" / tools / "pollex_host/gate.py").write_text("")
     copied.json("prepare")
     assert (copied.root / "bin/pollex_host/gate.py").read_text() == (TOOLS / "pollex_host/gate.py").read_text()
+
+
+def declare(folder: Path, layout: int) -> None:
+    """Make the tools in a folder those of another revision."""
+    file = folder / "pollex_host/prepare.py"
+    text, changes = re.subn(r"^LAYOUT = \d+$", f"LAYOUT = {layout}", file.read_text(), flags=re.MULTILINE)
+    assert changes == 1
+    file.write_text(text)
+
+
+def test_older_tools_leave_a_newer_board_alone(copied: Host, folder: Path) -> None:
+    """Whoever goes back to an older revision would have it read what it does not know, and stop half-way."""
+    declare(folder, 12)
+    newer = copied.json("prepare")["tools"]
+    declare(folder, 11)
+    refused = copied.run("prepare")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "a newer revision of the project set this host up" in refused.stderr
+    assert "(layout 12, and this one knows 11); nothing was changed" in refused.stderr
+    assert "`pulumi destroy` with it first" in refused.stderr
+    assert (copied.root / "bin").readlink() == Path("lib") / newer
+    # what `destroy` takes away
+    (copied.root / "layout").unlink()
+    assert copied.json("prepare")["tools"] != newer
+    declare(folder, 12)
+    assert copied.json("prepare")["tools"] == newer
+
+
+KEPT = """\
+Claim: kind place enabled active ours keeps former
+Build: key name target source patches flags packages jobs proof substituters former_keys
+Bundle: key name target substituters former_keys
+File: path mode sha256 text
+Gate: health completion seconds
+Generation: id units secrets settings
+Link: path target
+Model: key name file size sha256 mirrors adopt substituters former_keys
+Patch: name text
+Proof: model logprobs request
+Quantised: key name file arguments type source tool substituters former_keys
+Serves: program model file alias options adopts
+Setting: name value
+Source: commit tree number mirrors folders
+Substituter: url public_key
+Unit: name text needs links files gate serves
+"""
+"""What tools of layout 1 read."""
+
+
+def test_what_a_host_keeps_is_what_its_layout_says() -> None:
+    """Older tools would find something new on a host and stop half-way: count LAYOUT up, and write it down here."""
+    classes: list[type[Any]] = [displaced.Claim, *(each for _, each in inspect.getmembers(manifest, inspect.isclass))]
+    kept = [each for each in classes if is_dataclass(each) and not each.__name__.startswith("_")]
+    lines = [f"{each.__name__}: {' '.join(field.name for field in fields(each))}\n" for each in kept]
+    assert (prepare.LAYOUT, "".join(lines)) == (1, KEPT)
 
 
 def test_a_package_is_a_name(copied: Host) -> None:

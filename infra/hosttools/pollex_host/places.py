@@ -22,6 +22,8 @@ GENERATIONS = f"{ROOT}/generations"
 CURRENT = f"{ROOT}/current"
 FACTS = f"{ROOT}/facts"
 TOOLS = f"{ROOT}/lib"
+LAYOUT = f"{ROOT}/layout"
+"""How new the tools were that keep things here."""
 SWAP = f"{ROOT}/swap"
 """The swap file, where one is declared."""
 

@@ -6,17 +6,37 @@ import os
 import sys
 
 from . import files, kept, places, run, say, tools
+from .errors import Exit, HostToolError
 from .packages import install
 
 TEMPLATE = "pollex-build@.service"
+LAYOUT = 1
+"""How new what these tools keep on a host is. Whoever has them keep what the former ones cannot read counts it up."""
 
 
 def prepare(arguments: list[str]) -> None:
     """The verb."""
     kept.need_root()
+    there = _layout()
+    if there > LAYOUT:
+        raise HostToolError(
+            Exit.FAILED,
+            f"a newer revision of the project set this host up, and keeps there what this one cannot read (layout "
+            f"{there}, and this one knows {LAYOUT}); nothing was changed",
+            "go on with that revision (git pull); or `pulumi destroy` with it first, which keeps what was built, and "
+            "then `pulumi up` with this one",
+        )
     digest = tools.tools_hash(places.HERE)
     _install_tools(digest)
+    if there < LAYOUT:
+        files.write(places.LAYOUT, f"{LAYOUT}\n")
     say.answer(tools=digest, installed=install(arguments))
+
+
+def _layout() -> int:
+    """How new the tools were that were here before; 0 where there were none, or older ones than this number is."""
+    text = (files.read(places.LAYOUT) or "").strip()
+    return int(text) if text.isdigit() else 0
 
 
 def _install_tools(digest: str) -> None:
