@@ -36,7 +36,7 @@ preview: toolchain ## what a change means: plans, generated files and keys again
 	@$(V)/python -m infra.review diff $(BASE)
 
 .PHONY: sandbox-fleet
-sandbox-fleet: $(V)/.ready ## boot two stand-in boards and a gateway, kill a board in mid-sentence
+sandbox-fleet: $(V)/.ready ## boot three stand-in boards and a gateway, kill a board in mid-sentence, change all of them under load
 	@$(V)/python -m sandbox.fleet up
 
 .PHONY: sandbox-fleet-down

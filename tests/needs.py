@@ -65,6 +65,7 @@ FILES = {
     "provider/test_values.py": "",
     "sandbox": "board",
     "sandbox/test_fetch.py": "slow",
+    "sandbox/test_fleet.py": "",
     "sandbox/test_source.py": "",
     "service": "",
     "service/test_boards.py": "/usr/sbin/haproxy",

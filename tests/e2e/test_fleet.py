@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,52 +23,38 @@ import pytest
 from infra.kinds.fleet import units
 from sandbox import fleet as fleets
 from sandbox.board import Board
+from sandbox.crowd import Crowd, ask, by_board
+from sandbox.deployment import UNIT
 from sandbox.engine import Result
+from sandbox.fleet import FLEET, PERSONS
 from sandbox.machine import run
 from sandbox.serving import NEVER
 from tests.certificates import certify
 from tests.e2e import canary
 
 ROOT = Path(__file__).parents[2]
-FLEET = [sys.executable, "-m", "sandbox.fleet"]
-MACHINES = (*fleets.BOARDS, "gateway")
-SENTENCE = "She go to the libary yesterday."
-PERSONS = 3
-SERVER = "llama-server.service"
+COMMAND = [sys.executable, "-m", "sandbox.fleet"]
+MACHINES = (*FLEET.boards, "gateway")
 STATISTICS = units.statistics(9100)
 
 pytestmark = pytest.mark.timeout(3600)
 
 
 class Fleet:
-    """Two boards and a gateway, and the stack that declares them."""
+    """Three boards and a gateway, and the stack that declares them."""
 
     def __init__(self, said: str) -> None:
         self.said = said
         """What `make sandbox-fleet` printed."""
-        self.gateway = Board(fleets.GATEWAY)
-        self.boards = [Board(name) for name in fleets.BOARDS]
-        self.stack = fleets.stack()
+        self.gateway = Board(FLEET.gateway)
+        self.boards = [Board(name) for name in FLEET.boards]
+        self.stack = FLEET.pulumi
         declared = self.stack.outputs()
         self.page, self.model = str(declared["page"]), str(declared["model"])
 
-    def polish(self, *, streamed: bool = False) -> str:
-        """What is wrong with the answer to a sentence, or nothing."""
-        body = {"text": SENTENCE, "model_id": self.model, "stream": streamed, "changes": True}
-        try:
-            answer = httpx.post(f"{self.page}/api/polish", json=body, timeout=NEVER, trust_env=False)
-            told = json.loads(answer.text.rpartition("data: ")[2]) if streamed else answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            return repr(error)
-        return "" if answer.status_code == 200 and "library" in told.get("polished", "") else answer.text
-
     def answers(self) -> bool:
         """Whether a sentence is polished."""
-        return self.polish() == ""
-
-    def set(self, place: str, value: str) -> None:
-        """Set a value of the stack file."""
-        self.stack.run("config", "set", "--path", f"pollex:{place}", value, "--config-file", str(fleets.FILE))
+        return ask(self.page, self.model).wrong == ""
 
     def up(self) -> Result:
         """`pulumi up` that has to go well."""
@@ -80,7 +66,7 @@ class Fleet:
 
     def status(self) -> subprocess.CompletedProcess[str]:
         """What `make status` says."""
-        command = [sys.executable, "-m", "infra.status", fleets.STACK, "--file", str(fleets.FILE), "--json"]
+        command = [sys.executable, "-m", "infra.status", FLEET.stack, "--file", str(FLEET.file), "--json"]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     def serves(self) -> dict[str, Any]:
@@ -95,6 +81,18 @@ class Fleet:
         lines = asked.removeprefix("# ").splitlines()
         rows = [dict(zip(lines[0].split(","), line.split(","), strict=False)) for line in lines[1:]]
         return next(row for row in rows if (row["pxname"], row["svname"]) == ("boards", name))
+
+    def least_up(self, since: str) -> int:
+        """Of the boards that HAProxy had at a time since a place in its journal, the fewest."""
+        asked = f"journalctl -q -o cat -u {units.GATEWAY_UNIT} --after-cursor {shlex.quote(since)}"
+        told = self.gateway.run(asked, user="root").stdout
+        left = re.findall(r"Server boards/\S+ is .* (\d+) active and", told)
+        return min(map(int, left), default=len(self.boards))
+
+    def now(self) -> str:
+        """The end of HAProxy's journal."""
+        shown = f"journalctl -q -n 0 --show-cursor -u {units.GATEWAY_UNIT}"
+        return self.gateway.run(shown, user="root").stdout.removeprefix("-- cursor: ").strip()
 
     def main_pid(self, unit: str) -> str:
         """Of a unit on the gateway."""
@@ -116,50 +114,10 @@ def wait_until(true: Callable[[], bool], what: Callable[[], str] = lambda: "it")
         time.sleep(0.2)
 
 
-class Crowd:
-    """People who ask without a pause, streamed and not, until it is over."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.wrong = list[str]()
-        self._fleet = fleet
-        self._ended = 0
-        self._over = threading.Event()
-        self._came = threading.Condition()
-        self._persons = [threading.Thread(target=self._ask, args=(number % 2 == 0,)) for number in range(PERSONS)]
-
-    def _ask(self, streamed: bool) -> None:  # noqa: FBT001 - a thread's argument
-        while not self._over.is_set():
-            wrong = self._fleet.polish(streamed=streamed)
-            with self._came:
-                self._ended += 1
-                self.wrong += [wrong] if wrong else []
-                self._came.notify_all()
-
-    def more(self, count: int = PERSONS) -> None:
-        """Wait until so many more answers have come."""
-        with self._came:
-            wanted = self._ended + count
-            assert self._came.wait_for(lambda: self._ended >= wanted, NEVER), "nobody is answered any more"
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Answers come before, during and after what is done meanwhile."""
-        for person in self._persons:
-            person.start()
-        try:
-            self.more()
-            yield
-            self.more(2 * PERSONS)
-        finally:
-            self._over.set()
-            for person in self._persons:
-                person.join()
-
-
 @contextmanager
 def crowd(fleet: Fleet) -> Iterator[Crowd]:
     """People who ask all the while; each of them has to be answered rightly."""
-    made = Crowd(fleet)
+    made = Crowd(fleet.page, fleet.model, PERSONS)
     with made.asking():
         yield made
     assert made.wrong == []
@@ -168,13 +126,13 @@ def crowd(fleet: Fleet) -> Iterator[Crowd]:
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
     """As `make sandbox-fleet` brings it up; it is taken away afterwards, and before, if a killed run left it."""
-    subprocess.run([*FLEET, "down"], cwd=ROOT, check=True)
+    subprocess.run([*COMMAND, "down"], cwd=ROOT, check=True)
     try:
-        done = subprocess.run([*FLEET, "up"], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run([*COMMAND, "up"], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         yield Fleet(done.stdout)
     finally:
-        subprocess.run([*FLEET, "down"], cwd=ROOT, check=True)
+        subprocess.run([*COMMAND, "down"], cwd=ROOT, check=True)
 
 
 @pytest.mark.fault(
@@ -185,11 +143,11 @@ def test_a_sentence_outlives_its_board(fleet: Fleet) -> None:
     assert "which was killed, and ended by fleet-" in fleet.said
     shared = [one for one in fleet.stack.resources() if one["type"] == "pollex:index:Share"]
     models = [one["outputs"]["how"] for one in shared if one["urn"].endswith("-shared-model")]
-    assert sorted(models) == ["downloaded", "received"]
+    assert sorted(models) == ["downloaded", "received", "received"]
     machines = fleet.serves()
     assert {name: one["state"] for name, one in machines.items()} == dict.fromkeys(MACHINES, "serving")
     assert machines["gateway"]["requests"] >= 2
-    assert sum(machines[name]["requests"] for name in fleets.BOARDS) >= 2
+    assert sum(machines[name]["requests"] for name in FLEET.boards) >= 2
 
 
 SECRETS = ("polish.apiKey", "polish.claudeApiKey", "polish.llamacppApiKey")
@@ -209,22 +167,22 @@ def test_secrets_stay_where_they_belong(fleet: Fleet) -> None:
     own, tls_key = certify("gateway", fleet.gateway.address)
     tls = {"certificateFile": own, "keyFile": tls_key}
     made = {name: canary.made_up() for name in SECRETS}
-    inside = [fleets.KEY.read_text().splitlines()[4], tls_key.splitlines()[2]]  # of what the public halves are no part
+    inside = [FLEET.key.read_text().splitlines()[4], tls_key.splitlines()[2]]  # of what the public halves are no part
     needles = {form for secret in [*made.values(), *inside] for form in canary.forms(secret)}
     said = ""
     with canary.Argv(needles) as argv:
         for name, secret in made.items():
-            place = ["--path", f"pollex:{name}", "--config-file", str(fleets.FILE)]
+            place = ["--path", f"pollex:{name}", "--config-file", str(FLEET.file)]
             said += str(fleet.stack.run("config", "set", "--secret", *place, text=secret))
         for setting, text in tls.items():
-            (fleets.FOLDER / setting).write_text(text)
-            fleet.set(f"gateway.tls.{setting}", str(fleets.FOLDER / setting))
-        fleet.set("polish.host", "127.0.0.1")
+            (FLEET.folder / setting).write_text(text)
+            FLEET.set(f"gateway.tls.{setting}", FLEET.folder / setting)
+        FLEET.set("polish.host", "127.0.0.1")
         said += str(fleet.stack.up())
         # and one that is refused with all secrets in its hands
-        fleet.set("polish.memoryMb", "none")
+        FLEET.set("polish.memoryMb", "none")
         refused = fleet.stack.up(check=False)
-        fleet.stack.run("config", "rm", "--path", "pollex:polish.memoryMb", "--config-file", str(fleets.FILE))
+        fleet.stack.run("config", "rm", "--path", "pollex:polish.memoryMb", "--config-file", str(FLEET.file))
     assert refused.status != 0
     said += f"{refused}{fleet.stack.run('stack', 'export').stdout}{fleet.stack.outputs()}"
     page = fleet.stack.outputs()["page"]
@@ -236,7 +194,7 @@ def test_secrets_stay_where_they_belong(fleet: Fleet) -> None:
     assert argv.seen > 0
     assert argv.found == set()
     assert [needle for needle in needles if needle in said.encode()] == []
-    assert canary.in_folder(fleets.FOLDER, needles, [fleets.KEY, fleets.FOLDER / "keyFile"]) == []
+    assert canary.in_folder(FLEET.folder, needles, [FLEET.key, FLEET.folder / "keyFile"]) == []
     held = canary.on_board(fleet.gateway, needles)
     assert "/etc/pollex/secrets.env" in held, "nothing was searched"
     assert [place for place in held if not MEANT.fullmatch(place)] == []
@@ -250,17 +208,30 @@ def test_secrets_stay_where_they_belong(fleet: Fleet) -> None:
         assert core == "0", f"a core dump of {unit} would hold people's texts and keys"
     # what follows asks as anybody
     for name in (*SECRETS, "gateway.tls", "polish.host"):
-        fleet.stack.run("config", "rm", "--path", f"pollex:{name}", "--config-file", str(fleets.FILE))
+        fleet.stack.run("config", "rm", "--path", f"pollex:{name}", "--config-file", str(FLEET.file))
     fleet.up()
     assert fleet.answers()
 
 
-@pytest.fixture(scope="module")
-def asked(fleet: Fleet) -> Fleet:
-    """The same fleet, which can be asked as often as one likes."""
-    fleet.set("polish.settings.rate_limit", "0")
-    fleet.up()
-    return fleet
+def context(board: Board) -> str:
+    """Tokens that a board's llama-server has room for, as its process was told."""
+    told = board.run(f"tr '\\0' ' ' </proc/$(systemctl show -p MainPID --value {UNIT})/cmdline", user="root").stdout
+    (size,) = re.findall(r" -c (\d+)", told)
+    return str(size)
+
+
+def test_a_new_flag_is_rolled(fleet: Fleet) -> None:
+    """If this fails, an update takes more than one board away at a time, or somebody's request with it."""
+    assert "and none failed: fleet-1 " in fleet.said
+    fleet.serves()
+    begun = fleet.now()
+    made = fleets.roll(FLEET, fleet.page, fleet.model)
+    assert made.wrong == "", made.said
+    assert {board for board, _ in made.steps} == set(FLEET.boards)
+    assert set(by_board(made.asked)) == set(FLEET.boards)
+    assert {context(board) for board in fleet.boards} == {str(FLEET.context())}
+    assert fleet.least_up(begun) >= 2
+    fleet.unchanged()
 
 
 @contextmanager
@@ -278,36 +249,36 @@ def cut_off(board: Board) -> Iterator[None]:
 
 @pytest.mark.fault(
     "fleet",
-    "two boards under load",
+    "three boards under load",
     "all packets to one are dropped",
-    "every request is answered; it is taken in again",
+    "the others answer every request; it is taken in again",
 )
-def test_a_board_is_cut_off(asked: Fleet) -> None:
+def test_a_board_is_cut_off(fleet: Fleet) -> None:
     """If this fails, a pulled cable is a sentence that never ends."""
-    name = asked.boards[0].name
-    with crowd(asked) as people:
-        with cut_off(asked.boards[0]):
-            wait_until(lambda: asked.server(name)["status"] == "DOWN", lambda: "HAProxy's notice")
-            people.more(2 * PERSONS)
-        wait_until(lambda: asked.server(name)["status"] == "UP", lambda: "the board")
-    asked.serves()
+    cut, *others = FLEET.boards
+    with crowd(fleet) as people:
+        with cut_off(fleet.boards[0]):
+            wait_until(lambda: fleet.server(cut)["status"] == "DOWN", lambda: "HAProxy's notice")
+            assert cut not in by_board(people.answered_by(others))
+        people.answered_by(FLEET.boards)
+    fleet.serves()
 
 
 @pytest.mark.fault(
-    "fleet", "two boards under load", "HAProxy is killed", "its unit starts it again; every request is answered"
+    "fleet", "three boards under load", "HAProxy is killed", "its unit starts it again; every request is answered"
 )
-def test_haproxy_is_killed(asked: Fleet) -> None:
+def test_haproxy_is_killed(fleet: Fleet) -> None:
     """If this fails, a crash of HAProxy is the end of the fleet until somebody looks."""
-    with crowd(asked) as people:
+    with crowd(fleet) as people:
         for _ in range(2):
-            former = asked.main_pid(units.GATEWAY_UNIT)
-            asked.gateway.run(f"systemctl kill -s KILL {units.GATEWAY_UNIT}", user="root")
+            former = fleet.main_pid(units.GATEWAY_UNIT)
+            fleet.gateway.run(f"systemctl kill -s KILL {units.GATEWAY_UNIT}", user="root")
             wait_until(
-                lambda former=former: asked.main_pid(units.GATEWAY_UNIT) not in ("0", former),  # type: ignore[misc]
+                lambda former=former: fleet.main_pid(units.GATEWAY_UNIT) not in ("0", former),  # type: ignore[misc]
                 lambda: "another HAProxy",
             )
             people.more()
-    asked.serves()
+    fleet.serves()
 
 
 def killed_in_mid_sentence(fleet: Fleet) -> None:
@@ -332,33 +303,33 @@ def killed_in_mid_sentence(fleet: Fleet) -> None:
     "the service is killed",
     "its unit starts it again, no board goes on writing, whoever asks again is answered",
 )
-def test_the_service_is_killed(asked: Fleet) -> None:
+def test_the_service_is_killed(fleet: Fleet) -> None:
     """If this fails, a crash of the service leaves boards busy with answers that nobody gets."""
     with pytest.raises(httpx.TransportError):
-        killed_in_mid_sentence(asked)
-    wait_until(asked.answers, lambda: "the service")
+        killed_in_mid_sentence(fleet)
+    wait_until(fleet.answers, lambda: "the service")
     wait_until(
-        lambda: {asked.server(name)["scur"] for name in fleets.BOARDS} == {"0"}, lambda: "the end of the boards' work"
+        lambda: {fleet.server(name)["scur"] for name in FLEET.boards} == {"0"}, lambda: "the end of the boards' work"
     )
-    asked.serves()
-    asked.unchanged()
+    fleet.serves()
+    fleet.unchanged()
 
 
 @pytest.mark.fault(
     "fleet", "a fleet serves", "the gateway reboots, or loses its power", "it serves again by itself, as declared"
 )
 @pytest.mark.parametrize("how", ["reboot", "power"])
-def test_the_gateway_goes_away(asked: Fleet, how: str) -> None:
+def test_the_gateway_goes_away(fleet: Fleet, how: str) -> None:
     """If this fails, a power cut of one small machine needs an operator."""
     if how == "reboot":
-        asked.gateway.reboot()
+        fleet.gateway.reboot()
     else:
-        asked.gateway.kill()
-        asked.gateway.start()
-        asked.gateway.wait_ready()
-    wait_until(asked.answers, lambda: "an answer")
-    asked.serves()
-    asked.unchanged()
+        fleet.gateway.kill()
+        fleet.gateway.start()
+        fleet.gateway.wait_ready()
+    wait_until(fleet.answers, lambda: "an answer")
+    fleet.serves()
+    fleet.unchanged()
 
 
 def read_up_to(process: subprocess.Popen[str], pattern: str) -> tuple[str, list[str]]:
@@ -372,41 +343,39 @@ def read_up_to(process: subprocess.Popen[str], pattern: str) -> tuple[str, list[
     pytest.fail(f"no line matches {pattern!r}:\n{''.join(seen)}")
 
 
-def context(board: Board) -> str:
-    """Tokens that a board's llama-server has room for, as its process was told."""
-    told = board.run(f"tr '\\0' ' ' </proc/$(systemctl show -p MainPID --value {SERVER})/cmdline", user="root").stdout
-    (size,) = re.findall(r" -c (\d+)", told)
-    return str(size)
-
-
 @pytest.mark.fault(
     "roll",
-    "two boards under load",
+    "three boards under load",
     "one loses its power in the middle of its change",
-    "every request is answered; the other board is changed, and up again changes the one",
+    "every request is answered; the others are changed one after another, and up again changes the one",
 )
-def test_power_is_cut_in_the_middle_of_a_roll(asked: Fleet) -> None:
+def test_power_is_cut_in_the_middle_of_a_roll(fleet: Fleet) -> None:
     """If this fails, a power cut during an update leaves boards that need somebody's hand."""
-    asked.set("server.context", "1024")
-    with crowd(asked) as people:
-        process = asked.stack.popen_up("--continue-on-error")
-        line, seen = read_up_to(process, rf"fleet-\d-generation.*restarting {re.escape(SERVER)}")
-        hit, other = asked.boards if "fleet-1-generation" in line else asked.boards[::-1]
+    FLEET.set("server.context", 1024)
+    with crowd(fleet) as people:
+        process = fleet.stack.popen_up("--continue-on-error")
+        line, seen = read_up_to(process, rf"fleet-\d-generation.*restarting {re.escape(UNIT)}")
+        (hit,) = (board for board in fleet.boards if f"{board.name}-generation" in line)
+        others = [board for board in fleet.boards if board is not hit]
         hit.kill()
         rest, _ = process.communicate()
         said = "".join(seen) + rest
         assert process.returncode != 0, said
         assert re.search(rf"{hit.name}-generation.*failed|{re.escape(hit.address)}", said), said
-        assert context(other) == "1024", said
-        people.more()
+        _, *done = fleets.steps(said.splitlines())
+        assert fleets.apart(done), said
+        assert {board for board, _ in done} == {board.name for board in others}
+        assert {context(board) for board in others} == {"1024"}, said
+        wait_until(lambda: fleet.server(hit.name)["status"] == "DOWN", lambda: "HAProxy's notice")
+        assert hit.name not in by_board(people.answered_by([board.name for board in others]))
         hit.start()
         hit.wait_ready()
-        done = asked.up()
-        assert done.steps[f"{other.name}-generation"] == "same"
+        again = fleet.up()
+        assert {name for name, step in again.steps.items() if step == "update"} == {f"{hit.name}-generation"}
         assert context(hit) == "1024"
-        wait_until(lambda: asked.server(hit.name)["status"] == "UP", lambda: "the board")
-    asked.serves()
-    asked.unchanged()
+        people.answered_by(FLEET.boards)
+    fleet.serves()
+    fleet.unchanged()
 
 
 SMALL = """
@@ -427,19 +396,19 @@ df --output=avail /opt/pollex | tail -n 1
     "the gateway's disk is full, and it is changed and restarted",
     "up fails and says why; it serves as before, and is changed when there is room",
 )
-def test_the_gateways_disk_is_full(asked: Fleet) -> None:
+def test_the_gateways_disk_is_full(fleet: Fleet) -> None:
     """If this fails, a full disk takes the page away, or leaves half a generation that up cannot mend."""
-    before = asked.serves()["gateway"]["generation"]
-    assert asked.gateway.run(SMALL, user="root").stdout.split()[-1] == "0"
-    asked.set("polish.settings.queue_length", "99")
-    with crowd(asked):
-        refused = asked.stack.up("--continue-on-error", check=False)
+    before = fleet.serves()["gateway"]["generation"]
+    assert fleet.gateway.run(SMALL, user="root").stdout.split()[-1] == "0"
+    FLEET.set("polish.settings.queue_length", "99")
+    with crowd(fleet):
+        refused = fleet.stack.up("--continue-on-error", check=False)
     assert refused.status != 0
     assert "no space left" in refused.stdout + refused.stderr
-    asked.gateway.run(f"systemctl restart {units.FORWARDS_UNIT} {units.GATEWAY_UNIT} pollex.service", user="root")
-    wait_until(asked.answers, lambda: "an answer")
-    asked.gateway.run("rm /opt/pollex/filled", user="root")
-    assert asked.up().changes == {"update": 1}
-    assert asked.answers()
-    assert asked.serves()["gateway"]["generation"] != before
-    asked.unchanged()
+    fleet.gateway.run(f"systemctl restart {units.FORWARDS_UNIT} {units.GATEWAY_UNIT} pollex.service", user="root")
+    wait_until(fleet.answers, lambda: "an answer")
+    fleet.gateway.run("rm /opt/pollex/filled", user="root")
+    assert fleet.up().changes == {"update": 1}
+    assert fleet.answers()
+    assert fleet.serves()["gateway"]["generation"] != before
+    fleet.unchanged()
