@@ -17,8 +17,10 @@ def load() -> table.Stack:
     Raises:
         pulumi.RunError: everything that is wrong in the stack file, as one report.
     """
+    values = _values()
+    secret = [name for name in values if pulumi.runtime.is_config_secret(f"{NAMESPACE}:{name}")]
     try:
-        return table.parse(_values(), file=f"stacks/Pulumi.{pulumi.get_stack()}.yaml")
+        return table.parse(values, file=f"stacks/Pulumi.{pulumi.get_stack()}.yaml", secret=secret)
     except ConfigError as error:
         raise pulumi.RunError(str(error)) from None
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from infra.core.report import ConfigError, problem, validated
-from infra.core.settings import MISSING
+from infra.core.settings import MISSING, Shown
 from infra.kinds.dev.spec import DevStack
 from infra.kinds.fleet.spec import FleetStack
 from infra.kinds.host.spec import HostStack
@@ -43,12 +46,13 @@ KINDS: Final[Mapping[str, Kind]] = {
 """By `pollex:kind`."""
 
 
-def parse(raw: Mapping[str, object], *, file: str) -> Stack:
+def parse(raw: Mapping[str, object], *, file: str, secret: Collection[str] = ()) -> Stack:
     """The declared stack, from plain values keyed without the namespace.
 
     Args:
         raw: the stack file's values, such as `{"kind": "host", "host": {…}}`; lists are lists, secrets are strings.
         file: the stack file's path, for the report.
+        secret: which of them were set with `--secret`, in themselves or in a part.
 
     Raises:
         ConfigError: something is missing, unknown or wrong; all of it is in the report.
@@ -58,7 +62,29 @@ def parse(raw: Mapping[str, object], *, file: str) -> Stack:
     if declared is None:
         remedy = f"what the stack declares: {' or '.join(KINDS)}"
         raise ConfigError(file, [problem(["kind"], MISSING if kind is None else kind, remedy)])
-    return validated(declared.spec, raw, file=file)
+    lost = [problem([name], Shown("a secret"), NOT_KEPT) for name in secret if not _keeps_secrets(declared.spec, name)]
+    try:
+        stack = validated(declared.spec, raw, file=file)
+    except ConfigError as error:
+        raise ConfigError(file, [*lost, *error.problems]) from None
+    if lost:
+        raise ConfigError(file, lost)
+    return stack
+
+
+NOT_KEPT: Final = (
+    "is set with --secret, and nothing of it stays one: it stands in the stack's state and where it is deployed. "
+    "Set it without --secret if everybody may read it"
+)
+
+
+def _keeps_secrets(spec: type[Stack], name: str) -> bool:
+    """Whether a setting, or one in its group, is a secret; what is unknown is refused as that."""
+    named = {field.alias or own: field for own, field in spec.model_fields.items()}
+    if name not in named:
+        return True
+    annotation: Any = named[name].annotation
+    return '"password"' in json.dumps(TypeAdapter(annotation).json_schema())
 
 
 def files(stack: Stack) -> dict[str, str]:

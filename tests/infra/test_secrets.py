@@ -131,6 +131,25 @@ def test_a_secret_in_any_place_of_the_other_kinds(kind: str, place: str) -> None
     assert f"pollex:{place}" in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", table.KINDS)
+def test_what_is_set_as_a_secret_is_one_or_refused(kind: str) -> None:
+    """If this fails, what was set with --secret stands in the state and on the board, for all to read."""
+    values, file = values_of({"host": "jetson"}.get(kind, kind)), f"stacks/Pulumi.{kind}.yaml"
+    spec = table.KINDS[kind].spec
+    kept = {"host": {"polish"}, "fleet": {"polish"}, "image": set[str](), "dev": set[str]()}[kind]
+    for name in values:
+        if name in kept:
+            assert isinstance(table.parse(values, file=file, secret=[name]), spec)
+            continue
+        with pytest.raises(ConfigError) as caught:
+            table.parse({**values, "unheard": CANARY}, file=file, secret=[name, "unheard"])
+        said = {problem.key: problem for problem in caught.value.problems}
+        assert set(said) == {f"pollex:{name}", "pollex:unheard"}
+        assert (said[f"pollex:{name}"].value, said["pollex:unheard"].value) == ("a secret", "unknown")
+    if kind == "image":
+        assert isinstance(table.parse({**values, "registryToken": CANARY}, file=file, secret=["registryToken"]), spec)
+
+
 @pytest.mark.parametrize(
     ("settings", "keys"),
     [
