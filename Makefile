@@ -209,6 +209,10 @@ docs: $(V)/.ready ## write docs/reference anew
 	@$(V)/python -m pollex.clidoc > docs/reference/cli.md
 	@$(V)/python -m pollex.reference > docs/reference/service.md
 
+.PHONY: sbom
+sbom: $(V)/.ready ## what STACK (sandbox) consists of, as SPDX: build/sbom/STACK
+	@$(V)/python -m infra.review sbom $(STACK) build/sbom/$(STACK)
+
 .PHONY: audit
 audit: $(V)/.ready ## known vulnerabilities of what the lock files pin, asked of OSV and of Go's database
 	@$(V)/python -m infra.toolchain.audit

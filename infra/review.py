@@ -1,10 +1,11 @@
 """What a change means to its reviewer: plans, generated files and keys, against another revision.
 
     python -m infra.review render FILE FOLDER   everything that a stack file generates, into a folder; pure
+    python -m infra.review sbom STACK FOLDER    of these only what says what it consists of (SPDX)
     python -m infra.review diff BASE            what differs between BASE and this tree, for every stack, as Markdown
     python -m infra.review plan                 the resource plan of every stack, from empty state
 
-Neither needs a board, a network or a stack's secrets. `make preview` runs the last two.
+Neither needs a board, a network or a stack's secrets. `make preview` runs the last two, `make sbom` the second.
 """
 
 from __future__ import annotations
@@ -159,28 +160,49 @@ def _graph(stack: str, file: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def _write(file: Path, folder: Path) -> None:
+def _write(file: Path, folder: Path, ending: str = "") -> list[Path]:
+    """The files that were written: those whose names end so."""
     try:
         made = render(file)
     except (ConfigError, patches.PatchError) as error:
         sys.exit(str(error))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in made.items():
-        (folder / name).write_text(text)
+    files = {folder / name: text for name, text in made.items() if name.endswith(ending)}
+    for path, text in files.items():
+        path.write_text(text)
+    return list(files)
+
+
+def _sbom(stack: str, folder: Path) -> None:
+    """Write what a stack consists of, and say where."""
+    file = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        known = ", ".join(stackfile.stack_name(one) for one in stackfile.stack_files(ROOT))
+        sys.exit(f"there is no {file.relative_to(ROOT)}; the stacks: {known}")
+    written = _write(file, folder, ".spdx.json")
+    if not written:
+        sys.exit(f"stack {stack} deploys images that have theirs beside them in the registry: make sbom STACK=image")
+    print(*written, sep="\n")
 
 
 def main() -> None:
-    """Run one of the three commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("render", help="write what a stack file generates into a folder")
     one.add_argument("file", type=Path)
     one.add_argument("folder", type=Path)
+    parts = commands.add_parser("sbom", help="write what a stack consists of into a folder, as SPDX")
+    parts.add_argument("stack")
+    parts.add_argument("folder", type=Path)
     commands.add_parser("diff", help="generated files and keys against a revision").add_argument("base")
     commands.add_parser("plan", help="the plan of every stack")
     given = parser.parse_args()
     if given.command == "render":
         _write(given.file, given.folder)
+        return
+    if given.command == "sbom":
+        _sbom(given.stack, given.folder)
         return
     for part in diff(given.base) if given.command == "diff" else plans():
         print(part)

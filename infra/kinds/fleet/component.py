@@ -166,7 +166,7 @@ def _page(stack: FleetStack) -> str:
 
 
 def _packages(stack: FleetStack) -> tuple[str, ...]:
-    return (*HOST_PACKAGES, "haproxy", "openssh-client", *own_python(stack.polish))
+    return (*HOST_PACKAGES, *plan.OWN_PACKAGES, *own_python(stack.polish))
 
 
 def _needs(stack: FleetStack) -> Needs:

@@ -14,9 +14,12 @@ from infra.hosttools.pollex_host import manifest
 from infra.kinds.fleet import units
 from infra.kinds.fleet.spec import FleetStack
 from infra.kinds.host import plan as hosts
-from infra.kinds.host import polish
+from infra.kinds.host import polish, sbom
 from infra.kinds.host.generation import File, Generation, Unit, generation
 from infra.kinds.host.spec import told
+
+OWN_PACKAGES = ("haproxy", "openssh-client")
+"""apt packages that a gateway needs beside a host's."""
 
 UNREAD = "(what is in {})"
 """What stands for a file's text where nothing is read: in a review, which has nobody's keys."""
@@ -142,8 +145,19 @@ def files(stack: FleetStack) -> dict[str, str]:
     return {
         **{f"{board}.{name}": text for board, texts in made.items() for name, text in texts.items()},
         **{f"gateway.{name}": text for name, text in gateway.files.items()},
+        f"gateway.{sbom.FILE}": consists(stack, gateway, sbom.Project.read()),
         "keys.json": json.dumps(
             {f"{at}/{name}": key for at, own in keys.items() for name, key in own.items()}, indent=2
         )
         + "\n",
     }
+
+
+def consists(stack: FleetStack, gateway: Front, project: sbom.Project) -> str:
+    """What the gateway's generation consists of, as SPDX."""
+    parts = sbom.Parts(gateway.generation, f"pollex's gateway on {stack.front.address}")
+    sbom.tools(parts, project)
+    sbom.service(parts, gateway.bundle, gateway.recipe, project)
+    for name in OWN_PACKAGES:
+        parts.debian(name, relation="DEPENDS_ON")
+    return parts.text()

@@ -14,7 +14,7 @@ from infra.core.derivation import Derivation
 from infra.core.patches import Patch
 from infra.core.profiles import PROFILES
 from infra.hosttools.pollex_host import manifest
-from infra.kinds.host import polish, units, weights
+from infra.kinds.host import polish, sbom, units, weights
 from infra.kinds.host.compilation import RECIPE, SERVER, Compilation
 from infra.kinds.host.generation import File, Generation, Unit, generation
 from infra.kinds.host.spec import HostStack, told
@@ -77,6 +77,7 @@ def files(stack: HostStack) -> dict[str, str]:
         "generation.json": manifest.text(made.generation.manifest, indent=2),
         "appConfig.json": json.dumps(made.app_config, indent=2) + "\n",
         "keys.json": json.dumps(keys, indent=2) + "\n",
+        sbom.FILE: sbom.host(stack, made, sbom.Project.read()),
     }
 
 
