@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -82,7 +83,18 @@ def _web_address(url: str) -> str:
 
 Line = Annotated[str, AfterValidator(_one_line)]
 Path = Annotated[Line, AfterValidator(_absolute)]
+
+
+def _cache(url: str) -> str:
+    if not url.startswith("oci://"):
+        return _web_address(url)
+    if not re.fullmatch(r"oci://[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+", url):
+        raise ValueError("must be oci://REGISTRY/REPOSITORY, without a tag")
+    return url
+
+
 Url = Annotated[Line, AfterValidator(_web_address)]
+CacheUrl = Annotated[Line, AfterValidator(_cache)]
 Hex40 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]

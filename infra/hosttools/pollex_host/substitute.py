@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from typing import Callable
 
-from . import entry, files, places, run, say, store
+from . import entry, files, oci, places, run, say, store
 from .entry import Entry
 from .manifest import ManifestError, Stored, Substituter
 from .store import RefusedError
@@ -50,15 +51,16 @@ def _from_cache(where: str, one: Substituter, given: Stored) -> None:
     os.makedirs(places.STORE, exist_ok=True)
     part = files.scratch(places.STORE, f"substitute-{given.key}")
     names = (entry.ENTRY, entry.SIGNATURE)
+    get = _getter(where, one, given, part)
     try:
         for name in names:
-            _get(where + name, part + name, entry.LIMIT, *_SHORT)
+            get(name, part + name, entry.LIMIT, *_SHORT)
         said = read_signed(part + entry.ENTRY, part + entry.SIGNATURE, one.public_key)
         if differs := said.differs(given):
             raise RefusedError(f"the entry {differs}")
         _need_room(said)
         try:
-            _get(where + entry.ARCHIVE, part, said.size, *_LONG)
+            get(entry.ARCHIVE, part, said.size, *_LONG)
         except _AbsentError:
             raise RefusedError("there is an entry, and no archive") from None
         check(part, said)
@@ -66,6 +68,13 @@ def _from_cache(where: str, one: Substituter, given: Stored) -> None:
     finally:
         for name in ("", *names):
             files.remove(part + name)
+
+
+def _getter(where: str, one: Substituter, given: Stored, part: str) -> Callable[..., None]:
+    """What gets a file of an entry, by the end of its name, into a place, of at most so many bytes."""
+    if one.url.startswith(oci.SCHEME):
+        return oci.Registry(one.url, given.item, part, _get).get
+    return lambda suffix, *how: _get(where + suffix, *how)
 
 
 def read_signed(place: str, signature: str, public_key: str) -> Entry:

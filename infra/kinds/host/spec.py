@@ -16,6 +16,7 @@ from infra.core.settings import (
     LOGIN_IN_URL,
     MISSING,
     POLISH_PORT,
+    CacheUrl,
     Hex64,
     Line,
     Path,
@@ -473,7 +474,13 @@ Publish = Annotated[
 class Substituter(Value):
     """A cache of what others have made, and whose signature is believed there."""
 
-    url: Annotated[Url, Field(description="its address as hosts reach it: http, https, or file for a folder of theirs")]
+    url: Annotated[
+        CacheUrl,
+        Field(
+            description="its address as hosts reach it: http, https, file for a folder of theirs, or "
+            "oci://REGISTRY/REPOSITORY for a repository that anybody may read"
+        ),
+    ]
     public_key: Annotated[
         CacheKey,
         Field(description="who must have signed what it has: ECDSA on P-256, in Base64, as `make cache-key` prints it"),
