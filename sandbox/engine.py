@@ -13,6 +13,8 @@ from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
 SHIM = CHECKOUT / ".toolchain/bin/pulumi"
+VERBOSE = "-v=8"
+"""The most that Pulumi's own log may be asked: from 9 on it repeats every property, secrets too (SECURITY.md)."""
 
 
 class PulumiError(AssertionError):
@@ -29,6 +31,8 @@ class Result:
     steps: Mapping[str, str] = field(default_factory=dict)
     """Name of each resource, without the stack itself and providers, to what was (or would be) done with it: `same`,
     `create`, `update`, `replace`, `delete`, `refresh`, `read`, or `failed`."""
+    events: str = field(default="", repr=False)
+    """The engine's events, a JSON object a line: what a program that drives it is told, and keeps."""
 
     @property
     def changes(self) -> dict[str, int]:
@@ -132,8 +136,9 @@ class Pulumi:
     def _operate(self, verb: str, *arguments: str, check: bool) -> Result:
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as log:
             done = self.run(verb, "--event-log", log.name, *self._config(), *arguments, check=check)
-            events = [json.loads(line) for line in log.read().decode().splitlines()]
-        return Result(status=done.status, stdout=done.stdout, stderr=done.stderr, steps=_steps(events))
+            events = log.read().decode()
+        steps = _steps([json.loads(line) for line in events.splitlines()])
+        return Result(status=done.status, stdout=done.stdout, stderr=done.stderr, steps=steps, events=events)
 
 
 def _steps(events: list[dict[str, Any]]) -> dict[str, str]:

@@ -19,6 +19,7 @@ OLDEST = (3, 150)
 DOWNLOAD_SECONDS = 20
 STAND_INS = {
     "command": Path("sandbox/plugins/command/pulumi-resource-command"),
+    "docker": Path("sandbox/plugins/docker/pulumi-resource-docker"),
     "docker-build": Path("sandbox/plugins/docker_build/pulumi-resource-docker-build"),
 }
 """Provider → what stands in for it where its official plugin cannot be downloaded."""
