@@ -229,7 +229,7 @@ class Substituter:
     """A cache that may have a finished path, and whose signature is believed."""
 
     url: str
-    """Its base address: http, https or file."""
+    """Its base address: http, https or file; or oci://REGISTRY/REPOSITORY."""
     public_key: str
     """ECDSA on P-256, in Base64: who must have signed what it has."""
 
