@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench import embeddings, ollama, record
-from bench.programs import programs
 from infra.toolchain import golang
-from sandbox import goprograms, minilm
+from sandbox import goprograms, minilm, source
 from sandbox.machine import SandboxError, run, say
 
 MODULE = golang.Module(folder=Path(__file__).parent / "peers" / "vegeta")
@@ -64,25 +65,12 @@ class Server:
     """One that is asked, and the processes whose memory is its own."""
 
     url: str
-    processes: tuple[int, ...]
+    processes: tuple[psutil.Process, ...]
 
     def megabytes(self) -> float:
         """The memory of those processes and all that they started, shared pages by their share."""
-        return round(sum(_share(each) for process in self.processes for each in _family(process)) / 1000, 1)
-
-
-def _family(process: int) -> Iterator[int]:
-    """A process and all below it."""
-    yield process
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in task.read_text().split():
-            yield from _family(int(child))
-
-
-def _share(process: int) -> int:
-    """A process's proportional set, in kB."""
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        family = [one for each in self.processes for one in (each, *each.children(recursive=True))]
+        return round(sum(one.memory_full_info().pss for one in family) / 1e6, 1)
 
 
 def ask(server: Server, clients: int, seconds: int, folder: Path) -> dict[str, Any]:
@@ -116,28 +104,18 @@ def servers(folder: Path) -> Iterator[dict[str, Server]]:
         yield {name: Server(each.url, listening(each.url)) for name, each in found.items()}
 
 
-def listening(url: str) -> tuple[int, ...]:
+def listening(url: str) -> tuple[psutil.Process, ...]:
     """The processes of a server: whoever listens at its port, and, where that is a program in front, its parent.
 
     Raises:
         SandboxError: nobody listens there.
     """
     port = int(url.rpartition(":")[2])
-    sockets = {
-        line.split()[9]
-        for table in ("/proc/net/tcp", "/proc/net/tcp6")
-        for line in Path(table).read_text().splitlines()[1:]
-        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
-    }
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            held = {str(descriptor.readlink()) for descriptor in (entry / "fd").iterdir()}
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if held & {f"socket:[{inode}]" for inode in sockets}:
-            return (parent,) if command[1:2] == [b"front"] else (int(entry.name),)
+    for socket in psutil.net_connections("tcp"):
+        if socket.status == psutil.CONN_LISTEN and socket.laddr and socket.laddr.port == port and socket.pid:
+            process = psutil.Process(socket.pid)
+            parent = process.parent()
+            return (parent,) if parent and process.cmdline()[1:2] == ["front"] else (process,)
     raise SandboxError(f"nobody listens at {url}")
 
 
@@ -196,7 +174,7 @@ def main() -> None:
             "seconds": 2 * options.seconds,
             "model": f"{minilm.NAME}, F16",
             "cores": os.cpu_count(),
-            "versions": [f"llama.cpp {programs('llama-server').tag}", f"Ollama {ollama.version()}"],
+            "versions": [f"llama.cpp {source.CURRENT.tag}", f"Ollama {ollama.version()}"],
             "load_before": before,
         }
     )

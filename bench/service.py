@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import psutil
 
 from bench import record
 from bench.servers import running, service
@@ -102,8 +103,7 @@ def start_and_memory(runs: int = 5) -> tuple[float, float]:
     for _ in range(runs):
         with service(mock="true") as (url, process, taken):
             httpx.post(f"{url}/api/polish", json={"text": TEXT, "model_id": "mock"})
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            memory.append(int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024)
+            memory.append(psutil.Process(process.pid).memory_info().rss / 1024**2)
             seconds.append(taken)
     return statistics.median(seconds), statistics.median(memory)
 

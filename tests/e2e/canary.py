@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from sandbox.board import Board
 
@@ -52,12 +54,11 @@ class Argv(threading.Thread):
     def run(self) -> None:
         """Until it is over."""
         while not self._over.wait(0.02):
-            for file in Path("/proc").glob("[0-9]*/cmdline"):
-                with suppress(OSError):
-                    words = file.read_bytes()
-                    self.seen += 1
-                    if any(needle in words for needle in self._needles):
-                        self.found.add(words.replace(b"\0", b" ").decode(errors="replace"))
+            for process in psutil.process_iter(["cmdline"]):
+                words = " ".join(process.info["cmdline"] or ())
+                self.seen += bool(words)
+                if any(needle in os.fsencode(words) for needle in self._needles):
+                    self.found.add(words)
 
 
 def in_folder(folder: Path, needles: Iterable[bytes], meant: Iterable[Path] = ()) -> list[str]:

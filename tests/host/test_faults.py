@@ -287,8 +287,8 @@ def little_memory(machine: Machine, name: str) -> Iterator[Callable[[], int]]:
     group = GROUPS / "memory" / machine.board.guest.name
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text(str(SHORT_MB * MB))
-    (unit_group,) = (GROUPS / "systemd" / machine.board.guest.name).rglob(f"*/{name}")
-    for pid in (unit_group / "cgroup.procs").read_text().split():
+    groups = (Path(folder) for folder, _, _ in os.walk(GROUPS / "systemd" / machine.board.guest.name))
+    for pid in next(each / "cgroup.procs" for each in groups if each.name == name).read_text().split():
         (group / "cgroup.procs").write_text(pid)
     try:
         yield lambda: int((group / "memory.oom_control").read_text().partition("oom_kill ")[2].split()[0])

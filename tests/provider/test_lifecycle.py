@@ -9,10 +9,12 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -379,11 +381,13 @@ def test_a_resource_that_is_there_already_cannot_be_imported(stack: Stack, board
     assert "cannot be imported: declare it and run `pulumi up`" in said(done)
 
 
-def plugins(engine: subprocess.Popen[str]) -> list[Path]:
+def plugins(engine: subprocess.Popen[str]) -> list[psutil.Process]:
     """The processes of our plugin that an engine started."""
-    children = Path(f"/proc/{engine.pid}/task").glob("*/children")
-    pids = " ".join(file.read_text() for file in children).split()
-    return [Path("/proc", pid) for pid in pids if b"infra.provider" in Path("/proc", pid, "cmdline").read_bytes()]
+    return [
+        process
+        for process in psutil.process_iter(["ppid", "cmdline"])
+        if process.info["ppid"] == engine.pid and "infra.provider" in " ".join(process.info["cmdline"] or ())
+    ]
 
 
 @pytest.mark.fault("up", "up runs", "the engine is ended, or killed", "its plugin ends")
@@ -399,8 +403,9 @@ def test_an_end_of_the_engine_ends_the_plugin(stack: Stack, board: Board, kill: 
             assert seen, "the activation's progress was never shown"
         (plugin,) = plugins(engine)
         engine.send_signal(kill)
-        while plugin.exists() and "Z" not in (plugin / "stat").read_text():
-            time.sleep(0.05)
+        with suppress(psutil.NoSuchProcess):
+            while plugin.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.05)
         output, _ = engine.communicate()
     if kill == signal.SIGINT:
         assert "was left to end by itself" in output

@@ -32,11 +32,17 @@ def traces(index: int, folder: Path) -> dict[str, set[str]]:
         "namespaces": {line for line in lines("ip", "netns") if line.split()[0] == name},
         "links": {line for line in lines("ip", "-br", "link") if line.startswith(f"{link}@")},
         "rules": {line for line in lines("iptables-save") if f"--comment {name} " in line},
-        "groups": {str(path) for path in Path("/sys/fs/cgroup").rglob(name)},
+        "groups": _called(name, "/sys/fs/cgroup"),
         "loops": {line for line in lines("losetup", "-a") if str(folder) in line},
-        "run": {str(path) for path in Path("/run").rglob("*") if path.name == name} | {str(p) for p in _claim(index)},
+        "run": _called(name, "/run") | {str(path) for path in _claim(index)},
         "files": {str(path) for path in [folder] if path.exists()},
     }
+
+
+def _called(name: str, top: str) -> set[str]:
+    """Everything of a name under a folder; `os.walk` passes over what goes away meanwhile, and `rglob` does not."""
+    found = os.walk(top)
+    return {f"{at}/{each}" for at, folders, files in found for each in (*folders, *files) if each == name}
 
 
 def _mounts() -> dict[str, str]:

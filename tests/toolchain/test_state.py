@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from infra.toolchain import unlock
 from sandbox.engine import CHECKOUT, SHIM, Pulumi
 from sandbox.serving import NEVER
@@ -114,11 +116,10 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 def end_session(leader: subprocess.Popen[str]) -> None:
     """Kill what a killed pulumi left behind: the provider that still sleeps, and the language host."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # Fields after the parenthesised name: state, parent, group, session.
-            if int(stat.read_text().rpartition(")")[2].split()[3]) == leader.pid:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) == leader.pid:
+                os.kill(pid, signal.SIGKILL)
 
 
 def locks(pulumi: Pulumi) -> list[Path]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import psutil
 from pulumi import automation
 from pulumi.automation import errors
 
@@ -311,13 +312,11 @@ class Workshop:
 
     def _processes(self) -> dict[int, str]:
         """The command lines of all that was started in this workshop and still runs, by process id."""
-        mark = f"PULUMI_HOME={self.environment['PULUMI_HOME']}".encode()
-        found = {}
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found[int(process.name)] = (process / "cmdline").read_text().replace("\0", " ")
-        return found
+        return {
+            process.pid: " ".join(process.info["cmdline"] or ())
+            for process in psutil.process_iter(["cmdline", "environ"])
+            if (process.info["environ"] or {}).get("PULUMI_HOME") == self.environment["PULUMI_HOME"]
+        }
 
     def state(self, *, secrets: bool = True) -> dict[str, dict[str, Any]]:
         """The state's resources of the provider by name, with secrets in clear or as they are stored."""
