@@ -139,15 +139,15 @@ bench-words: $(V)/.ready ## what becomes of texts: GLEU of JFLEG's sentences, wh
 	@$(V)/python -m bench.words
 
 .PHONY: bench-embeddings
-bench-embeddings: $(V)/.ready ## embeddings as the image serves them, beside Ollama
+bench-embeddings: $(V)/.ready ## the image's embeddings, beside Ollama with the same file (root)
 	@$(V)/python -m bench.embeddings
 
 .PHONY: bench-load
-bench-load: $(V)/.ready ## 1 to 64 clients of the image's server and of Ollama: errors, waits, memory (a quarter of an hour)
+bench-load: $(V)/.ready ## 1 to 64 clients of the image's server and of Ollama: errors, waits, memory (root, a quarter of an hour)
 	@$(V)/python -m bench.load
 
 .PHONY: bench-busy
-bench-busy: $(V)/.ready ## ways in which threads wait for each other, alone and beside others (root, a quarter of an hour)
+bench-busy: $(V)/.ready ## ways in which threads wait for each other, alone and beside others (root, half an hour)
 	@$(V)/python -m bench.busy
 
 .PHONY: bench-image

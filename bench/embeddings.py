@@ -1,4 +1,4 @@
-"""Embeddings: llama-server as the image starts it, beside Ollama with the same file and other options of its own.
+"""Embeddings: the image's own programs, beside Ollama with the same file and other options of its own.
 
     python -m bench.embeddings [--rounds N] [--vary]
 
@@ -32,9 +32,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench import ollama, polish, record
-from bench.programs import programs
-from bench.servers import contained, entrypoint
-from sandbox import minilm
+from bench.servers import contained
+from sandbox import minilm, source
+from sandbox.images.published import published
+from sandbox.images.unpacked import Unpacked
 from sandbox.machine import SandboxError, say
 
 NAME = "all-minilm"
@@ -143,10 +144,13 @@ def contestants(folder: Path, *, vary: bool) -> Iterator[dict[str, Contestant]]:
         SandboxError: something could not be built.
     """
     model = minilm.model("F16")
-    program = entrypoint(folder, programs("llama-server") / "llama-server")
     # a setting that is empty counts as not set: those of this machine must decide nothing
     known = {"MODEL_SHA256": "", "POOLING": "", "CONTEXT": "", "DIMENSIONS": "", "MODE": ""}
     with ExitStack() as stack:
+        with published(folder / "registry") as image:
+            unpacked = Unpacked(image, "linux/amd64")
+        unpacked.write("llama-server", folder)
+        program = unpacked.write("entrypoint", folder)
         peer = stack.enter_context(ollama.serving(folder / "ollama"))
         peer.add(NAME, model, {})
         found = {PEER: Contestant(peer.url)}
@@ -254,7 +258,7 @@ def main() -> None:
         },
         "model": f"{minilm.NAME}, F16",
         "cores": os.cpu_count(),
-        "versions": [f"llama.cpp {programs('llama-server').tag}", f"Ollama {ollama.version()}"],
+        "versions": [f"llama.cpp {source.CURRENT.tag}", f"Ollama {ollama.version()}"],
         "load_before": before,
     }
     print("\n".join(table(said)))

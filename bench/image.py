@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from bench import record
 from infra.provider.registry import Repository
@@ -126,8 +127,7 @@ def serving(docker: Docker, image: Published, models: Path, runs: int) -> dict[s
     with _server(docker, reference, models) as container:
         container.wait_healthy(60)
         rates = {parallel: _rate(container, parallel) for parallel in (1, 4)}
-        status = Path(f"/proc/{container.state['Pid']}/status").read_text()
-    resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1000
+        resident = psutil.Process(container.state["Pid"]).memory_info().rss / 1e6
     return {
         "start_to_healthy_seconds": round(statistics.median(starts), 2),
         "embeddings_per_second": round(rates[1], 1),

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import httpx
 
-from infra.toolchain import ToolchainError, golang
-from sandbox.machine import CHECKOUT, SandboxError, run
 from sandbox.serving import NEVER, PASSIVE, free_port
 
 
@@ -86,31 +84,12 @@ def service(ready: str = "/livez", **settings: object) -> Iterator[tuple[str, su
         yield url, process, seconds
 
 
-def entrypoint(folder: Path, server: Path) -> Path:
-    """The image's entrypoint, compiled into a folder, with a llama-server beside it as in the image's root.
-
-    Raises:
-        SandboxError: there is no Go, or it does not compile.
-    """
-    try:
-        go = golang.find_go(what="the image's entrypoint")
-    except ToolchainError as error:
-        raise SandboxError(str(error)) from error
-    program = folder / "entrypoint"
-    within = ["env", "-C", str(CHECKOUT / "image" / "entrypoint")]
-    within += [f"{name}={value}" for name, value in golang.environment().items()]
-    build = [go.command, "build", "-trimpath", "-buildvcs=false", "-tags=nethttpomithttp2", "-o", str(program), "."]
-    run([*within, *build])
-    (folder / "llama-server").symlink_to(server)
-    return program
-
-
 @contextmanager
 def contained(program: Path, model: Path, settings: Mapping[str, str]) -> Iterator[str]:
     """The URL of the server that the image's entrypoint becomes for a model.
 
     Args:
-        program: as `entrypoint` returned it.
+        program: the entrypoint, with a llama-server beside it as in the image's root.
         model: a GGUF file.
         settings: the container's environment.
     """

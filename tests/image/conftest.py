@@ -14,8 +14,8 @@ from sandbox import fetch
 from sandbox.images import emulation
 from sandbox.images.engine import Docker
 from sandbox.images.published import Published, published
+from sandbox.images.unpacked import Unpacked
 from sandbox.minilm import model
-from tests.image.unpacked import Unpacked
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
 CHAT = fetch.MODEL

@@ -8,8 +8,8 @@ import pytest
 from infra.kinds.image import attest
 from infra.provider.registry import Repository
 from sandbox.images.published import Published
+from sandbox.images.unpacked import Unpacked
 from tests.image.conftest import PLATFORMS
-from tests.image.unpacked import Unpacked
 
 MEGABYTE = 1_000_000
 LARGEST = 12 * MEGABYTE

@@ -13,15 +13,21 @@ import httpx
 
 from infra.provider.registry import Repository
 from sandbox.images.published import Published
+from sandbox.machine import SandboxError
 
 
 class Unpacked:
-    """Its settings, and its files by path."""
+    """Its settings, and its files by path.
+
+    Raises:
+        SandboxError: the registry does not have it.
+    """
 
     def __init__(self, image: Published, platform: str) -> None:
         with Repository(image.repository) as repository:
             found = repository.manifest(image.platform(platform).partition("@")[2])
-        assert found is not None
+        if found is None:
+            raise SandboxError(f"{image.registry} does not have {image.platform(platform)}")
         self.base = f"http://{image.registry}/v2/{image.repository.partition('/')[2]}/blobs"
         self.config: dict[str, Any] = json.loads(self._blob(found[1]["config"]["digest"]))
         self.files: dict[str, bytes] = {}
