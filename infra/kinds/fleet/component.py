@@ -20,13 +20,15 @@ from infra.hosttools.pollex_host.tools import tools_hash
 from infra.kinds.fleet import certificate, plan, units
 from infra.kinds.fleet.spec import GATEWAY, FleetStack
 from infra.kinds.host.component import LlamaHost, brought_python, own_python
-from infra.kinds.host.login import login, stop_up
+from infra.kinds.host.login import login, stop_up, texts_of
 from infra.kinds.host.units import POLLEX_UNIT, page_url
 from infra.provider.bundle import Bundle
 from infra.provider.delivery import Tools
 from infra.provider.generation import Generation
 from infra.provider.host import Host
 from infra.provider.preflight import Needs, Port
+
+_TLS = "pollex:gateway.tls"
 
 
 class Fleet(pulumi.ComponentResource):
@@ -140,20 +142,15 @@ def _certificate(stack: FleetStack) -> str | None:
     """
     if (tls := stack.gateway.tls) is None:
         return None
-    texts, wrong = list[str](), list[Problem]()
-    named = {"certificateFile": tls.certificate_file, "keyFile": tls.key_file}
-    for setting, name in named.items():
-        file = FILES / Path(name).expanduser()
-        try:
-            texts.append(file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            wrong.append(Problem(f"pollex:gateway.tls.{setting}", name, f"{file} cannot be read: {error}"))
+    named = {f"{_TLS}.certificateFile": tls.certificate_file, f"{_TLS}.keyFile": tls.key_file}
+    texts, wrong = texts_of(named, FILES)
     if not wrong:
-        certificates, key = texts
+        certificates, key = texts.values()
         try:
             return certificate.bundle(certificates, key, datetime.now(UTC))
         except certificate.CertificateRefusedError as error:
-            wrong.append(Problem(f"pollex:gateway.tls.{error.setting}", named[error.setting], str(error)))
+            setting = f"{_TLS}.{error.setting}"
+            wrong.append(Problem(setting, named[setting], str(error)))
     stop_up(wrong)
     return "unknown\n"
 

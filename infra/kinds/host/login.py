@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pulumi
@@ -40,9 +41,22 @@ def read(
         key_password: its password.
         where: the setting that holds the machine, for the report.
     """
-    texts, problems = _files(host, root, key, where)
-    pinned = host.host_key or texts.get("hostKeyFile")
-    private_key = key.get_secret_value() if key else texts.get("privateKeyFile")
+    host_key_file, private_key_file = f"{where}.hostKeyFile", f"{where}.privateKeyFile"
+    texts, problems = texts_of(
+        {
+            host_key_file: host.host_key_file if host.host_key is None else None,
+            private_key_file: host.private_key_file if key is None else None,
+        },
+        root,
+    )
+    pinned = host.host_key or texts.get(host_key_file)
+    if host.host_key_file and host_key_file in texts:
+        try:
+            hostkeys.choose(texts[host_key_file], host.address, host.port)
+        except ValueError as error:
+            problems.append(Problem(host_key_file, host.host_key_file, str(error)))
+            pinned = None
+    private_key = key.get_secret_value() if key else texts.get(private_key_file)
     password = key_password.get_secret_value() if key_password else None
     jump = host.proxy_jump
     # OpenSSH's own format wants its last line ended
@@ -84,12 +98,13 @@ def stop_up(problems: list[Problem]) -> None:
     pulumi.log.warn(f"an `up` would stop here: {report}")
 
 
-def _files(host: Host, root: Path, key: SecretStr | None, where: str) -> tuple[dict[str, str], list[Problem]]:
-    """The texts of the files that are needed, by the settings that name them, and what is wrong with the others."""
-    named = {
-        "hostKeyFile": host.host_key_file if host.host_key is None else None,
-        "privateKeyFile": host.private_key_file if key is None else None,
-    }
+def texts_of(named: Mapping[str, str | None], root: Path) -> tuple[dict[str, str], list[Problem]]:
+    """The texts of files that settings name, by setting, and what is wrong with the others.
+
+    Args:
+        named: a file by each setting's full key, None where none is to be read; relative names are below `root`.
+        root: of the project.
+    """
     texts, problems = dict[str, str](), list[Problem]()
     for setting, name in named.items():
         if name is None:
@@ -99,13 +114,8 @@ def _files(host: Host, root: Path, key: SecretStr | None, where: str) -> tuple[d
             wrong = "" if text else "is empty"
         except (OSError, UnicodeDecodeError) as error:
             text, wrong = "", f"cannot be read: {error.strerror if isinstance(error, OSError) else error}"
-        if text and setting == "hostKeyFile":
-            try:
-                hostkeys.choose(text, host.address, host.port)
-            except ValueError as error:
-                wrong = str(error)
         if wrong:
-            problems.append(Problem(f"{where}.{setting}", name, wrong))
+            problems.append(Problem(setting, name, wrong))
         else:
             texts[setting] = text
     return texts, problems
