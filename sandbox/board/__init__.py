@@ -190,6 +190,16 @@ class Board:
             time.sleep(0.05)
         self.wait_ready()
 
+    def cut_power(self) -> None:
+        """Take the power away, as `kill` does, and bring it back; wait until the board answers again.
+
+        Raises:
+            SandboxError: it did not come back.
+        """
+        self.kill()
+        self.start()
+        self.wait_ready()
+
     def destroy(self) -> None:
         """Leave nothing of it on the machine."""
         destroy(self.name)

@@ -8,9 +8,14 @@ import subprocess
 import tarfile
 from typing import Any
 
+import pytest
+
 from infra.hosttools.pollex_host import tools
 from sandbox.board import Board
 from tests.host.conftest import TOOLS, Project
+
+AWAY = pytest.mark.parametrize("away", [Board.reboot, Board.cut_power], ids=["reboot", "cut"])
+"""The ways in which a board goes away, and is back."""
 
 
 class Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from infra.hosttools.pollex_host import manifest
 from infra.hosttools.pollex_host.manifest import Gate, Generation, Link, Unit
 from sandbox.board import Board
 from tests.host.conftest import KEY, Project
-from tests.host.machine import Machine
+from tests.host.machine import AWAY, Machine
 
 STORE = f"/opt/pollex/store/{KEY}-llama-server"
 PROGRAM = "/usr/local/bin/llama-server"
@@ -362,18 +362,13 @@ def test_a_build_outlives_its_session_and_its_followers(machine: Machine, slow: 
 
 
 @pytest.mark.fault("build", "a build runs", "the board reboots, or loses its power", "it goes on after the start")
-@pytest.mark.parametrize("power", ["reboot", "cut"])
-def test_a_build_outlives_the_board(machine: Machine, slow: str, power: str) -> None:
+@AWAY
+def test_a_build_outlives_the_board(machine: Machine, slow: str, away: Callable[[Board], None]) -> None:
     """A reboot or a power cut would cost all that was compiled."""
     machine.sh("cat >/tmp/build; nohup pollex-host ensure </tmp/build >/dev/null 2>&1 &", slow.encode())
     await_step(machine, 8)
     machine.sh("sync")
-    if power == "reboot":
-        machine.board.reboot()
-    else:
-        machine.board.kill()
-        machine.board.start()
-        machine.board.wait_ready()
+    away(machine.board)
     said = finish(machine)
     assert "attached to the running build" in said
     log = machine.sh(f"cat /opt/pollex/log/{BUILD}.log")

@@ -23,7 +23,7 @@ from sandbox.board import Board
 from sandbox.serving import NEVER
 from tests.host import test_bundle as bundle
 from tests.host.conftest import KEY, Project, model_manifest
-from tests.host.machine import Machine
+from tests.host.machine import AWAY, Machine
 from tests.host.test_board import BUILD, COMPILERS, SLEEPER, UNIT, await_step, completes, finish, generation, unit
 from tests.host.waiting import wait_for
 from tests.host.web import answering
@@ -250,20 +250,15 @@ def test_the_disk_becomes_full_while_the_gate_waits(serving: Machine) -> None:
     "the board reboots, or loses its power, while the gate waits",
     "it goes back itself",
 )
-@pytest.mark.parametrize("power", ["reboot", "cut"])
-def test_the_board_goes_away_while_the_gate_waits(serving: Machine, power: str) -> None:
+@AWAY
+def test_the_board_goes_away_while_the_gate_waits(serving: Machine, away: Callable[[Board], None]) -> None:
     """If this fails, a power cut leaves a generation that was never proved, until somebody comes with a laptop."""
     serving.sh("cat >/tmp/next", generation("next", mode="mute", units={"side.service": SLEEPER}).encode())
     serving.sh(
         "pollex-host activate </tmp/next >/dev/null 2>/tmp/said & until grep -q 'without a text' /tmp/said; do :; done"
     )
     serving.sh("sync")
-    if power == "reboot":
-        serving.board.reboot()
-    else:
-        serving.board.kill()
-        serving.board.start()
-        serving.board.wait_ready()
+    away(serving.board)
     assert "returning to good" in serving.sh("journalctl -b -o cat -u pollex-return")
     assert serving.sh("find /etc/systemd/system -name 'pollex-return*' -o -name 'side*'") == ""
     nothing_lost(serving)
@@ -405,8 +400,8 @@ def test_a_unit_that_crashes_after_its_gate(serving: Machine) -> None:
     "the board reboots, or loses its power",
     "both come, the model's rest",
 )
-@pytest.mark.parametrize("power", ["reboot", "cut"])
-def test_the_board_goes_away_while_things_come(serving: Machine, power: str) -> None:
+@AWAY
+def test_the_board_goes_away_while_things_come(serving: Machine, away: Callable[[Board], None]) -> None:
     """If this fails, what was half there at a power cut stays for ever, or passes for whole."""
     archive = bundle.archive({**bundle.FILES, "lib/large": os.urandom(2 * MB)})
     assert serving.pollex("ensure-bundle", bundle.text()).returncode == 10
@@ -437,12 +432,7 @@ def test_the_board_goes_away_while_things_come(serving: Machine, power: str) -> 
             for folder, verb in (("archive/.*", sending), (f"build/{MODEL}/part", loading)):
                 wait_for(partial(arrived, serving, f"/opt/pollex/{folder}"), verb)
             serving.sh("sync")
-            if power == "reboot":
-                serving.board.reboot()
-            else:
-                serving.board.kill()
-                serving.board.start()
-                serving.board.wait_ready()
+            away(serving.board)
             gone.set()
             sending.kill()
             loading.kill()

@@ -288,16 +288,6 @@ def test_another_file_is_not_adopted(host: Host, tmp_path: Path) -> None:
     assert there.read_bytes() == corrupted(CONTENT)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 10 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.fault("model", "a small disk", "too little space", "said before anything is fetched")
 def test_no_space_is_said_before_anything_is_fetched(small_disk: Path) -> None:
     """The board's disk would be filled to the last byte, and everything else on it fail."""

@@ -437,9 +437,7 @@ def test_a_killed_measurement_leaves_the_server_running(adopting: Machine, begin
         adopting.sh(f"{begun} kill $!; wait $!", check=False)
     else:
         adopting.sh(begun)
-        adopting.board.kill()
-        adopting.board.start()
-        adopting.board.wait_ready()
+        adopting.board.cut_power()
         adopting.sh("rm -rf /tmp/pollex.*")
     stays_as_it_was(adopting)
 

@@ -96,9 +96,7 @@ def test_a_small_disk_fills_up_and_survives_a_power_cut() -> None:
         full = board.run("head -c 30M /dev/zero >/opt/filler", user="root", check=False)
         assert (full.returncode, "No space left on device" in full.stderr) == (1, True)
         board.run("rm /opt/filler; echo kept >/opt/note; sync", user="root")
-        board.kill()
-        board.start()
-        board.wait_ready()
+        board.cut_power()
         assert board.run("cat /opt/note").stdout.strip() == "kept"
 
 

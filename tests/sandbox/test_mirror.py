@@ -61,9 +61,7 @@ def test_a_board_fetches_before_and_after_a_power_cut(board: Board, folder: Path
     with Mirror(folder, board.gateway) as server:
         ask = f"curl -sS -f --max-time 10 {server.url}/model.gguf | wc -c"
         assert int(board.run(ask).stdout) == len(CONTENT)
-        board.kill()
-        board.start()
-        board.wait_ready()
+        board.cut_power()
         assert int(board.run(ask).stdout) == len(CONTENT)
 
 
