@@ -99,8 +99,8 @@ test-aarch64: toolchain ## a board of the Nano's architecture under QEMU (a stag
 	@$(V)/pytest --quiet tests/e2e/test_aarch64.py
 
 .PHONY: faults
-faults: toolchain ## what survives which fault, at length, into docs/reference/faults.md (hours; FAULTS="tests/service …" for some)
-	@FAULTS=long $(V)/python -m pytest --quiet -p tests.faults -m fault $(or $(FAULTS),tests)
+faults: toolchain ## what survives which fault, at length, into docs/reference/faults.md (root, most of an hour; FAULTS="tests/service …" for some)
+	@FAULTS=long $(V)/python -m pytest --quiet --numprocesses=3 --dist=loadfile -p tests.faults -m fault $(or $(FAULTS),tests)
 
 .PHONY: test-browser
 test-browser: $(V)/.ready ## the tests in a real Chromium
