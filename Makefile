@@ -155,7 +155,7 @@ bench-image: $(V)/.ready ## the image: sizes, a rebuild from nothing, start, emb
 	@$(V)/python -m bench.image --build
 
 .PHONY: bench-fleet
-bench-fleet: $(V)/.ready ## one to three boards behind the gateway: polishes a second, kills and drains under load (root, ten minutes)
+bench-fleet: $(V)/.ready ## one to three boards: polishes a second, kills, drains and a roll under load, what up takes (root, half an hour)
 	@$(V)/python -m bench.fleet
 
 .PHONY: bench-fleet-size

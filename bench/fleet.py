@@ -1,6 +1,6 @@
 """Several boards: what more of them bring, what a board that dies or is drained costs, what HAProxy in front adds.
 
-    python -m bench.fleet [--rounds N] [--seconds S] [--pairs N]
+    python -m bench.fleet [--rounds N] [--seconds S] [--pairs N] [--first N] [--runs N]
 
 Prints a table and writes build/bench/fleet.json. A board is a real llama-server with the sandbox's model, held to a
 share of a core so that three of them fit on two; in front of them are the gateway's HAProxy, with the configuration
@@ -11,7 +11,7 @@ that `pulumi up` gives it, and the polish service. The forwards to the boards ar
   how long the slowest took, those that stream and those that do not.
 - The time to the first word and between two tokens, of a board that is asked directly and through HAProxy, in turn.
 
-Not measured: a second host that takes a build from the cache, and `up` that changes nothing on three hosts.
+What `pulumi up` takes for several hosts is measured on stand-in boards: bench/fleet_up.py says what.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from typing import Any, Final
 
 import httpx
 
-from bench import record
+from bench import fleet_up, record
+from bench.asking import TEXT, Answer, load, more, row
 from bench.programs import programs
 from bench.quota import enter, quota
 from bench.servers import running, service
@@ -53,7 +54,6 @@ WEIGHT: Final = 10
 """How much more than another process it counts, so that it has its share although this machine does other things."""
 PERSONS: Final = 2
 """Who ask without a pause, for each board: one is served, and one waits."""
-TEXT: Final = "She go to the libary yesterday and forgeted her umbrela."
 MODEL: Final = "llama.cpp"
 QUICK: Final = 5
 """Times as many pairs where a server answers at once."""
@@ -201,62 +201,6 @@ def _health(url: str) -> bool:
     return httpx.get(f"{url}/health", timeout=5, trust_env=False).is_success
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What became of one request."""
-
-    streamed: bool
-    ended: float
-    """On the monotonic clock."""
-    seconds: float
-    wrong: str
-    """Why it failed; empty where it did not."""
-    boards: int
-    """How many had a part in it."""
-
-
-async def ask(client: httpx.AsyncClient, *, streamed: bool) -> Answer:
-    """Have the text polished."""
-    body = {"text": TEXT, "model_id": MODEL, "stream": streamed, "changes": True}
-    begun, wrong, told = time.monotonic(), "", dict[str, Any]()
-    try:
-        answer = await client.post("/api/polish", json=body)
-        told = json.loads(answer.text.rpartition("data: ")[2]) if streamed and answer.is_success else answer.json()
-        wrong = "" if told.get("polished") else f"{answer.status_code} {answer.text[-200:]}"
-    except (httpx.HTTPError, ValueError) as error:
-        wrong = repr(error)
-    now = time.monotonic()
-    return Answer(streamed=streamed, ended=now, seconds=now - begun, wrong=wrong, boards=len(told.get("boards") or ()))
-
-
-async def load(page: str, persons: int, meanwhile: Callable[[list[Answer]], Awaitable[None]]) -> list[Answer]:
-    """All answers that so many people got who asked without a pause while something was done, which sees them come."""
-    got, over = list[Answer](), asyncio.Event()
-    async with httpx.AsyncClient(base_url=page, timeout=NEVER, trust_env=False) as client, asyncio.TaskGroup() as group:
-
-        async def person(number: int) -> None:
-            while not over.is_set():
-                got.append(await ask(client, streamed=number % 2 == 0))
-                if got[-1].wrong:
-                    await asyncio.sleep(0.1)
-
-        for number in range(persons):
-            group.create_task(person(number))
-        try:
-            await more(got, persons)
-            await meanwhile(got)
-        finally:
-            over.set()
-    return got
-
-
-async def more(got: list[Answer], count: int) -> None:
-    """Wait until so many more answers have come."""
-    wanted = len(got) + count
-    while len(got) < wanted:  # noqa: ASYNC110 - what is waited for is measured, and an event for each would be too
-        await asyncio.sleep(0.02)
-
-
 def rate(ends: Sequence[float]) -> float:
     """Things a second, by the times at which they ended: from the first to the last, at least two."""
     return (len(ends) - 1) / (ends[-1] - ends[0])
@@ -275,7 +219,7 @@ def polishes(page: str, count: int, seconds: float) -> float:
         begun = time.monotonic()
         await asyncio.sleep(seconds)
 
-    got = asyncio.run(load(page, PERSONS * count, meanwhile))
+    got = asyncio.run(load(page, MODEL, PERSONS * count, meanwhile))
     if wrong := [answer.wrong for answer in got if answer.wrong]:
         raise SandboxError(f"{len(wrong)} of {len(got)} polishes failed, such as {wrong[0]}")
     return rate([answer.ended for answer in got if begun <= answer.ended <= begun + seconds])
@@ -322,22 +266,10 @@ def faults(made: Fleet, page: str) -> dict[str, dict[str, Any]]:
             for number in range(len(made.boards)):
                 await fault(made, number, got)
 
-        got = asyncio.run(load(page, PERSONS * len(made.boards), meanwhile))
+        got = asyncio.run(load(page, MODEL, PERSONS * len(made.boards), meanwhile))
         for streamed in (False, True):
             rows[f"{name}, {'streamed' if streamed else 'not streamed'}"] = row(got, streamed=streamed)
     return rows
-
-
-def row(got: Sequence[Answer], *, streamed: bool) -> dict[str, Any]:
-    """What became of those requests that stream, or of the others."""
-    own = [answer for answer in got if answer.streamed is streamed]
-    return {
-        "requests": len(own),
-        "failed": sum(bool(answer.wrong) for answer in own),
-        "of several boards": sum(answer.boards > 1 for answer in own),
-        "seconds, median": round(median(answer.seconds for answer in own), 2),
-        "seconds, longest": round(max(answer.seconds for answer in own), 2),
-    }
 
 
 def timed(url: str) -> tuple[float, float]:
@@ -457,6 +389,10 @@ def table(said: Mapping[str, Any]) -> Iterator[str]:
     for name, found in said["faults"].items():
         requests, failed, several, middle, longest = found.values()
         yield f"{name:24}{requests:>10}{failed:>8}{several:>12}{middle:>10.2f}{longest:>11.2f}"
+    yield f"\n{'pulumi up':70}{'runs':>5}{'median s':>10}{'ratio':>9}{'goal':>7}"
+    for name, found in said["up"].items():
+        over = found["ratio"]["median"] if "ratio" in found else ""
+        yield f"{name:70}{found['runs']:>5}{found['seconds']['median']:>10.2f}{over:>9}{found.get('goal', ''):>7}"
     yield f"\n{'milliseconds':46}{DIRECT:>10}{THROUGH:>18}{'added':>10}"
     for name, found in said["milliseconds"].items():
         direct, through, added = (one["median"] for one in found.values())
@@ -469,12 +405,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="times that each number of boards is measured")
     parser.add_argument("--seconds", type=float, default=12, help="for which each number is measured in a round")
     parser.add_argument("--pairs", type=int, default=60, help="answers that are timed, direct and through HAProxy")
+    parser.add_argument("--first", type=int, default=3, help="first ups of fresh boards, side by side and in turn")
+    parser.add_argument("--runs", type=int, default=9, help="ups that change nothing, of one host and of three")
     options = parser.parse_args()
     before = record.load()
     try:
         require_root()
         bring("/usr/sbin/haproxy")
+        ups = fleet_up.measured(options.first, options.runs)
         said = measured(options.rounds, options.seconds, options.pairs)
+        said["faults"] |= ups["roll"]
+        said["up"] = ups["up"]
     except SandboxError as error:
         sys.exit(f"error: {error}")
     print("\n".join(table(said)))
@@ -492,8 +433,7 @@ def main() -> None:
             "weight_of_a_board_over_other_processes": WEIGHT,
             "persons_a_board": PERSONS,
             "goals": f"three boards {GOAL_RATE} times one; 0 failed; at most {GOAL_FIRST_MS:g} ms to the first word",
-            "left_out": "the SSH forwards between gateway and boards",
-            "not_measured": "a second host from the cache, and up that changes nothing on three hosts",
+            "left_out": "the SSH forwards between gateway and boards, where up has no part in it",
             "load_before": before,
             **said,
         }

@@ -41,6 +41,7 @@ from sandbox import mirror
 from sandbox.__main__ import keep_build
 from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
+from sandbox.engine import Pulumi
 from sandbox.machine import say
 
 PEERS = ROOT / "bench" / "peers"
@@ -157,8 +158,12 @@ Command = tuple[list[str], dict[str, str], str]
 
 
 def pulumi(deployed: Deployment, _folder: Path, *options: str) -> Command:
+    """`pulumi up` of what is deployed on one board."""
+    return command(deployed.pulumi, *options)
+
+
+def command(own: Pulumi, *options: str) -> Command:
     """`pulumi up`, as a person runs it."""
-    own = deployed.pulumi
     words = own.command("up", "--yes", "--skip-preview", "--suppress-outputs", "--config-file", str(own.config_file))
     kept = {name: value for name, value in own.env().items() if name.startswith("PULUMI")}
     return [*words, *options], environment(**kept, PYTHONPATH=str(own.project)), r"Resources:\s+\d+ unchanged\s"

@@ -7,8 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from bench import fleet
-from bench.fleet import Answer
+from bench import asking, fleet, fleet_up
+from bench.asking import Answer
 from sandbox.serving import free_port
 
 
@@ -20,14 +20,14 @@ def test_the_rate_is_of_what_lies_between() -> None:
 def test_what_failed_is_counted_apart() -> None:
     """If this fails, the table says that nothing failed while something did."""
     got = [
-        Answer(streamed=True, ended=1, seconds=2, wrong="", boards=1),
-        Answer(streamed=True, ended=2, seconds=4, wrong="", boards=2),
-        Answer(streamed=True, ended=3, seconds=9, wrong="502", boards=0),
-        Answer(streamed=False, ended=4, seconds=1, wrong="", boards=1),
+        Answer(streamed=True, ended=1, seconds=2, wrong="", boards=("b0",)),
+        Answer(streamed=True, ended=2, seconds=4, wrong="", boards=("b0", "b1")),
+        Answer(streamed=True, ended=3, seconds=9, wrong="502", boards=()),
+        Answer(streamed=False, ended=4, seconds=1, wrong="", boards=("b0",)),
     ]
     expected = {"requests": 3, "failed": 1, "of several boards": 1, "seconds, median": 4, "seconds, longest": 9}
-    assert fleet.row(got, streamed=True) == expected
-    assert fleet.row(got, streamed=False)["failed"] == 0
+    assert asking.row(got, streamed=True) == expected
+    assert asking.row(got, streamed=False)["failed"] == 0
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -38,11 +38,11 @@ def test_no_answer_is_a_failure(streamed: bool) -> None:  # noqa: FBT001 - a tab
         given = iter(answers)
         transport = httpx.MockTransport(lambda _: next(given))
         async with httpx.AsyncClient(base_url="http://x", transport=transport) as client:
-            return [await fleet.ask(client, streamed=streamed) for _ in answers]
+            return [await asking.ask(client, "m", streamed=streamed) for _ in answers]
 
     async def away() -> Answer:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port()}") as client:
-            return await fleet.ask(client, streamed=streamed)
+            return await asking.ask(client, "m", streamed=streamed)
 
     good = '{"polished": "She went.", "boards": ["b0", "b1"]}'
     if streamed:
@@ -53,7 +53,7 @@ def test_no_answer_is_a_failure(streamed: bool) -> None:  # noqa: FBT001 - a tab
             httpx.Response(200, text=good), httpx.Response(200, text=cut), httpx.Response(502, json={"error": "away"})
         )
     )
-    assert (fine.wrong, fine.boards) == ("", 2)
+    assert (fine.wrong, fine.boards) == ("", ("b0", "b1"))
     assert broken.wrong
     assert refused.wrong.startswith("502")
     assert "ConnectError" in asyncio.run(away()).wrong
@@ -65,3 +65,25 @@ def test_only_words_are_timed() -> None:
     assert not fleet._says('data: {"choices": [{"delta": {"role": "assistant", "content": null}}]}')
     assert not fleet._says("data: [DONE]")
     assert not fleet._says("")
+
+
+def test_a_resource_takes_from_its_first_word_to_its_last() -> None:
+    """If this fails, the table compares something else than the making of a program on two hosts."""
+    said = """\
+ +  pulumi:pulumi:Stack s creating (0s)
+ +  pollex:index:Share b1-shared-server creating (0s)
+ +  pollex:index:Share b1-shared-server creating (9s) llama-server 3ba038…: compiling
+ +  pollex:index:Share b1-shared-server created (10s) built
+ +  command:remote:Command b1-server creating (0s)
+ +  command:remote:Command b1-server created (0.21s)
+ ~  pollex:index:Generation b1-generation updated (6s)
+"""
+    clock = iter(range(100))
+    took = fleet_up.timed(said.splitlines(), lambda: float(next(clock)))
+    assert took == {"b1-shared-server": (1, 3), "b1-server": (4, 5)}
+    assert fleet_up.program(fleet_up.Up(seconds=9, took=took), "b1") == 4
+
+
+def test_a_ratio_is_of_one_turn() -> None:
+    """If this fails, a turn in which the machine did something else decides the comparison."""
+    assert fleet_up.ratios({"one": [1.0, 10.0], "three": [1.5, 12.0]}) == [1.5, 1.2]
