@@ -177,8 +177,9 @@ backend boards
     retry-on conn-failure
     http-response set-header X-Served-By %[srv_name]
     http-error status 503 content-type application/json string '{{"error":{{"message":"no board answers"}}}}'
-    # a board that hangs is not waited for: what it began another one continues
-    default-server inter 1s fastinter 250ms downinter 1s fall 2 rise 1 on-marked-down shutdown-sessions"""
+    # a board that hangs is not waited for: what it began another one continues; one that was changed is taken in
+    # again before the roll comes to the next one
+    default-server inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 on-marked-down shutdown-sessions"""
 
 _ASIDES = """
 backend asides
