@@ -13,6 +13,8 @@ from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
 SHIM = CHECKOUT / ".toolchain/bin/pulumi"
+HOME = CHECKOUT / ".toolchain/home"
+"""Where Pulumi keeps what is no stack's: plugins, and logs of its runs."""
 VERBOSE = "-v=8"
 """The most that Pulumi's own log may be asked: from 9 on it repeats every property, secrets too (SECURITY.md)."""
 

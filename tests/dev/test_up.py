@@ -16,7 +16,7 @@ import pytest
 from infra.core import stackfile
 from sandbox import fetch
 from sandbox.deployment import copy_project
-from sandbox.engine import VERBOSE, Pulumi, Result
+from sandbox.engine import HOME, VERBOSE, Pulumi, Result
 from sandbox.images import polish
 from sandbox.images.engine import Docker
 from sandbox.images.published import published
@@ -73,8 +73,8 @@ class Desk:
         )
 
     def heard(self, what: str, done: Result) -> None:
-        """Keep what a run has said, its events too."""
-        self.said.update({f"{what}, output": done.stdout + done.stderr, f"{what}, events": done.events})
+        """Keep what a run has said."""
+        self.said[what] = f"{done.stdout}{done.stderr}{done.events}"
 
     def told(self) -> dict[str, list[str]]:
         """Which secrets were said, by where."""
@@ -159,6 +159,8 @@ def test_secrets_stay_where_they_belong(desk: Desk) -> None:
     Or what `docker compose up` starts is not what `pulumi up` does.
     """
     needles = {form for secret in desk.secrets.values() for form in canary.forms(secret)}
+    begun = desk.folder / "begun"
+    begun.touch()
     with canary.Argv(needles) as argv:
         shared = whole_run(desk)
     assert argv.seen > 0
@@ -172,6 +174,7 @@ def test_secrets_stay_where_they_belong(desk: Desk) -> None:
     desk.said["log of the engine"] = desk.docker.log.read_text(errors="replace")
     assert desk.told() == {}
     assert canary.in_folder(desk.docker.folder / "data", needles) == []
+    assert canary.changed_since(begun, HOME, needles) == []
     assert canary.in_folder(desk.folder, needles) == [str(desk.login)], (
         "more than the login was kept, or nothing sought"
     )

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from infra.kinds.image import attest
 from infra.provider.registry import Repository
 from infra.toolchain.once import cache
 from sandbox.deployment import copy_project
-from sandbox.engine import VERBOSE, Pulumi, Result
+from sandbox.engine import HOME, VERBOSE, Pulumi, Result
 from sandbox.images import stack
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.published import Published
@@ -65,8 +63,8 @@ class Workshop:
         return made
 
     def heard(self, what: str, done: Result) -> None:
-        """Keep what a run has said, its events too."""
-        self.said.update({f"{what}, output": done.stdout + done.stderr, f"{what}, events": done.events})
+        """Keep what a run has said."""
+        self.said[what] = f"{done.stdout}{done.stderr}{done.events}"
 
     def told(self) -> dict[str, list[str]]:
         """Which secrets were said, by where."""
@@ -146,8 +144,11 @@ def test_secrets_stay_where_they_belong(workshop: Workshop, image: Published) ->
     assert any(image.plan.derivation.key.encode() in content for content in pushed), "nothing was searched"
     assert [name for content in pushed for name in workshop.within(content)] == []
     meant = Path(workshop.kit.environment["DOCKER_CONFIG"], "config.json")
-    assert changed_since(begun, workshop.kit.folder, needles | set(canary.forms(image.plan.derivation.key))) != []
-    assert changed_since(begun, workshop.kit.folder, needles) == []
+    assert (
+        canary.changed_since(begun, workshop.kit.folder, needles | set(canary.forms(image.plan.derivation.key))) != []
+    )
+    assert canary.changed_since(begun, workshop.kit.folder, needles) == []
+    assert canary.changed_since(begun, HOME, needles) == []
     assert canary.in_folder(workshop.kit.folder / "docker", needles) == [str(meant)], "nothing was searched"
 
 
@@ -164,15 +165,3 @@ def published(workshop: Workshop) -> list[bytes]:
     unpacked = [gzip.decompress(blob) for blob in blobs if blob.startswith(b"\x1f\x8b")]
     assert unpacked, "no layer was looked into"
     return [*blobs, *unpacked]
-
-
-def changed_since(moment: Path, folder: Path, needles: Iterable[bytes]) -> list[str]:
-    """The files below a folder, made or changed since then, in which one stands; BuildKit's cache has gigabytes."""
-    listed = ["find", str(folder), "-type", "f", "-cnewer", str(moment), "-print0"]
-    files = subprocess.run(listed, check=True, capture_output=True).stdout.split(b"\0")
-    searched = tuple(needles)
-    return [
-        os.fsdecode(file)
-        for file in files
-        if file and any(one in Path(os.fsdecode(file)).read_bytes() for one in searched)
-    ]

@@ -233,6 +233,17 @@ def test_environment_of_the_command(shim: Shim) -> None:
     assert seen["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["-v=9"], True), (["-v", "11"], True), (["--verbose=9"], True), (["-v9"], True), (["-v=8"], False), ([], False)],
+)
+def test_a_log_with_secrets_is_announced(shim: Shim, arguments: Sequence[str], *, said: bool) -> None:
+    """If this fails, whoever posts a log to get help posts the stack's secrets with it."""
+    run = shim.run("preview", "--stack", "sandbox", "--logtostderr", *arguments)
+    assert run.status == 0
+    assert ("writes secrets into its log" in run.stderr) == said
+
+
 def test_an_unprepared_toolchain_is_said(shim: Shim) -> None:
     """Right after a clone, `pulumi` has to say which command comes first."""
     (shim.toolchain / "libexec/pulumi").unlink()
