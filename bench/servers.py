@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,25 +33,29 @@ def running(
         enter: what the process does before it is the program, such as going to its cores.
 
     Raises:
-        SystemExit: it did not come up.
+        SystemExit: it did not come up; holds the end of what it said.
     """
     started = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        env=os.environ | (environment or {}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        preexec_fn=enter,  # noqa: PLW1509 - one thread here
-    )
-    try:
-        while not _answers(url):
-            if process.poll() is not None or time.monotonic() - started > NEVER:
-                raise SystemExit(f"error: {' '.join(map(str, command))} did not come up at {url}")
-            time.sleep(0.005)
-        yield process, time.monotonic() - started
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | (environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            preexec_fn=enter,  # noqa: PLW1509 - one thread here
+        )
+        try:
+            while not _answers(url):
+                if process.poll() is not None or time.monotonic() - started > NEVER:
+                    said.seek(0)
+                    end = "\n".join(said.read().decode(errors="replace").splitlines()[-10:])
+                    raise SystemExit(f"error: {' '.join(map(str, command))} did not come up at {url}:\n{end}")
+                time.sleep(0.005)
+            yield process, time.monotonic() - started
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def _answers(url: str) -> bool:
