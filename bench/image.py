@@ -15,7 +15,6 @@ import concurrent.futures
 import gzip
 import io
 import json
-import platform
 import shutil
 import statistics
 import subprocess
@@ -182,6 +181,7 @@ def measure(folder: Path, runs: int, *, whole: bool) -> dict[str, Any]:
         served = serving(docker, image, models, runs)
         built = clean_build(image, folder) if whole else None
     compiled = emulation_factor(folder)
+    factor = compiled["emulated"] / compiled["cross"]
     ours = found["linux/arm64"]["compressed"]
     return {
         "name": "image",
@@ -189,15 +189,16 @@ def measure(folder: Path, runs: int, *, whole: bool) -> dict[str, Any]:
         "ours": ours,
         "peer": PEER_MB,
         "runs": runs,
-        "versions": f"Python {platform.python_version()}",
+        "versions": f"llama.cpp {source.CURRENT.tag}",
         "sizes_mb": found,
         **served,
-        "clean_build": built,
         "compile_one_file_seconds": {"file": FILE, **compiled},
-        "emulation_factor": round(compiled["emulated"] / compiled["cross"], 1),
-        "emulated_build_seconds_extrapolated": round(built["seconds"] * compiled["emulated"] / compiled["cross"])
-        if built is not None
-        else None,
+        "emulation_factor": round(factor, 1),
+        **(
+            {"clean_build": built, "emulated_build_seconds_extrapolated": round(built["seconds"] * factor)}
+            if built is not None
+            else {}
+        ),
     }
 
 
