@@ -208,3 +208,10 @@ def test_an_address_names_a_repository() -> None:
             continue
         with pytest.raises(ConfigError, match="oci://REGISTRY/REPOSITORY"):
             table.parse(values, file="x")
+
+
+def test_publish_says_what_fills_a_registry() -> None:
+    """If this fails, builds go into a folder named `oci:`, and no board finds them."""
+    values = {**values_of("jetson"), "publish": "oci://ghcr.io/you/pollex"}
+    with pytest.raises(ConfigError, match="oras brings a folder to a registry"):
+        table.parse(values, file="x")

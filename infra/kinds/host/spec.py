@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, JsonValue, SecretStr, StringConstraints, model_validator
 
 from infra.core import hostkeys
 from infra.core.masking import MASK, holds_login, secret_options
@@ -462,8 +462,17 @@ CachePrivateKey = Annotated[
         "`make cache-key STACK=…` makes it, or takes yours, and prints its public half"
     ),
 ]
+
+
+def _publish(where: str) -> str:
+    if "://" in where and not where.startswith(("http://", "https://")):
+        # what it would be taken for is a folder of that name
+        raise ValueError("is neither a folder nor an http(s) address; oras brings a folder to a registry")
+    return where
+
+
 Publish = Annotated[
-    Line | None,
+    Annotated[Line, AfterValidator(_publish)] | None,
     Field(
         description="where what a host has made is kept for others, signed: a folder here, or an http(s) address that "
         "takes PUT. What lies there is brought to hosts that need it, through their own logins"
