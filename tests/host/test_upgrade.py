@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from infra.hosttools.pollex_host import former, manifest
+from infra.hosttools.pollex_host import displaced, former, manifest
 from infra.hosttools.pollex_host.manifest import (
     Build,
     Bundle,
@@ -118,6 +118,30 @@ def test_former_generations_are_shown_and_kept(old: Host) -> None:
     assert f"store/{TOOL}-llama-quantize" in deleted
     left = sorted(path.name for path in (old.root / "store").iterdir())
     assert left == [f"{SERVER}-llama-server", f"{MODEL}-model"]
+
+
+@pytest.mark.parametrize(
+    ("made", "kept", "places", "aside"),
+    [
+        ([], "", 7, set()),
+        ([], "etc/somebody", 7, {"displaced"}),
+        ([{"kind": "link", "place": "/x"}], "", 1, {"found"}),
+    ],
+)
+def test_notes_of_both_are_told_apart(  # noqa: PLR0917 - what stands there, and what becomes of it
+    old: Host, monkeypatch: pytest.MonkeyPatch, made: list[dict[str, str]], kept: str, places: int, aside: set[str]
+) -> None:
+    """What somebody had on the board would be lost after a while with older tools, or ours put back as theirs."""
+    folder = old.root / "displaced"
+    (folder / "files/etc").mkdir(parents=True)
+    if kept:
+        (folder / "files" / kept).write_text("theirs")
+    (folder / "claims.json").write_text(json.dumps({"made": made, "begun": None}))
+    for name, place in {"_FORMER": "found", "_FOLDER": "displaced", "_CLAIMS": "displaced/claims.json"}.items():
+        monkeypatch.setattr(displaced, name, str(old.root / place))
+    monkeypatch.setattr(displaced, "_KEPT", str(folder / "files"))
+    assert len(displaced.Claims.load().made) == places
+    assert {path.name.partition(".")[0] for path in old.root.glob("*.*[0-9]")} == aside
 
 
 @pytest.fixture(scope="module")

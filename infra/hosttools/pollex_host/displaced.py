@@ -329,7 +329,7 @@ def _move(source: str, target: str) -> None:
 
 def _take_over() -> None:
     """Make the notes of the former tools ours, in one step."""
-    if not os.path.isdir(_FORMER) or os.path.isdir(_FOLDER):
+    if not os.path.isdir(_FORMER) or not _make_way():
         return
     made = []
     for line in (files.read(f"{_FORMER}/list") or "").splitlines():
@@ -346,6 +346,25 @@ def _take_over() -> None:
     for entry in list(os.scandir(_FOLDER)):
         if not entry.is_dir(follow_symlinks=False) and entry.path != _CLAIMS:
             os.unlink(entry.path)
+
+
+def _make_way() -> bool:
+    """Whether the former tools' notes count: not where these have places, which the former ones then took for found."""
+    notes = files.read(_CLAIMS)
+    if notes is not None and any(json.loads(notes).values()):
+        _set_aside(_FORMER, "what an older revision took for found")
+        return False
+    if any(names for _, _, names in os.walk(_KEPT)):
+        _set_aside(_FOLDER, "what could not go back to its place before")
+    else:
+        files.remove(_FOLDER)
+    return True
+
+
+def _set_aside(folder: str, what: str) -> None:
+    aside = f"{folder}.{os.getpid()}"
+    say(f"{what} stays in {aside}")
+    os.rename(folder, aside)
 
 
 def _undo(path: str, kept: str) -> None:
