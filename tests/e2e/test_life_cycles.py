@@ -10,19 +10,25 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from sandbox import mirror
+from sandbox.__main__ import keep_build
 from sandbox.board import Board
-from sandbox.deployment import Deployment, deploy
-from sandbox.engine import Result
+from sandbox.deployment import Deployment, copy_project, deploy
+from sandbox.engine import CHECKOUT, Result
 from sandbox.mirror import Mirror
 
 pytestmark = pytest.mark.timeout(1800)
+
+FORMER = Path(__file__).parent / "former/ea81e43.tar.xz"
+"""The program of an older revision; the README beside it says how it was packed."""
 
 OWN = """\
 printf '[Service]\\nExecStart=/bin/sleep 100001\\n[Install]\\nWantedBy=multi-user.target\\n' \
@@ -49,7 +55,7 @@ systemctl disable -q --now llama-server pollex
 pollex-host deactivate
 systemctl disable -q --now llama-server
 rm -rf /etc/systemd/system/llama-server.service /etc/systemd/system/pollex.service /etc/pollex /usr/local/bin/pollex
-rm -rf /usr/local/bin/llama-server /opt/pollex/id /opt/pollex/owner.json /opt/llama-models
+rm -rf /usr/local/bin/llama-server /opt/pollex/id /opt/pollex/owner.json /opt/pollex/layout /opt/llama-models
 systemctl daemon-reload
 systemctl reset-failed
 """
@@ -268,6 +274,70 @@ def taken_over(life: Deployment) -> None:
     life.pulumi.up()
 
 
+def to_revision(life: Deployment, archive: Path) -> None:
+    """Put an older revision's program into the project's place; the plugin of commands stays today's, as it would."""
+    shutil.rmtree(life.project)
+    with tarfile.open(archive) as packed:
+        packed.extractall(life.project, filter="data")
+    (life.project / ".venv").symlink_to(CHECKOUT / ".venv")
+    for name in ("command", "docker_build"):
+        stand_in = life.project / "sandbox/plugins" / name / "__main__.py"
+        stand_in.parent.mkdir(parents=True)
+        again = f'[sys.executable, "-P", "-m", "sandbox.plugins.{name}", *sys.argv[1:]]'
+        stand_in.write_text(f"import os, sys\nos.environ.pop('PYTHONPATH')\nos.execv(sys.executable, {again})\n")
+
+
+def older(life: Deployment) -> None:
+    """An older revision of the project, whose tools were shell, gets the board as the docs say, and gives it up."""
+    life.pulumi.destroy()
+    store = f"{life.values['pollex:substituters'][0]['url'].rpartition('/')[0]}/former"
+    to_revision(life, FORMER)
+    life.write(server__user=life.board.user, substituters=[store])
+    assert set(life.pulumi.up().steps.values()) == {"create"}
+    assert life.polish("Say hello.")
+    former, item = life.status(), f"{life.pulumi.outputs()['key']}-llama-server"
+
+    shutil.rmtree(life.project)
+    copy_project(life.project)
+    life.write()
+    steps = life.pulumi.up().steps
+    assert (steps["llama-tools"], steps["llama-model"], steps["llama-generation"]) == ("create", "update", "update")
+    assert (life.status()["id"], life.status()["owner"] != "") == (former["id"], True)
+    # what it built takes minutes, and is the same the next time
+    keep_build(life.board, item, "former")
+    archive = mirror.directory() / "former" / f"{item}.tar.gz"
+    archive.with_name(f"{archive.name}.sha256").write_text(f"{sha256(archive.read_bytes()).hexdigest()}\n")
+
+    life.board.run("pollex-host rollback", user="root")
+    assert life.status()["live"] == former["live"]
+    assert life.polish("Say hello.")
+    assert life.pulumi.up("--refresh").changes == {"update": 1}
+    # where its tools came by; `destroy` names it among what it keeps
+    life.board.run("rm -r ~/.pollex")
+
+
+def newer(life: Deployment) -> None:
+    """A newer revision, which keeps on the board what this one cannot read; it has to give the board up first."""
+    prepare = life.project / "infra/hosttools/pollex_host/prepare.py"
+    ours = prepare.read_text()
+    theirs, changes = re.subn(r"^LAYOUT = \d+$", "LAYOUT = 1000", ours, flags=re.MULTILINE)
+    assert changes == 1
+    prepare.write_text(theirs)
+    life.pulumi.up()
+    before = life.status()["live"]
+    prepare.write_text(ours)
+    refused = life.pulumi.up(check=False)
+    assert refused.status != 0
+    assert "a newer revision of the project set this host up" in said(refused)
+    assert "`pulumi destroy` with it first" in said(refused)
+    assert life.status()["live"] == before
+    assert life.polish("Say hello.")
+    prepare.write_text(theirs)
+    life.pulumi.destroy()
+    prepare.write_text(ours)
+    life.pulumi.up()
+
+
 @dataclass(frozen=True)
 class Row:
     """Something that happens, up to the `up` that follows it."""
@@ -296,6 +366,8 @@ ROWS = {
     "flashed anew": Row(flashed, keeps=False),
     "another stack": Row(other_stack),
     "taken over and back": Row(taken_over),
+    "older revision": Row(older),
+    "newer revision": Row(newer),
 }
 
 
