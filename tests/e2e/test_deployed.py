@@ -26,6 +26,7 @@ from sandbox import mirror
 from sandbox.__main__ import SENTENCE, keep_build, polish
 from sandbox.board import Board
 from sandbox.deployment import Deployment, deploy
+from sandbox.engine import Result
 from sandbox.mirror import Mirror
 from tests.e2e import canary
 from tests.e2e.test_life import finished, wait_for
@@ -190,10 +191,10 @@ def test_secrets_stay_where_they_belong(deployed: Deployment, secrets: dict[str,
         said = "".join(
             set_secret(deployed, name, secret) for name, secret in secrets.items() if name != "polish.apiKeys"
         )
-        said += str(deployed.pulumi.preview("--diff"))
-        said += str(deployed.pulumi.up("--diff"))
+        said += told(deployed.pulumi.preview("--diff"))
+        said += told(deployed.pulumi.up("--diff"))
         said += asked(deployed, secrets)
-        said += str(deployed.pulumi.refresh("--diff"))
+        said += told(deployed.pulumi.refresh("--diff"))
         for place, value, stays in (
             ("polish.memoryMb", "none", "memoryMb"),
             ("server.extraArgs[0]", "--no-such", "returned to"),
@@ -204,15 +205,15 @@ def test_secrets_stay_where_they_belong(deployed: Deployment, secrets: dict[str,
             deployed.pulumi.run("config", "rm", *config)
             assert refused.status != 0
             assert stays in f"{refused}"
-            said += str(refused)
+            said += told(refused)
         # a core dump of the service, if it makes one
         deployed.board.run(
             "systemctl kill -s ABRT pollex.service; until curl -sf localhost:8090/readyz; do :; done", user="root"
         )
-        said += str(deployed.pulumi.up("--refresh", "--diff"))
+        said += told(deployed.pulumi.up("--refresh", "--diff"))
         said += status(deployed)
     said += f"{deployed.pulumi.run('stack', 'export').stdout}{deployed.pulumi.outputs()}"
-    said += str(deployed.pulumi.run("config", "--config-file", str(deployed.config_file)))
+    said += told(deployed.pulumi.run("config", "--config-file", str(deployed.config_file)))
     assert argv.seen > 0
     assert argv.found == set()
     assert [needle for needle in needles if needle in said.encode()] == []
@@ -226,6 +227,11 @@ def test_secrets_stay_where_they_belong(deployed: Deployment, secrets: dict[str,
     (pid,) = deployed.show("MainPID", unit="pollex.service")
     limits = deployed.board.run(f"cat /proc/{pid}/limits", user="root").stdout
     assert re.findall(r"Max core file size +(\S+)", limits) == ["0"]
+
+
+def told(done: Result) -> str:
+    """Everything that a run says, to people and to programs."""
+    return f"{done.stdout}{done.stderr}{done.events}"
 
 
 def asked(deployed: Deployment, secrets: dict[str, str]) -> str:
