@@ -87,12 +87,12 @@ test-root: toolchain ## the tests that need root, Debian packages, the engine or
 
 .PHONY: test-boards
 test-boards: toolchain ## the tests on stand-in boards
-	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m board --ignore=tests/sandbox --ignore=tests/e2e/test_life_cycles.py --ignore=tests/e2e/test_aarch64.py tests
+	@$(V)/pytest --quiet --numprocesses=3 --dist=loadfile -m board --ignore=tests/sandbox --ignore=tests/e2e/test_life_cycles.py --ignore=tests/e2e/test_from_the_box.py --ignore=tests/e2e/test_aarch64.py tests
 	@$(V)/pytest --quiet -m board tests/sandbox # alone: it looks at what a board leaves on the machine
 
 .PHONY: test-life-cycles
 test-life-cycles: toolchain ## what may happen to a stack, its state and its board (half an hour; CI's last stage)
-	@$(V)/pytest --quiet tests/e2e/test_life_cycles.py
+	@$(V)/pytest --quiet tests/e2e/test_life_cycles.py tests/e2e/test_from_the_box.py
 
 .PHONY: test-aarch64
 test-aarch64: toolchain ## a board of the Nano's architecture under QEMU (a stage of CI of its own; apart from make test)
