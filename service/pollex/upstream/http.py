@@ -29,6 +29,7 @@ from pollex.upstream.errors import (
     UpstreamError,
 )
 from pollex.upstream.patience import Patience
+from pollex.upstream.transport import Transport
 from pollex.wire import Model
 
 log = logging.getLogger("pollex")
@@ -75,11 +76,13 @@ class Http:
         self.client = httpx.AsyncClient(
             base_url=url,
             headers={**(headers or {}), **({} if https else {"Connection": "close"})},
-            verify=trust,
             trust_env=False,
-            proxy=proxy.url if proxy is not None else None,
+            transport=Transport(
+                verify=trust,
+                proxy=proxy.url if proxy is not None else None,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=kept),
+            ),
             timeout=httpx.Timeout(timeout, connect=connect, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=kept),
             event_hooks={"request": [_name]},
         )
         self._where = f"{self.client.base_url}" + (f" through the proxy {proxy}" if proxy is not None else "")
