@@ -22,14 +22,11 @@ from infra.core import signing
 from infra.core.report import ConfigError
 from infra.hosttools.pollex_host import entry
 from infra.kinds import table
-from sandbox import mirror
 from sandbox.images import oras
 from sandbox.images.registry import Registry
-from sandbox.serving import NEVER
 from tests.host.conftest import Host
-from tests.host.test_bundle import ARCHIVE, FILES, ITEM, archive, content, text
-from tests.host.test_files import equipped
-from tests.host.test_substitute import NOT_SIGNED, OURS, THEIRS, at, resign
+from tests.host.test_bundle import ARCHIVE, FILES, ITEM, content, text
+from tests.host.test_substitute import NOT_SIGNED, OURS, THEIRS, at, kept, patient, resign
 from tests.infra.conftest import values_of
 
 PAGE: Final = ROOT / "docs/how-to/share-builds.md"
@@ -38,10 +35,8 @@ REPOSITORY: Final = "you/pollex"
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    """A host that waits for its caches, however busy this machine is."""
-    made = equipped(tmp_path / "host")
-    made.environment["POLLEX_CACHE_PATIENCE"] = str(int(NEVER))
-    return made
+    """As `patient`."""
+    return patient(tmp_path)
 
 
 @pytest.fixture
@@ -53,12 +48,8 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A folder as `publish` leaves it: the bundle, signed by us."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    (folder / ARCHIVE).write_bytes(archive())
-    mirror.vouch(folder / ARCHIVE, OURS, "bundle")
-    return folder
+    """As `kept`."""
+    return kept(tmp_path)
 
 
 def push(registry: Registry, cache: Path) -> None:

@@ -33,22 +33,32 @@ THEIRS: Final = signing.new_key()
 NAME: Final = "polish"
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
+def patient(folder: Path) -> Host:
     """A host that waits for its caches, however busy this machine is."""
-    made = equipped(tmp_path / "host")
+    made = equipped(folder / "host")
     made.environment["POLLEX_CACHE_PATIENCE"] = str(int(NEVER))
     return made
 
 
+def kept(folder: Path) -> Path:
+    """A folder as `publish` leaves it: the bundle, signed by us."""
+    made = folder / "cache"
+    made.mkdir()
+    (made / ARCHIVE).write_bytes(archive())
+    mirror.vouch(made / ARCHIVE, OURS, "bundle")
+    return made
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """As `patient`."""
+    return patient(tmp_path)
+
+
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A folder with the bundle in it, signed by us."""
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    (folder / ARCHIVE).write_bytes(archive())
-    mirror.vouch(folder / ARCHIVE, OURS, "bundle")
-    return folder
+    """As `kept`."""
+    return kept(tmp_path)
 
 
 def at(url: str, key: str = OURS) -> Substituter:
