@@ -52,6 +52,12 @@ def test_tools_are_installed_by_content(copied: Host) -> None:
     assert (copied.root / "bin/recipe.sh").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_copy_keeps_no_bytecode(copied: Host, folder: Path) -> None:
+    """Tools that are copied over others within a second would run as those, if no file's size differs."""
+    copied.json("prepare")
+    assert not list(folder.rglob("__pycache__"))
+
+
 def test_a_second_time_changes_nothing(copied: Host) -> None:
     """Every deployment would look like a change of the host."""
     first = copied.json("prepare")
