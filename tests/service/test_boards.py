@@ -529,13 +529,8 @@ def resident(service: Service) -> int:
 
 
 def descriptors(service: Service) -> int:
-    """Its open files and its connections, but for those to boards.
-
-    Those are counted nowhere: of some hundred clients that go away as they please, one still leaves a connection to a
-    board behind, which is a defect of the service that tests/service/test_transport.py does not reach.
-    """
-    process = psutil.Process(service.process.pid)
-    return process.num_fds() - sum(each.laddr.port != service.port for each in process.net_connections() if each.laddr)
+    """Its open files and its connections, to clients and to boards."""
+    return psutil.Process(service.process.pid).num_fds()
 
 
 def line_of(*, streamed: bool, ident: str) -> bytes:

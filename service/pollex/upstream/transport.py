@@ -1,15 +1,18 @@
 """HTTP that leaves no connection behind when a request is cancelled, as every request of a client that goes away is.
 
-httpcore 1.0 forgets a connection whose task is cancelled when it has just come about: between the kernel's "connected"
-and the first byte of the request nobody owns it, so that it stays open, and a file descriptor with it, until the
-service ends. A crowd that goes away as it pleases left one behind for each five hundred of it.
+httpcore 1.0 forgets connections in two moments. Between the kernel's "connected" and the first byte of the request
+nobody owns one. And what closes one yields first, to take a lock, so that a cancellation at just that turn of the event
+loop ends the closing, which is then marked as done. Either way the connection stays open, and a file descriptor with
+it, until the service ends: a crowd that goes away as it pleases left one behind for each few hundred of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator, Coroutine
 from contextvars import ContextVar
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -21,7 +24,7 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 class Transport(httpx.AsyncHTTPTransport):
-    """As httpx's own; a request that ends before it is answered takes with it what it connected."""
+    """As httpx's own; a request that ends before its answer does takes with it what it connected."""
 
     def __init__(self, *, verify: ssl.SSLContext, proxy: str | None, limits: httpx.Limits) -> None:
         super().__init__(verify=verify, proxy=proxy, limits=limits, trust_env=False)
@@ -32,13 +35,35 @@ class Transport(httpx.AsyncHTTPTransport):
         opened = list[asyncio.Task[httpcore.AsyncNetworkStream]]()
         before = _opened.set(opened)
         try:
-            return await super().handle_async_request(request)
+            response = await super().handle_async_request(request)
         except BaseException:
             for task in opened:
                 task.add_done_callback(_close)
             raise
         finally:
             _opened.reset(before)
+        response.stream = _Body(response)
+        return response
+
+
+class _Body(httpx.AsyncByteStream):
+    """A response's body, whose connection is closed whatever befalls its reader."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._stream = cast(httpx.AsyncByteStream, response.stream)
+        self._connection: httpcore.AsyncNetworkStream = response.extensions["network_stream"]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._stream:
+                yield piece
+        except BaseException:
+            # one that was not read to its end is of no further use
+            _alone(self._connection.aclose())
+            raise
+
+    async def aclose(self) -> None:
+        await asyncio.shield(_alone(self._stream.aclose()))
 
 
 class _Backend(httpcore.AnyIOBackend):
@@ -52,8 +77,13 @@ class _Backend(httpcore.AnyIOBackend):
 
 
 def _close(connected: asyncio.Task[httpcore.AsyncNetworkStream]) -> None:
-    if connected.cancelled() or connected.exception() is not None:
-        return
-    closing = asyncio.ensure_future(connected.result().aclose())
-    _closing.add(closing)
-    closing.add_done_callback(_closing.discard)
+    if not connected.cancelled() and connected.exception() is None:
+        _alone(connected.result().aclose())
+
+
+def _alone(closing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that nobody cancels."""
+    task = asyncio.ensure_future(closing)
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    return task
