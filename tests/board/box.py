@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,14 +110,3 @@ def at_a_bare_board(name: str, folder: Path, shelf: str = "store") -> Iterator[O
         for variable in ("PYTHONPATH", "PULUMI_BACKEND_URL"):
             patch.setenv(variable, someone.pulumi.env()[variable])
         yield someone
-
-
-def following(process: subprocess.Popen[str], pattern: str) -> None:
-    """Wait for a line of a run's output; fails when the run ends without one."""
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if re.search(pattern, line):
-            return
-    pytest.fail(f"no line matches {pattern!r}:\n{''.join(seen)}")

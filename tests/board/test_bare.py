@@ -15,7 +15,8 @@ from infra.board import record
 from sandbox.__main__ import SENTENCE, keep_build, polish
 from sandbox.board.bare import apt_at_work
 from sandbox.deployment import SNAPSHOT
-from tests.board.box import IN_2000, STACK, Operator, at_a_bare_board, following
+from tests.board.box import IN_2000, STACK, Operator, at_a_bare_board
+from tests.waiting import read_until
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -87,7 +88,7 @@ def test_two_commands_reach_a_sentence(operator: Operator, capfd: pytest.Capture
 
     with apt_at_work(board):
         process = pulumi.popen_up()
-        following(process, r"waiting for apt-get \(process \d+\) to end")
+        read_until(r"waiting for apt-get \(process \d+\) to end", process.stdout)
     told = process.communicate()[0]
     assert process.returncode == 0, told
     declared = pulumi.outputs()

@@ -18,9 +18,9 @@ from infra import ROOT
 from infra.board import __main__ as wizard
 from infra.board import answers, facts, record, remote, stack
 from infra.core.report import ConfigError
-from tests.host.waiting import wait_for
 from tests.provider.conftest import Machine, keygen
 from tests.provider.conftest import machine as machine  # noqa: PLC0414 - a fixture is exported by its name
+from tests.waiting import wait_for
 
 NANO = {
     "user": "manu",

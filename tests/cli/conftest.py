@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.waiting import wait_for
 
 COMMAND = [sys.executable, "-m", "pollex"]
 SOON = 20.0
@@ -109,21 +112,18 @@ def running_service(folder: Path, **settings: object) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(url, process)
+        wait_for(partial(_answers, url), process)
         yield url
     finally:
         process.terminate()
         assert process.wait(SOON) == 0, (folder / "service.log").read_text()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SOON
-    while time.monotonic() < deadline and process.poll() is None:
-        with suppress(httpx.TransportError):
-            httpx.get(f"{url}/livez")
-            return
-        time.sleep(0.05)
-    pytest.fail(f"no service at {url}, exit status {process.poll()}")
+def _answers(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        httpx.get(f"{url}/livez")
+        return True
+    return False
 
 
 @pytest.fixture(scope="session")

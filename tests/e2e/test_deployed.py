@@ -29,7 +29,8 @@ from sandbox.deployment import Deployment, deploy
 from sandbox.engine import Result
 from sandbox.mirror import Mirror
 from tests.e2e import canary
-from tests.e2e.test_life import finished, wait_for
+from tests.e2e.test_life import finished
+from tests.waiting import read_until
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -112,7 +113,7 @@ def test_a_cut_up_is_ended_by_the_next(deployed: Deployment, stage: str, fault: 
         values, reached = changed(deployed, stage, silent.url, number)
         deployed.write(**values)
         process = deployed.pulumi.popen_up()
-        wait_for(process, reached)
+        read_until(reached, process.stdout)
         if fault == "up is killed by SIGKILL":
             os.killpg(process.pid, signal.SIGKILL)
         elif fault == "SSH is cut":

@@ -25,6 +25,7 @@ from sandbox.__main__ import keep_build
 from sandbox.deployment import Deployment, deploy
 from sandbox.engine import Result
 from sandbox.mirror import Mirror
+from tests.waiting import read_until
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -43,17 +44,6 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 def found(life: Deployment) -> str:
     """What stood on the board before anything was declared."""
     return life.snapshot()
-
-
-def wait_for(process: subprocess.Popen[str], pattern: str) -> str:
-    """Read the output of a run under way up to the first line that matches; fails when it ends without one."""
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if re.search(pattern, line):
-            return line
-    pytest.fail(f"no line matches {pattern!r}:\n{''.join(seen)}")
 
 
 def percent(line: str) -> int:
@@ -82,7 +72,7 @@ class TestTheBuildSurvives:
     def follow(self, life: Deployment) -> subprocess.Popen[str]:
         """Start `up` and wait until it shows the build going on from where it was, or later."""
         process = life.pulumi.popen_up()
-        now = percent(wait_for(process, self.compiling))
+        now = percent(read_until(self.compiling, process.stdout)[-1])
         assert now >= type(self).reached
         type(self).reached = now
         return process

@@ -20,7 +20,7 @@ from infra.hosttools.pollex_host import manifest
 from tests.host.conftest import Host
 from tests.host.test_files import Power, equipped
 from tests.host.test_store import generation
-from tests.host.waiting import wait_for
+from tests.waiting import wait_for
 
 MADE = Derivation("polish", {"for": "a test"})
 ITEM = MADE.item

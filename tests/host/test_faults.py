@@ -25,8 +25,8 @@ from tests.host import test_bundle as bundle
 from tests.host.conftest import KEY, Project, model_manifest
 from tests.host.machine import AWAY, Machine
 from tests.host.test_board import BUILD, COMPILERS, SLEEPER, UNIT, await_step, completes, finish, generation, unit
-from tests.host.waiting import wait_for
 from tests.host.web import answering
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -36,7 +36,7 @@ from sandbox.board import Board
 from tests.host import stand_in
 from tests.host.conftest import KEY, Host
 from tests.host.machine import Machine
-from tests.host.waiting import wait_for
+from tests.waiting import wait_for
 
 PROGRAM = f"{KEY}-llama-server"
 BENCH = sha256(f"{KEY} llama-bench".encode()).hexdigest()[:32]

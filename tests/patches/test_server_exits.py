@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from sandbox import fetch
 from sandbox.serving import NEVER, PASSIVE, free_port
+from tests.waiting import read_until
 
 READY = ("starting the main loop", "listening on http")
 """What the sandbox's server says when it answers, and the image's."""
@@ -45,12 +47,7 @@ class Server:
 
     def wait_for(self, *words: str) -> None:
         """Return once a line with some of these words was printed."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said += line
-            if any(each in line for each in words):
-                return
-        pytest.fail(f"it ended without saying any of {words}:\n{self.said}")
+        self.said += "".join(read_until("|".join(map(re.escape, words)), self.process.stderr))
 
     def status(self) -> int:
         """The exit status; one that does not end by itself never has one."""

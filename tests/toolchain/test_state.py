@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import psutil
 from infra.toolchain import unlock
 from sandbox.engine import CHECKOUT, SHIM, Pulumi
 from sandbox.serving import NEVER
+from tests.waiting import wait_for
 
 MakeProject = Callable[..., Pulumi]
 
@@ -107,13 +107,6 @@ def run_unlock(pulumi: Pulumi) -> subprocess.CompletedProcess[str]:
     )
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until a file is there, as long as the process that makes it lives."""
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-
-
 def end_session(leader: subprocess.Popen[str]) -> None:
     """Kill what a killed pulumi left behind: the provider that still sleeps, and the language host."""
     for pid in psutil.pids():
@@ -131,7 +124,7 @@ def test_unlock_after_a_kill(make_project: MakeProject) -> None:
     """After a killed `up` the stack would stay locked, or a lock would be taken from a run that still works."""
     pulumi = make_project(seconds=600)
     process = pulumi.popen_up()
-    wait_for(pulumi.project / "began", process)
+    wait_for((pulumi.project / "began").exists, process)
 
     alive = run_unlock(pulumi)
     assert alive.returncode == 1
