@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from infra.core import stackfile
 from sandbox import fetch
 from sandbox.deployment import copy_project
-from sandbox.engine import HOME, VERBOSE, Pulumi, Result
+from sandbox.engine import HOME, VERBOSE, Pulumi
 from sandbox.images import polish
 from sandbox.images.engine import Docker
 from sandbox.images.published import published
@@ -40,17 +40,14 @@ WRONG = {
 """Where somebody may put a secret although nothing keeps one there, and how it is named when it is refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk(canary.Hearing):
     """An engine, what can be left in, and the secrets that were made up for it."""
 
     folder: Path
     docker: Docker
     registry: Registry
     values: Mapping[str, Any]
-    secrets: Mapping[str, str]
-    said: dict[str, str] = field(default_factory=dict)
-    """What was said, by what it was said to."""
 
     @property
     def login(self) -> Path:
@@ -71,18 +68,6 @@ class Desk:
             config_file=file,
             environment=environment,
         )
-
-    def heard(self, what: str, done: Result) -> None:
-        """Keep what a run has said."""
-        self.said[what] = f"{done.stdout}{done.stderr}{done.events}"
-
-    def told(self) -> dict[str, list[str]]:
-        """Which secrets were said, by where."""
-        found = {what: self._within(text.encode()) for what, text in self.said.items()}
-        return {what: names for what, names in found.items() if names}
-
-    def _within(self, content: bytes) -> list[str]:
-        return [name for name, one in self.secrets.items() if any(form in content for form in canary.forms(one))]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +101,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             "chat": {**served, "port": chat, "context": 1024},
             "service": {"port": service, "prompt": "polish-small"},
         }
-        yield Desk(folder, docker, registry, values, secrets)
+        yield Desk(folder=folder, docker=docker, registry=registry, values=values, secrets=secrets)
 
 
 def whole_run(desk: Desk) -> Pulumi:
@@ -158,10 +143,9 @@ def test_secrets_stay_where_they_belong(desk: Desk) -> None:
 
     Or what `docker compose up` starts is not what `pulumi up` does.
     """
-    needles = {form for secret in desk.secrets.values() for form in canary.forms(secret)}
     begun = desk.folder / "begun"
     begun.touch()
-    with canary.Argv(needles) as argv:
+    with canary.Argv(desk.needles) as argv:
         shared = whole_run(desk)
     assert argv.seen > 0
     assert argv.found == set()
@@ -173,9 +157,9 @@ def test_secrets_stay_where_they_belong(desk: Desk) -> None:
         desk.said[f"log of {name}"] = told.stdout + told.stderr
     desk.said["log of the engine"] = desk.docker.log.read_text(errors="replace")
     assert desk.told() == {}
-    assert canary.in_folder(desk.docker.folder / "data", needles) == []
-    assert canary.changed_since(begun, HOME, needles) == []
-    assert canary.in_folder(desk.folder, needles) == [str(desk.login)], (
+    assert canary.in_folder(desk.docker.folder / "data", desk.needles) == []
+    assert canary.changed_since(begun, HOME, desk.needles) == []
+    assert canary.in_folder(desk.folder, desk.needles) == [str(desk.login)], (
         "more than the login was kept, or nothing sought"
     )
     page = shared.outputs()["polish"]

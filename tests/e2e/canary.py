@@ -7,8 +7,9 @@ import os
 import secrets
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from typing import Self
 import psutil
 
 from sandbox.board import Board
+from sandbox.engine import Result
 
 
 def made_up() -> str:
@@ -29,6 +31,33 @@ def forms(secret: str) -> set[bytes]:
     # what stands beside it decides the letters at both ends, and nothing else
     shifted = {base64.b64encode(b"x" * shift + raw)[4 if shift else 0 : -4] for shift in range(3)}
     return {raw, raw.hex().encode(), *shifted}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """The secrets that were made up for a run, by their names, and what was said in it."""
+
+    secrets: Mapping[str, str]
+    said: dict[str, str] = field(default_factory=dict)
+    """What was said, by what it was said to."""
+
+    @property
+    def needles(self) -> set[bytes]:
+        """What must not be found: each secret in all its forms."""
+        return {form for secret in self.secrets.values() for form in forms(secret)}
+
+    def heard(self, what: str, done: Result) -> None:
+        """Keep everything that a run has said, to people and to programs."""
+        self.said[what] = f"{done.stdout}{done.stderr}{done.events}"
+
+    def told(self) -> dict[str, list[str]]:
+        """Which secrets were said, by where."""
+        found = {what: self.within(text.encode()) for what, text in self.said.items()}
+        return {what: names for what, names in found.items() if names}
+
+    def within(self, content: bytes) -> list[str]:
+        """The names of the secrets that stand in some bytes."""
+        return [name for name, one in self.secrets.items() if any(form in content for form in forms(one))]
 
 
 class Argv(threading.Thread):

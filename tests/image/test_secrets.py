@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from infra.kinds.image import attest
 from infra.provider.registry import Repository
 from infra.toolchain.once import cache
 from sandbox.deployment import copy_project
-from sandbox.engine import HOME, VERBOSE, Pulumi, Result
+from sandbox.engine import HOME, VERBOSE, Pulumi
 from sandbox.images import stack
 from sandbox.images.buildkit import BuildKit
 from sandbox.images.published import Published
@@ -33,18 +33,15 @@ VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "HF_TOKEN", "GITHUB_TOKEN", "SSH_PASSWO
 """What stands in a publisher's environment: the passphrase of the stack, and what has nothing to do with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop(canary.Hearing):
     """Everything that a run can leave something in, and the secrets that were made up for it."""
 
     folder: Path
     registry: Registry
     kit: BuildKit
     values: Mapping[str, Any]
-    secrets: Mapping[str, str]
     environment: Mapping[str, str]
-    said: dict[str, str] = field(default_factory=dict)
-    """What was said, by what it was said to."""
 
     def stack(self, label: str, token: str, **image: str) -> Pulumi:
         """A stack whose token is set as a person sets it."""
@@ -61,19 +58,6 @@ class Workshop:
         place = ["--path", "pollex:registryToken", "--config-file", str(file)]
         self.heard(f"config set {label}", made.run("config", "set", "--secret", *place, text=self.secrets[token]))
         return made
-
-    def heard(self, what: str, done: Result) -> None:
-        """Keep what a run has said."""
-        self.said[what] = f"{done.stdout}{done.stderr}{done.events}"
-
-    def told(self) -> dict[str, list[str]]:
-        """Which secrets were said, by where."""
-        found = {what: self.within(text.encode()) for what, text in self.said.items()}
-        return {what: names for what, names in found.items() if names}
-
-    def within(self, content: bytes) -> list[str]:
-        """The names of the secrets that stand in some bytes."""
-        return [name for name, one in self.secrets.items() if any(form in content for form in canary.forms(one))]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +84,9 @@ def workshop(image: Published, tmp_path_factory: pytest.TempPathFactory) -> Iter
             json.dumps({"auths": {NEIGHBOUR: {"auth": login}}})
         )
         values = stack.reachable(registry.address, mirror.url, builder=kit.name, user="you")
-        yield Workshop(folder, registry, kit, values, secrets, environment)
+        yield Workshop(
+            folder=folder, registry=registry, kit=kit, values=values, secrets=secrets, environment=environment
+        )
 
 
 def whole_run(workshop: Workshop) -> Pulumi:
@@ -129,7 +115,7 @@ def whole_run(workshop: Workshop) -> Pulumi:
 
 def test_secrets_stay_where_they_belong(workshop: Workshop, image: Published) -> None:
     """If this fails, whoever sees a state, a log, a process list or the published image can push in your name."""
-    needles = {form for secret in workshop.secrets.values() for form in canary.forms(secret)}
+    needles = workshop.needles
     begun = workshop.folder / "begun"
     begun.touch()
     with canary.Argv(needles) as argv:
