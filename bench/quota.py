@@ -40,6 +40,6 @@ def quota(cores: float, name: str = "", *, weight: int = 1) -> Iterator[Path]:
         group.rmdir()
 
 
-def enter(group: Path) -> None:
-    """Go into a control group, and stay there."""
-    (group / "cgroup.procs").write_text(str(os.getpid()))
+def enter(group: Path, process: int) -> None:
+    """Take a process with all its threads into a control group, and leave it there."""
+    (group / "cgroup.procs").write_text(str(process))

@@ -1,19 +1,22 @@
 """docs/benchmarks.md out of measured figures: `python -m bench.report [--take NAME…]`.
 
 Every measurement writes build/bench/<name>.json; one that is worth keeping is taken into docs/benchmarks/, which is
-checked in, and the page is made of those files alone. Figures under a key that begins with `predicted` come from a
-model and not from a clock, and are labelled so; the file says which model, and how far it is off on known cases.
+checked in, and the page is made of those files alone, as is what another page tells of one. Figures under a key that
+begins with `predicted` come from a model and not from a clock, and are labelled so; the file says which model, and how
+far it is off on known cases.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from bench import busy
 from bench.record import FOLDER
 from infra import ROOT
 
@@ -22,6 +25,12 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 PREDICTED = "predicted"
 LEFT_OUT = ("steps", "registers", "ratio")
 """Parts of a report that would fill pages, a row for each file that is compiled; and what follows from others."""
+UNSHOWN = "_by_start"
+"""How a key ends whose figures are kept for those who want to check others, and would fill the page."""
+PARAGRAPHS: Final[Mapping[str, tuple[Path, Callable[[Mapping[str, Any]], str]]]] = {
+    "busy": (ROOT / "docs" / "reference" / "image.md", busy.paragraph)
+}
+"""Other pages that tell of a measurement, between two comments, and how, by its name."""
 SPREAD = {"median", "q1", "q3"}
 INTERVAL = {"value", "low", "high"}
 HEAD = ("name", "unit", "ours", "peer", "runs", "date", "machine")
@@ -63,7 +72,7 @@ def _section(name: str, report: Mapping[str, Any]) -> Iterator[str]:
     """One measurement: where and when, then everything else that it says."""
     yield f"## {name}\n"
     yield f"{report.get('unit', '')}. Measured {report.get('date', 'at no date')} on {report.get('machine', '?')}.\n"
-    rest = {key: value for key, value in report.items() if key not in (*HEAD, *LEFT_OUT)}
+    rest = {key: value for key, value in report.items() if key not in (*HEAD, *LEFT_OUT) and not key.endswith(UNSHOWN)}
     plain = {key: value for key, value in rest.items() if not _is_table(value)}
     yield from (f"- {_label(key)}: {_shown(value)}" for key, value in plain.items())
     for key, value in rest.items():
@@ -103,6 +112,19 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
+def retold(text: str, name: str, paragraph: str) -> str:
+    """A page with what it tells of a measurement replaced.
+
+    Raises:
+        ValueError: it has no place for that.
+    """
+    begin, end = f"<!-- measured: {name} -->\n", "<!-- end of measured -->"
+    found, number = re.subn(f"({begin}).*?({end})", lambda old: old[1] + paragraph + old[2], text, flags=re.DOTALL)
+    if number != 1:
+        raise ValueError(f"a page that tells of {name} needs {begin.strip()} and {end} once, around what it tells")
+    return found
+
+
 def kept(folder: Path = KEPT) -> dict[str, dict[str, Any]]:
     """The checked-in reports by name."""
     return {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
@@ -124,7 +146,10 @@ def main() -> None:
     KEPT.mkdir(exist_ok=True)
     for name in parser.parse_args().take:
         take(FOLDER / f"{name}.json")
-    PAGE.write_text(page(kept()))
+    reports = kept()
+    PAGE.write_text(page(reports))
+    for name, (other, paragraph) in PARAGRAPHS.items():
+        other.write_text(retold(other.read_text(), name, paragraph(reports[name])))
 
 
 if __name__ == "__main__":

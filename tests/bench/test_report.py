@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench import report
 
 
 def test_the_page_shows_what_is_kept() -> None:
     """If this fails, docs/benchmarks.md claims other figures than those that were measured: `make benchmarks`."""
     assert report.PAGE.read_text() == report.page(report.kept())
+
+
+@pytest.mark.parametrize("name", report.PARAGRAPHS)
+def test_other_pages_tell_what_is_kept(name: str) -> None:
+    """If this fails, another page claims other figures than those that were measured: `make benchmarks`."""
+    page, paragraph = report.PARAGRAPHS[name]
+    told = page.read_text()
+    assert report.retold(told, name, paragraph(report.kept()[name])) == told
+
+
+def test_a_page_without_a_place_for_it_is_not_left_as_it_is() -> None:
+    """If this fails, a page keeps old figures because somebody cut a comment out of it."""
+    with pytest.raises(ValueError, match=r"<!-- measured: busy --> and <!-- end of measured -->"):
+        report.retold("<!-- measured: busy -->\nold\n", "busy", "new\n")
+
+
+def test_each_starts_figures_are_kept_and_not_shown() -> None:
+    """If this fails, the page is a thousand numbers long, or a table that it should have is missing."""
+    made = {"name": "x", "unit": "s", "ours": 1.0, "peer": 2.0, "rates": {"a": {"b": 7}}}
+    assert report.page({"x": {**made, "rates_by_start": {"a": {"b": [6, 7, 8]}}}}) == report.page({"x": made})
+    assert "| a | 7 |" in report.page({"x": made})
 
 
 def test_what_is_predicted_says_so() -> None:
