@@ -97,7 +97,8 @@ def _is_table(value: object) -> bool:
 
 def _shown(value: object) -> str:
     if isinstance(value, Mapping) and set(value) == INTERVAL:
-        return f"{_shown(value['value'])} ({_shown(value['low'])}–{_shown(value['high'])})"
+        dash = " to " if value["low"] < 0 else "–"
+        return f"{_shown(value['value'])} ({_shown(value['low'])}{dash}{_shown(value['high'])})"
     if isinstance(value, Mapping) and set(value) == SPREAD:
         return f"{_shown(value['median'])} ({_shown(value['q1'])}–{_shown(value['q3'])})"
     if isinstance(value, Mapping):

@@ -50,6 +50,13 @@ def test_what_is_predicted_says_so() -> None:
     assert "- **predicted, not measured:** rate: 5" in shown
 
 
+def test_an_interval_below_zero_is_readable() -> None:
+    """If this fails, a reader sees two dashes side by side and takes one for the other."""
+    intervals = {"x": {"a": {"value": 1.0, "low": -2.5, "high": -0.5}, "b": {"value": 1.0, "low": 0.5, "high": 2.0}}}
+    shown = report.page({"x": {"name": "x", "unit": "s", "ours": 1.0, "peer": 2.0, "behind": intervals}})
+    assert "| x | 1 (-2.5 to -0.5) | 1 (0.5–2) |" in shown
+
+
 def test_the_ratio_follows_from_the_figures_beside_it() -> None:
     """If this fails, the summary claims an advantage that the two figures next to it contradict."""
     shown = report.page({"x": {"name": "x", "unit": "s", "ours": 2.937, "peer": 2.743, "ratio": 0.883, "runs": 24}})
