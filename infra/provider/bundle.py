@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import pulumi
 from pulumi import Output
@@ -16,11 +16,11 @@ from infra.hosttools.pollex_host.errors import Exit
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
+from infra.provider.onhost import OnHost, reached
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import TOOLS, command, report
 from infra.provider.values import changed
-from infra.provider.wire import plain
 
 _MISSING: Final = "missing"
 _DECIDES: Final = ("item", "identity", "tools")
@@ -38,36 +38,26 @@ class Bundle(pulumi.CustomResource):
         self,
         name: str,
         *,
-        connection: Connection,
-        sudo: pulumi.Input[bool],
         manifest: pulumi.Input[str],
         item: pulumi.Input[str],
         recipe: Recipe,
-        identity: pulumi.Input[str],
         tools: pulumi.Input[str] = TOOLS,
         opts: pulumi.ResourceOptions | None = None,
+        **on_host: Unpack[OnHost],
     ) -> None:
         """Declare a bundle.
 
         Args:
             name: the resource's name.
-            connection: how to log in.
-            sudo: whether the tools run through `sudo -n`.
             manifest: the bundle, as `pollex-host ensure-bundle` reads it.
             item: the store path's name, `<key>-<name>`.
             recipe: what is packed, and for which host.
-            identity: the `identity` of the Host; another one is asked again.
             tools: the path of pollex-host.
             opts: the engine's options.
+            on_host: how the host is reached.
         """
-        inputs = {
-            "connection": plain(connection, Output.secret),
-            "sudo": sudo,
-            "manifest": manifest,
-            "item": item,
-            "recipe": recipe.plain(),
-        }
-        inputs |= {"identity": identity, "tools": tools}
+        inputs = {**reached(on_host), "tools": tools}
+        inputs |= {"manifest": manifest, "item": item, "recipe": recipe.plain()}
         super().__init__("pollex:index:Bundle", name, {**inputs, "path": None, "how": None}, opts)
 
 

@@ -13,7 +13,7 @@ import shlex
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import pulumi
 from pulumi import Output
@@ -24,11 +24,11 @@ from infra.hosttools.pollex_host.errors import Exit
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
+from infra.provider.onhost import OnHost, reached
 from infra.provider.problems import HostError
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import report
 from infra.provider.values import changed
-from infra.provider.wire import plain
 
 if TYPE_CHECKING:
     from infra.provider.ssh import Completed, Session
@@ -48,29 +48,25 @@ class Tools(pulumi.CustomResource):
         self,
         name: str,
         *,
-        connection: Connection,
-        sudo: pulumi.Input[bool],
         hash: pulumi.Input[str],  # noqa: A002 - the input's name
         packages: pulumi.Input[Sequence[str]],
-        identity: pulumi.Input[str],
         python: pulumi.Input[Mapping[str, Any]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
+        **on_host: Unpack[OnHost],
     ) -> None:
         """Declare the tools.
 
         Args:
             name: the resource's name.
-            connection: how to log in.
-            sudo: whether they are installed through `sudo -n`.
             hash: what `infra.hosttools.pollex_host.tools.tools_hash` says of infra/hosttools.
             packages: Debian packages that must be there.
-            identity: the `identity` of the Host; another one gets them again.
             python: `sha256` and `urls` of a standalone CPython, for a host whose own is missing or too old.
             opts: the engine's options.
+            on_host: how the host is reached.
         """
-        inputs = {"connection": plain(connection, Output.secret), "sudo": sudo, "hash": hash}
-        inputs |= {"packages": packages, "identity": identity}
-        super().__init__("pollex:index:Tools", name, inputs | ({} if python is None else {"python": python}), opts)
+        inputs = {**reached(on_host), "hash": hash, "packages": packages}
+        inputs |= {} if python is None else {"python": python}
+        super().__init__("pollex:index:Tools", name, inputs, opts)
 
 
 class ToolsLifecycle:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import pulumi
 from pulumi import Output
@@ -15,12 +15,12 @@ from pulumi import Output
 from infra.provider.connection import Connection
 from infra.provider.engine import Log
 from infra.provider.hosts import Hosts
+from infra.provider.onhost import OnHost, reached
 from infra.provider.problems import HostError
 from infra.provider.rolls import Rolls
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import NO_TOOLS, TOOLS, command, report
 from infra.provider.values import changed
-from infra.provider.wire import plain
 
 _ABSENT: Final = "absent"
 """What stands for an item that the host says nothing about."""
@@ -49,36 +49,30 @@ class Generation(pulumi.CustomResource):
         self,
         name: str,
         *,
-        connection: Connection,
-        sudo: pulumi.Input[bool],
         manifest: pulumi.Input[str],
         live: pulumi.Input[Mapping[str, str]],
-        identity: pulumi.Input[str],
         owner: pulumi.Input[str],
         secrets: pulumi.Input[Mapping[str, str]] | None = None,
         tools: pulumi.Input[str] = TOOLS,
         roll: tuple[str, int] | None = None,
         opts: pulumi.ResourceOptions | None = None,
+        **on_host: Unpack[OnHost],
     ) -> None:
         """Declare what is live.
 
         Args:
             name: the resource's name.
-            connection: how to log in.
-            sudo: whether the tools run through `sudo -n`.
             manifest: the generation, as `pollex-host activate` reads it.
             live: item by item, what the host looks like when the generation is in force.
-            identity: the `identity` of the Host; another one is activated again.
             owner: the `owner` of the Host: a host that belongs to another stack refuses to activate.
             secrets: texts of files that only the host may see, by their paths.
             tools: the path of pollex-host.
             roll: a name that hosts share which must not all be away together, and how many of them may be.
             opts: the engine's options.
+            on_host: how the host is reached.
         """
-        inputs = {"connection": plain(connection, Output.secret), "sudo": sudo, "manifest": manifest, "live": live}
-        inputs |= {"identity": identity, "owner": owner, "tools": tools} | (
-            {} if secrets is None else {"secrets": secrets}
-        )
+        inputs = {**reached(on_host), "tools": tools, "owner": owner, "manifest": manifest, "live": live}
+        inputs |= {} if secrets is None else {"secrets": secrets}
         inputs |= {} if roll is None else {"roll": {"name": roll[0], "atOnce": roll[1]}}
         outputs = {"generation": None, "facts": None, "changed": None, "holder": None}
         super().__init__("pollex:index:Generation", name, {**inputs, **outputs}, opts)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 import pulumi
 from pulumi import Output
@@ -25,10 +25,10 @@ from infra.provider.cache import Cache, CacheError
 from infra.provider.connection import Connection
 from infra.provider.engine import Log, Voice
 from infra.provider.hosts import Hosts
+from infra.provider.onhost import OnHost, reached
 from infra.provider.server import UNKNOWN, Properties
 from infra.provider.tools import TOOLS, command, report
 from infra.provider.values import changed
-from infra.provider.wire import plain
 
 if TYPE_CHECKING:
     from infra.provider.ssh import Completed
@@ -46,30 +46,26 @@ class Share(pulumi.CustomResource):
         self,
         name: str,
         *,
-        connection: Connection,
-        sudo: pulumi.Input[bool],
         manifest: pulumi.Input[str],
         cache: str,
         private_key: str,
-        identity: pulumi.Input[str],
         tools: pulumi.Input[str] = TOOLS,
         opts: pulumi.ResourceOptions | None = None,
+        **on_host: Unpack[OnHost],
     ) -> None:
         """Declare what is shared.
 
         Args:
             name: the resource's name.
-            connection: how to log in.
-            sudo: whether the tools run through `sudo -n`.
             manifest: of a build or a model, as pollex-host reads it.
             cache: the folder, absolute, or the address of the server where it is kept.
             private_key: what it is signed with.
-            identity: the `identity` of the Host; another one is asked again.
             tools: the path of pollex-host.
             opts: the engine's options.
+            on_host: how the host is reached.
         """
-        inputs = {"connection": plain(connection, Output.secret), "sudo": sudo, "manifest": manifest}
-        inputs |= {"cache": cache, "privateKey": Output.secret(private_key), "identity": identity, "tools": tools}
+        inputs = {**reached(on_host), "tools": tools, "manifest": manifest}
+        inputs |= {"cache": cache, "privateKey": Output.secret(private_key)}
         super().__init__("pollex:index:Share", name, {**inputs, "how": None}, opts)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pulumi
 
@@ -26,6 +25,7 @@ from infra.provider.bundle import Bundle
 from infra.provider.delivery import Tools
 from infra.provider.generation import Generation
 from infra.provider.host import Host
+from infra.provider.onhost import OnHost
 from infra.provider.preflight import Needs, Port
 
 _TLS = "pollex:gateway.tls"
@@ -86,7 +86,7 @@ class Fleet(pulumi.ComponentResource):
         access = login(stack.front, FILES, *secrets, where="pollex:gateway.host")
         below = pulumi.ResourceOptions(parent=self)
         host = Host(f"{name}-host", connection=access, needs=_needs(stack), takeover=stack.front.takeover, opts=below)
-        on_host: dict[str, Any] = {"connection": access, "sudo": stack.front.sudo, "identity": host.identity}
+        on_host = OnHost(connection=access, sudo=stack.front.sudo, identity=host.identity)
         tools = Tools(
             f"{name}-tools",
             **on_host,

@@ -27,6 +27,7 @@ from infra.provider.connection import Connection
 from infra.provider.delivery import Tools
 from infra.provider.generation import Generation
 from infra.provider.host import Host
+from infra.provider.onhost import OnHost
 from infra.provider.preflight import Needs, Port
 from infra.provider.share import Share
 from infra.provider.tools import TOOLS
@@ -90,7 +91,7 @@ class LlamaHost(pulumi.ComponentResource):
         self.commands = commands = HostCommands(
             access, dialled=host.dialled, sudo=stack.host.sudo, identity=host.identity
         )
-        on_host: dict[str, Any] = {"connection": access, "sudo": stack.host.sudo, "identity": host.identity}
+        on_host = OnHost(connection=access, sudo=stack.host.sudo, identity=host.identity)
         self.tools = tools = Tools(
             f"{name}-tools",
             **on_host,
@@ -136,7 +137,7 @@ class LlamaHost(pulumi.ComponentResource):
         self.register_outputs({"facts": self.facts, "generation": made.generation.id})
 
     def _shared(
-        self, name: str, stack: HostStack, on_host: dict[str, Any], text: str, after: pulumi.ResourceOptions
+        self, name: str, stack: HostStack, on_host: OnHost, text: str, after: pulumi.ResourceOptions
     ) -> pulumi.ResourceOptions:
         """What a command runs after: that others were asked first for what it makes, if the stack keeps that for them.
 
