@@ -7,6 +7,7 @@ import datetime
 import http.server
 import json
 import re
+import shlex
 import ssl
 import subprocess
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pulumi
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,7 +26,7 @@ from infra.core.derivation import Derivation
 from infra.core.report import ConfigError
 from infra.hosttools.pollex_host import manifest
 from infra.kinds import table
-from infra.kinds.fleet import certificate, plan, units
+from infra.kinds.fleet import certificate, component, plan, units
 from infra.kinds.fleet.spec import FleetStack
 from sandbox.serving import free_port
 from tests.certificates import NOW, certify
@@ -307,3 +309,27 @@ def test_a_certificate_that_nobody_would_believe_is_refused() -> None:
         with pytest.raises(certificate.CertificateRefusedError, match=re.escape(text)) as refused:
             certificate.bundle(*pair, NOW)
         assert refused.value.setting == setting
+
+
+def test_a_key_that_nobody_can_use_says_how_to_make_one(fleet: dict[str, Any], tmp_path: Path) -> None:
+    """If this fails, who forgot the gateway's key learns of it on the gateway, or is told to make another one."""
+    key = tmp_path / "it's a key"
+    fleet["gateway"]["keyFile"] = str(key)
+    stack, public = parsed(fleet), key.with_name(f"{key.name}.pub")
+    new = f"to make it: ssh-keygen -t ed25519 -N '' -f {shlex.quote(str(key))}"
+    half = f"to make it: ssh-keygen -y -f {shlex.quote(str(key))} >{shlex.quote(str(public))}"
+
+    def refused() -> str:
+        with pytest.raises(pulumi.RunError) as error:
+            component._key(stack)
+        return str(error.value)
+
+    assert f"{key}  cannot be read: No such file or directory; {new}" in refused()
+    key.write_text("")
+    assert f"{key}  is empty; {new}" in refused()
+    key.write_text(KEY)
+    assert f"{public}  cannot be read: No such file or directory; {half}" in refused()
+    public.write_text("ssh-ed25519\n")
+    assert f"{public}  holds no public key; {half}" in refused()
+    public.write_text("ssh-ed25519 AAAA me@here\n")
+    assert component._key(stack) == (KEY, "ssh-ed25519 AAAA me@here")

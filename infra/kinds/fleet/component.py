@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from infra.provider.host import Host
 from infra.provider.onhost import OnHost
 from infra.provider.preflight import Needs, Port
 
+_KEY = "pollex:gateway.keyFile"
 _TLS = "pollex:gateway.tls"
 
 
@@ -120,18 +123,22 @@ def _key(stack: FleetStack) -> tuple[str, str]:
     A file that is missing stops an `up`; a preview contacts nothing, so there it is only a warning.
 
     Raises:
-        pulumi.RunError: it cannot be read.
+        pulumi.RunError: a half is missing or empty, or the public one is none.
     """
-    file = FILES / Path(stack.gateway.key_file).expanduser()
-    try:
-        private, public = file.read_text().strip() + "\n", Path(f"{file}.pub").read_text().strip()
-        wrong = "" if len(public.split()) > 1 else f"{file}.pub holds no public key"
-    except (OSError, UnicodeDecodeError) as error:
-        wrong = f"{file} and {file.name}.pub must be readable ({error}): ssh-keygen -t ed25519 -N '' -f {file}"
+    named = stack.gateway.key_file
+    file = FILES / Path(named).expanduser()
+    place, public = shlex.quote(str(file)), dict[str, str]()
+    command = f"ssh-keygen -t ed25519 -N '' -f {place}"
+    private, wrong = texts_of({_KEY: named}, FILES)
     if not wrong:
-        return private, public
-    stop_up([Problem("pollex:gateway.keyFile", stack.gateway.key_file, wrong)])
-    return "unknown\n", "ssh-ed25519 unknown"
+        command = f"ssh-keygen -y -f {place} >{shlex.quote(f'{file}.pub')}"
+        public, wrong = texts_of({_KEY: f"{named}.pub"}, FILES)
+        if not wrong and len(public[_KEY].split()) == 1:
+            wrong = [Problem(_KEY, f"{named}.pub", "holds no public key")]
+    if wrong:
+        stop_up([replace(problem, remedy=f"{problem.remedy}; to make it: {command}") for problem in wrong])
+        return "unknown\n", "ssh-ed25519 unknown"
+    return f"{private[_KEY]}\n", public[_KEY]
 
 
 def _certificate(stack: FleetStack) -> str | None:
