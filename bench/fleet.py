@@ -38,12 +38,13 @@ from typing import Any, Final
 import httpx
 
 from bench import fleet_up, record
-from bench.asking import TEXT, Answer, load, more, row
+from bench.asking import TEXT, load, more, row
 from bench.programs import programs
 from bench.quota import enter, quota
 from bench.servers import running, service
 from infra.kinds.fleet import units
 from sandbox import fetch
+from sandbox.crowd import Asked
 from sandbox.machine import SandboxError, bring, require_root, say
 from sandbox.serving import NEVER, PASSIVE, free_port, free_port_and
 
@@ -214,7 +215,7 @@ def polishes(page: str, count: int, seconds: float) -> float:
     """
     begun = 0.0
 
-    async def meanwhile(_: list[Answer]) -> None:
+    async def meanwhile(_: list[Asked]) -> None:
         nonlocal begun
         begun = time.monotonic()
         await asyncio.sleep(seconds)
@@ -229,7 +230,7 @@ async def _meets(true: Callable[[], bool], what: str) -> None:
     await asyncio.to_thread(until, true, what)
 
 
-async def kill(made: Fleet, number: int, got: list[Answer]) -> None:
+async def kill(made: Fleet, number: int, got: list[Asked]) -> None:
     """Take a board's power away under load, and give it back."""
     board, gateway = made.boards[number], made.gateway
     board.end()
@@ -240,7 +241,7 @@ async def kill(made: Fleet, number: int, got: list[Answer]) -> None:
     await more(got, len(made.boards))
 
 
-async def drain(made: Fleet, number: int, got: list[Answer]) -> None:
+async def drain(made: Fleet, number: int, got: list[Asked]) -> None:
     """Restart a board under load when it has ended what it does."""
     board, gateway = made.boards[number], made.gateway
     gateway.set(number, "drain")
@@ -253,7 +254,7 @@ async def drain(made: Fleet, number: int, got: list[Answer]) -> None:
     await more(got, len(made.boards))
 
 
-FAULTS: Final[Mapping[str, Callable[[Fleet, int, list[Answer]], Awaitable[None]]]] = {"kill -9": kill, "drain": drain}
+FAULTS: Final[Mapping[str, Callable[[Fleet, int, list[Asked]], Awaitable[None]]]] = {"kill -9": kill, "drain": drain}
 
 
 def faults(made: Fleet, page: str) -> dict[str, dict[str, Any]]:
@@ -262,7 +263,7 @@ def faults(made: Fleet, page: str) -> dict[str, dict[str, Any]]:
     for name, fault in FAULTS.items():
         say(f"{name} of each board under load")
 
-        async def meanwhile(got: list[Answer], fault: Callable[..., Awaitable[None]] = fault) -> None:
+        async def meanwhile(got: list[Asked], fault: Callable[..., Awaitable[None]] = fault) -> None:
             for number in range(len(made.boards)):
                 await fault(made, number, got)
 

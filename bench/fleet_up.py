@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import record, up
-from bench.asking import Answer, load, more, row
+from bench.asking import load, more, row
 from sandbox import fleet as fleets
 from sandbox import mirror
 from sandbox.__main__ import keep_build, prepare
 from sandbox.board import Board, destroy
+from sandbox.crowd import Asked
 from sandbox.deployment import serve
 from sandbox.fleet import CONTEXTS, Fleet
 from sandbox.machine import SandboxError, say
@@ -152,7 +153,7 @@ def ratios(taken: Mapping[str, Sequence[float]]) -> list[float]:
     return [more / less for less, more in zip(one, other, strict=True)]
 
 
-def rolled(fleet: Fleet) -> list[Answer]:
+def rolled(fleet: Fleet) -> list[Asked]:
     """What people met while a flag of all boards was changed.
 
     Raises:
@@ -171,7 +172,7 @@ def rolled(fleet: Fleet) -> list[Answer]:
         if process.returncode or boards != set(fleet.boards) or not fleets.apart(steps):
             raise SandboxError(f"the roll went wrong: exit status {process.returncode}, {steps}")
 
-    async def meanwhile(got: list[Answer]) -> None:
+    async def meanwhile(got: list[Asked]) -> None:
         await asyncio.to_thread(change)
         await more(got, PERSONS)
 

@@ -7,8 +7,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -25,25 +26,49 @@ class Asked:
 
     began: float
     """On the monotonic clock."""
+    ended: float
+    """On the same."""
     streamed: bool
     boards: tuple[str, ...]
     """Those that had a part in the answer."""
     wrong: str
     """Why it failed; empty where it did not."""
 
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.began
+
+
+def question(text: str, model: str, *, streamed: bool) -> dict[str, Any]:
+    """What the service is asked."""
+    return {"text": text, "model_id": model, "stream": streamed, "changes": True}
+
+
+def outcome(began: float, got: httpx.Response | httpx.HTTPError, *, streamed: bool, mended: str = "") -> Asked:
+    """What became of a request that has just ended; an answer without a text in which the mended word stands failed."""
+    told, wrong = dict[str, Any](), ""
+    if isinstance(got, httpx.HTTPError):
+        wrong = repr(got)
+    else:
+        with suppress(ValueError):
+            told = json.loads(got.text.rpartition("data: ")[2]) if streamed and got.is_success else got.json()
+        polished = told.get("polished")
+        if not got.is_success or not polished or mended not in polished:
+            wrong = f"{got.status_code} {got.text[-200:]}"
+    boards = tuple(told.get("boards") or ())
+    return Asked(began=began, ended=time.monotonic(), streamed=streamed, boards=boards, wrong=wrong)
+
 
 def ask(page: str, model: str, *, streamed: bool = False) -> Asked:
     """Have a sentence polished; what does not mend its plainest mistake, which the sandbox's model does, has failed."""
-    began, boards = time.monotonic(), tuple[str, ...]()
-    body = {"text": SENTENCE, "model_id": model, "stream": streamed, "changes": True}
+    began, body = time.monotonic(), question(SENTENCE, model, streamed=streamed)
+    got: httpx.Response | httpx.HTTPError
     try:
-        answer = httpx.post(f"{page}/api/polish", json=body, timeout=NEVER, trust_env=False)
-        told = json.loads(answer.text.rpartition("data: ")[2]) if streamed else answer.json()
-        boards = tuple(told.get("boards") or ())
-        wrong = "" if answer.status_code == httpx.codes.OK and _MENDED in told.get("polished", "") else answer.text
-    except (httpx.HTTPError, ValueError) as error:
-        wrong = repr(error)
-    return Asked(began=began, streamed=streamed, boards=boards, wrong=wrong)
+        got = httpx.post(f"{page}/api/polish", json=body, timeout=NEVER, trust_env=False)
+    except httpx.HTTPError as error:
+        got = error
+    return outcome(began, got, streamed=streamed, mended=_MENDED)
 
 
 class Crowd:

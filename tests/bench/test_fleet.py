@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from bench import asking, fleet, fleet_up
-from bench.asking import Answer
+from sandbox.crowd import Asked
 from sandbox.serving import free_port
 
 
@@ -20,10 +20,10 @@ def test_the_rate_is_of_what_lies_between() -> None:
 def test_what_failed_is_counted_apart() -> None:
     """If this fails, the table says that nothing failed while something did."""
     got = [
-        Answer(streamed=True, ended=1, seconds=2, wrong="", boards=("b0",)),
-        Answer(streamed=True, ended=2, seconds=4, wrong="", boards=("b0", "b1")),
-        Answer(streamed=True, ended=3, seconds=9, wrong="502", boards=()),
-        Answer(streamed=False, ended=4, seconds=1, wrong="", boards=("b0",)),
+        Asked(streamed=True, began=0, ended=2, wrong="", boards=("b0",)),
+        Asked(streamed=True, began=0, ended=4, wrong="", boards=("b0", "b1")),
+        Asked(streamed=True, began=0, ended=9, wrong="502", boards=()),
+        Asked(streamed=False, began=0, ended=1, wrong="", boards=("b0",)),
     ]
     expected = {"requests": 3, "failed": 1, "of several boards": 1, "seconds, median": 4, "seconds, longest": 9}
     assert asking.row(got, streamed=True) == expected
@@ -34,13 +34,13 @@ def test_what_failed_is_counted_apart() -> None:
 def test_no_answer_is_a_failure(streamed: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, a service that is away has failed nobody."""
 
-    async def asked(*answers: httpx.Response) -> list[Answer]:
+    async def asked(*answers: httpx.Response) -> list[Asked]:
         given = iter(answers)
         transport = httpx.MockTransport(lambda _: next(given))
         async with httpx.AsyncClient(base_url="http://x", transport=transport) as client:
             return [await asking.ask(client, "m", streamed=streamed) for _ in answers]
 
-    async def away() -> Answer:
+    async def away() -> Asked:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port()}") as client:
             return await asking.ask(client, "m", streamed=streamed)
 

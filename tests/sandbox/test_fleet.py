@@ -36,8 +36,8 @@ def test_boards_that_were_away_together_are_noticed(order: tuple[int, ...], expe
 
 def test_a_failed_request_is_noticed() -> None:
     """If this fails, a roll that somebody noticed is said to have gone well."""
-    fine = Asked(began=1, streamed=True, boards=("fleet-1",), wrong="")
-    lost = Asked(began=2, streamed=False, boards=(), wrong="502 no board answers")
+    fine = Asked(began=1, ended=2, streamed=True, boards=("fleet-1",), wrong="")
+    lost = Asked(began=2, ended=3, streamed=False, boards=(), wrong="502 no board answers")
     assert Roll(steps=STEPS, asked=[fine], status=0, said="").wrong == ""
     assert "1 of 2 requests failed, such as 502" in Roll(steps=STEPS, asked=[fine, lost], status=0, said="").wrong
     assert "pulumi up failed" in Roll(steps=STEPS, asked=[fine], status=255, said="").wrong
