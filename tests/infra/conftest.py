@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,20 @@ HOSTS = [name for name, file in FILES.items() if stackfile.values(file)["kind"] 
 def values_of(stack: str) -> dict[str, Any]:
     """The values of a committed stack file, keyed without the namespace, as the program reads them."""
     return stackfile.values(ROOT / "stacks" / f"Pulumi.{stack}.yaml")
+
+
+def loads(unit: Path) -> None:
+    """Fails where systemd says anything of a unit's file."""
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def shut_in(unit: Path, most: int) -> None:
+    """Fails where a unit is exposed to more than a tenth of `most`, as `systemd-analyze security` counts."""
+    command = ["systemd-analyze", "security", "--no-pager", "--offline=yes", f"--threshold={most}", str(unit)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from infra import HOST_FOLDER
 from infra.kinds import table
 from infra.kinds.host import units
 from infra.kinds.host.spec import HostStack
+from tests.infra.conftest import loads, shut_in
 
 KNOWN_TO_SYSTEMD_237 = {
     *("Before", "RemainAfterExit", "LimitMEMLOCK", "OOMScoreAdjust", "MemoryHigh"),
@@ -73,10 +73,7 @@ def test_systemd_accepts_the_units(host_stack: HostStack, tmp_path: Any) -> None
         here = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
         here = re.sub(r"^User=.*", "User=root", here, flags=re.MULTILINE)
         (tmp_path / name).write_text(here)
-        checked = subprocess.run(
-            ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
-        )
-        assert (checked.returncode, checked.stderr) == (0, "")
+        loads(tmp_path / name)
 
 
 MOST_EXPOSED = {units.LLAMA_SERVER_UNIT: 40, units.POLLEX_UNIT: 20}
@@ -88,16 +85,7 @@ def test_the_units_are_shut_in(host_stack: HostStack, tmp_path: Path) -> None:
     texts = unit_files(host_stack)
     for name, most in MOST_EXPOSED.items():
         (tmp_path / name).write_text(texts[name])
-        command = [
-            "systemd-analyze",
-            "security",
-            "--no-pager",
-            "--offline=yes",
-            f"--threshold={most}",
-            str(tmp_path / name),
-        ]
-        checked = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert checked.returncode == 0, checked.stdout
+        shut_in(tmp_path / name, most)
 
 
 @pytest.mark.parametrize(
