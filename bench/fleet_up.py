@@ -94,15 +94,9 @@ def run(fleet: Fleet, *options: str) -> Up:
         SandboxError: it failed; holds the end of what it said.
     """
     begun, said = time.monotonic(), list[str]()
-
-    def kept(lines: Iterable[str]) -> Iterator[str]:
-        for line in lines:
-            said.append(line)
-            yield line
-
     with fleet.pulumi.popen_up(*options) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
-        took = timed(kept(process.stdout))
+        took = timed(fleets.kept(process.stdout, said))
     if process.returncode:
         raise SandboxError(f"pulumi up failed\n{''.join(said[-40:])}")
     return Up(seconds=time.monotonic() - begun, took=took)

@@ -188,6 +188,13 @@ def steps(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
                 yield step
 
 
+def kept(lines: Iterable[str], said: list[str]) -> Iterator[str]:
+    """The lines, each of which is put down where it can be read again."""
+    for line in lines:
+        said.append(line)
+        yield line
+
+
 def roll(fleet: Fleet, page: str, model: str) -> Roll:
     """Change a flag of all llama-servers by `pulumi up` while people ask, and wait until each board answers again."""
     context = next(size for size in CONTEXTS if size != fleet.context())
@@ -195,16 +202,11 @@ def roll(fleet: Fleet, page: str, model: str) -> Roll:
     fleet.set("server.context", context)
     crowd, said, done = Crowd(page, model, PERSONS), list[str](), list[tuple[str, str]]()
 
-    def kept(lines: Iterable[str]) -> Iterator[str]:
-        for line in lines:
-            said.append(line)
-            yield line
-
     with crowd.asking():
         crowd.answered_by(fleet.boards)
         with fleet.pulumi.popen_up("--continue-on-error") as process:
             assert process.stdout is not None  # noqa: S101 - it is a pipe
-            for board, what in steps(kept(process.stdout)):
+            for board, what in steps(kept(process.stdout, said)):
                 if board in fleet.boards:
                     done.append((board, what))
                     say(f"{board}: {what}")

@@ -25,6 +25,13 @@ def test_each_step_is_told_once() -> None:
     assert tuple(fleet.steps(SAID.splitlines())) == STEPS
 
 
+def test_what_was_said_is_kept() -> None:
+    """If this fails, a roll that failed does not say why."""
+    said = list[str]()
+    assert tuple(fleet.steps(fleet.kept(SAID.splitlines(), said))) == STEPS
+    assert said == SAID.splitlines()
+
+
 @pytest.mark.parametrize(
     ("order", "expected"),
     [((0, 1, 2, 3), True), ((0, 2, 1, 3), False), ((0, 2, 3, 1), False), ((0, 1, 2), False), ((), True)],
