@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -15,18 +18,43 @@ NEVER: Final = 300.0
 """Seconds after which what is waited for will not come: a hang, and no verdict on how busy the machine was."""
 
 
+_FIRST, _COUNT = 15_000, 17_000
+"""Ports below those that the kernel gives to whoever asks for any, and above those that are known for something."""
+_held: deque[int] = deque()
+"""Descriptors that say which ports were given away here last."""
+_HELD: Final = 100
+
+
 def free_port() -> int:
-    """A port of the loopback that nobody listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody listens on, and that no other process is given here meanwhile.
+
+    Between the answer and the moment in which a server listens lie seconds on a busy machine. In those the kernel may
+    give a port that was closed to anybody, so it is none of its own, and a name that ends with this process keeps it
+    from everybody else who asks here.
+    """
+    while True:
+        port = _FIRST + secrets.randbelow(_COUNT)
+        if _taken(port):
+            return port
 
 
 def free_port_and(other: Callable[[int], int]) -> int:
     """A port as `free_port` finds it, of which the other one, which follows from it, is free too."""
     while True:
         port = free_port()
+        if _taken(other(port)):
+            return port
+
+
+def _taken(port: int) -> bool:
+    """Whether it was free, and is kept for this process now."""
+    with socket.socket(socket.AF_UNIX) as name:
         try:
-            socket.create_server(("127.0.0.1", other(port))).close()
+            name.bind(f"\0pollex-port-{port}")  # of the kernel alone, for as long as it is open
+            socket.create_server(("127.0.0.1", port)).close()
         except (OSError, OverflowError):
-            continue  # somebody listens there, or there is no such port
-        return port
+            return False  # another one was given it, somebody listens there, or there is no such port
+        _held.append(name.detach())
+    if len(_held) > _HELD:
+        os.close(_held.popleft())
+    return True

@@ -69,6 +69,7 @@ FILES = {
     "sandbox": "board",
     "sandbox/test_fetch.py": "slow",
     "sandbox/test_fleet.py": "",
+    "sandbox/test_serving.py": "",
     "sandbox/test_source.py": "",
     "service": "",
     "service/test_boards.py": "/usr/sbin/haproxy",

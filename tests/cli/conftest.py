@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import socket
 import subprocess
 import sys
 import threading
@@ -21,11 +20,12 @@ from typing import Any
 import httpx
 import pytest
 
+from sandbox.serving import NEVER, free_port
 from tests.waiting import wait_for
 
 COMMAND = [sys.executable, "-m", "pollex"]
-SOON = 20.0
-"""Seconds after which a command that should have ended has failed the test."""
+SOON = NEVER
+"""Seconds after which a command that should have ended never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,7 @@ def pollex(tmp_path: Path) -> Pollex:
 @contextmanager
 def running_service(folder: Path, **settings: object) -> Iterator[str]:
     """A real service with the mock model, started by `pollex serve`; yields its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     given = {f"POLLEX_{name.upper()}": str(value) for name, value in {"rate_limit": 0, **settings}.items()}
     environment = Pollex(folder).environment({"POLLEX_HOST": "127.0.0.1", **given})
     command = [*COMMAND, "serve", "--mock", "--port", str(port)]

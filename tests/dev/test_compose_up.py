@@ -30,6 +30,7 @@ from sandbox.images import polish, tools
 from sandbox.images.engine import Container, Docker
 from sandbox.images.published import published
 from sandbox.mirror import Mirror, directory
+from sandbox.serving import free_port
 from tests.dev.conftest import MIMIRS, OPTIONS, STACK, parsed
 
 # the first run on a machine builds both images
@@ -92,18 +93,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield Engine(docker, {"server": server, "polish": polish.TAG}, folder)
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def declared(engine: Engine, **changes: Any) -> DevStack:
     """The committed stack with what can be had here: images, a small model, free ports."""
     values = stackfile.values(STACK)
-    embeddings, chat, service = free_ports(3)
+    embeddings, chat, service = free_port(), free_port(), free_port()
     served = {"model": MODEL, "context": 512}
     values |= {
         "images": engine.images,
@@ -210,7 +203,7 @@ def test_a_port_that_is_taken_is_named(engine: Engine, running: DevStack, tmp_pa
 @pytest.mark.parametrize("base", MIMIRS, ids=[file.name for file in MIMIRS])
 def test_mimir_is_switched_over(engine: Engine, running: DevStack, tmp_path: Path, base: Path) -> None:
     """If this fails, the three lines of the runbook leave Mimir without embeddings."""
-    (port,) = free_ports(1)
+    port = free_port()
     served = {"model": MODEL, "context": 512, "pooling": "mean", "dimensions": DIMENSIONS, "port": port}
     stack = declared(engine, embeddings=served, chat=None, service=None)
     file, overlay = tmp_path / base.name, tmp_path / files.MIMIR_COMPOSE
@@ -241,7 +234,7 @@ def test_a_model_is_downloaded(engine: Engine, running: DevStack, tmp_path: Path
     gateway = network["IPAM"]["Config"][0]["Gateway"]
     model = fetch.fetch(fetch.MODEL)
     with Mirror(directory(), address=gateway) as mirror:
-        (port,) = free_ports(1)
+        port = free_port()
         pinned = {"model": f"{mirror.url}/{model.name}", "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
         served = {**pinned, "port": port, "context": 512, "dimensions": DIMENSIONS, "pooling": "mean"}
         # a volume of its own, made with the stack
@@ -265,7 +258,7 @@ def test_llama_swap_s_command_serves(engine: Engine, running: DevStack) -> None:
     """If this fails, llama-swap starts a container that never answers on the port that it was given."""
     swap = Multiplexer(models=(MODEL,))
     read = yaml.safe_load(native.llama_swap(swap, engine.images["server"], VOLUME))["models"][MODEL]
-    (port,) = free_ports(1)
+    port = free_port()
     words = shlex.split(read["cmd"].replace("${PORT}", str(port)))
     # this engine has no default network
     command = [*words[:2], "--detach", f"--network={running.network}", *words[2:]]

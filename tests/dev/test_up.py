@@ -21,8 +21,9 @@ from sandbox.images import polish
 from sandbox.images.engine import Docker
 from sandbox.images.published import published
 from sandbox.images.registry import Registry
+from sandbox.serving import free_port
 from tests.dev.conftest import STACK
-from tests.dev.test_compose_up import DIMENSIONS, MODEL, PATIENCE, VOLUME, free_ports, ollama_store
+from tests.dev.test_compose_up import DIMENSIONS, MODEL, PATIENCE, VOLUME, ollama_store
 from tests.e2e import canary
 
 # the first run on a machine builds both images
@@ -89,7 +90,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         docker.run("volume", "create", VOLUME)
         mounted = json.loads(docker.run("volume", "inspect", VOLUME).stdout)[0]["Mountpoint"]
         ollama_store(Path(mounted), fetch.fetch(fetch.MODEL))
-        embeddings, chat, service = free_ports(3)
+        embeddings, chat, service = free_port(), free_port(), free_port()
         served = {"model": MODEL, "context": 512}
         values = stackfile.values(STACK) | {
             "engine": docker.host,

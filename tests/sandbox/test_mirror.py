@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sandbox import mirror
 from sandbox.board import Board
 from sandbox.machine import SandboxError
 from sandbox.mirror import Mirror
+from sandbox.serving import free_port
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -81,8 +81,7 @@ def test_a_port_in_use_is_named(folder: Path) -> None:
 def test_the_background_mirror_starts_once_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`make sandbox` twice would start two servers, or `make sandbox-down` would leave one running."""
     monkeypatch.setenv("POLLEX_CACHE", str(tmp_path / "cache"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url = mirror.start("127.0.0.1", tmp_path, port)
     try:
         (mirror.directory() / "note").write_text("served")
