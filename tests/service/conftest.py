@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from pollex import app, settings
 from sandbox import fetch
-from sandbox.serving import PASSIVE, free_port
+from sandbox.serving import NEVER, PASSIVE, free_port
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.scripted import GOOD, Scripted, stream, whole
 
@@ -26,7 +26,7 @@ Start = Callable[..., "Service"]
 Client = Callable[..., TestClient]
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 300, what: str = "it") -> float:
+def wait_until(true: Callable[[], bool], seconds: float = NEVER, what: str = "it") -> float:
     """Seconds until something became true; only what would never come fails here, however busy the machine is."""
     started = time.monotonic()
     while not true():
@@ -34,6 +34,11 @@ def wait_until(true: Callable[[], bool], seconds: float = 300, what: str = "it")
             pytest.fail(f"{what} did not come within {seconds} s")
         time.sleep(0.02)
     return time.monotonic() - started
+
+
+def whole_lines(log: Path) -> list[str]:
+    """Of a file that another process writes to, without the line that it is in the middle of."""
+    return log.read_text().rpartition("\n")[0].splitlines()
 
 
 def answers(url: str, status: int = 200) -> bool:
@@ -69,13 +74,13 @@ class Service:
         return httpx.post(f"{self.url}/api/polish", json=body, timeout=60, **more)
 
     def logged(self) -> list[dict[str, Any]]:
-        """The log so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """The log so far, as far as its lines are whole."""
+        return [json.loads(line) for line in whole_lines(self.log)]
 
     def stop(self) -> int:
         """End it as systemd does; its exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(NEVER)
 
 
 def _text(value: object) -> str:
