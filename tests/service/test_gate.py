@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 
 import httpx
 import pytest
 
 from pollex.gate import Gate, QueueFullError
-from tests.service.conftest import Start
+from sandbox.serving import NEVER
+from tests.service.conftest import Start, wait_until
+from tests.service.scripted import GOOD, MODEL, Scripted
 
 
 def test_order_and_places() -> None:
@@ -110,14 +114,28 @@ def test_refused_while_it_waits() -> None:
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_a_full_queue(start: Start, streamed: bool) -> None:  # noqa: FBT001 - a table
+def test_a_full_queue(start: Start, scripted: Scripted, streamed: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, a flood of requests piles up without end, or clients do not know when to come back."""
-    service = start(queue_length=1, slots=1, mock_delay_ms=300)
+    service = start(llamacpp_url=scripted.url, queue_length=1, slots=1, probe_seconds=3600)
+    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()), what="the warm-up")
+    full = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        full.wait()
+        GOOD(connection)
+
+    scripted.answers["/v1/chat/completions"] = answer
 
     async def scenario() -> list[httpx.Response]:
-        async with httpx.AsyncClient(timeout=60) as client:
-            body = {"text": "teh text", "model_id": "mock", "stream": streamed}
-            return await asyncio.gather(*(client.post(f"{service.url}/api/polish", json=body) for _ in range(5)))
+        async with httpx.AsyncClient(timeout=NEVER) as client:
+            body = {"text": "She sayd.", "model_id": MODEL, "stream": streamed}
+            asked = [asyncio.ensure_future(client.post(f"{service.url}/api/polish", json=body)) for _ in range(5)]
+            heard = list[httpx.Response]()
+            for one in asyncio.as_completed(asked):
+                heard.append(await one)
+                if len(heard) == 3:
+                    full.set()  # all that there is no room for are refused by now
+            return heard
 
     responses = asyncio.run(scenario())
     assert sorted(response.status_code for response in responses) == [200, 200, 503, 503, 503]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +15,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.conftest import Service, Start, wait_until
+from sandbox.serving import NEVER
+from tests.service.conftest import Service, Start, answers, wait_until
+from tests.service.scripted import GOOD, MODEL, Scripted
 
 
 def waiting(service: Service) -> float:
@@ -22,22 +26,33 @@ def waiting(service: Service) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith("pollex_queue_waiting{")))
 
 
-def test_stops_after_what_runs_is_done(start: Start) -> None:
+def test_stops_after_what_runs_is_done(start: Start, scripted: Scripted) -> None:
     """If this fails, every deployment cuts off the text that is being polished."""
-    service = start(mock_delay_ms=200)
-    answers: list[httpx.Response] = []
+    service = start(llamacpp_url=scripted.url, slots=1, probe_seconds=3600)
+    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()), what="the warm-up")
+    told = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        told.wait()
+        GOOD(connection)
+
+    scripted.answers["/v1/chat/completions"] = answer
+    heard: list[httpx.Response] = []
     streamed = {"Accept": "text/event-stream"}
     threads = [
-        threading.Thread(target=lambda: answers.append(service.polish("teh end of it"))),
-        threading.Thread(target=lambda: answers.append(service.polish("teh end of it", headers=streamed))),
+        threading.Thread(target=lambda: heard.append(service.polish("She sayd.", MODEL))),
+        threading.Thread(target=lambda: heard.append(service.polish("She sayd.", MODEL, headers=streamed))),
     ]
     for thread in threads:
         thread.start()
     wait_until(lambda: waiting(service) == 1, what="the second request")
-    assert service.stop() == 0
+    service.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not answers(f"{service.url}/livez"), what="the closed door")
+    told.set()
+    assert service.process.wait(NEVER) == 0
     for thread in threads:
         thread.join()
-    assert sorted("the end of it" in answer.text for answer in answers) == [True, True]
+    assert ["She said." in answer.text for answer in heard] == [True, True]
 
 
 def test_does_not_wait_for_ever(start: Start) -> None:
