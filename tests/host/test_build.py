@@ -6,13 +6,13 @@ import hashlib
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from infra.hosttools.pollex_host import follow
 from tests.host.conftest import KEY, NAME, TOOLS, Host, Project
+from tests.waiting import wait_for
 
 OTHER = "f" * 32
 
@@ -101,9 +101,11 @@ def test_one_build_at_a_time(host: Host, project: Project) -> None:
     """Two laptops would write into the same folder, and both builds would be rubbish."""
     host.build(project.manifest(mirrors=["git file:///nonexistent"]))
     work = host.root / "build" / KEY
-    with subprocess.Popen(["flock", str(work), "sleep", "60"], start_new_session=True) as holder:
+    hold = ["flock", str(work), "sh", "-c", "echo held; exec sleep 3600"]
+    with subprocess.Popen(hold, start_new_session=True, stdout=subprocess.PIPE) as holder:
         try:
-            time.sleep(0.3)
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
             done = host.run("build", KEY)
         finally:
             os.killpg(holder.pid, signal.SIGKILL)
@@ -122,9 +124,7 @@ def test_a_stopped_build_goes_on_where_it_was(host: Host, project: Project) -> N
     with subprocess.Popen(
         ["dash", str(TOOLS / "pollex-host"), "build", KEY], env=environment, start_new_session=True
     ) as build:
-        deadline = time.monotonic() + 60
-        while "[5/" not in log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(lambda: "[5/" in log.read_text(), build)
         os.killpg(build.pid, signal.SIGTERM)
         assert build.wait() == 143
     assert (host.root / f"build/{KEY}/state").read_text().startswith("compile ")
