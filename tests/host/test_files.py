@@ -750,7 +750,7 @@ def test_nobody_but_root_reads_a_secret(idle: Machine) -> None:
     """Any process of the board could take the key from where it is used or kept."""
     idle.json("activate", whole(live()))
     search = "grep -rlsF eyes-only /opt/pollex /etc /run /tmp /var"
-    where = idle.sh(search).splitlines()
+    where = idle.sh(search, check=False).splitlines()  # it fails where a file of /run goes away before it is read
     assert SECRETS in where
     assert len(where) == 2
     assert all(place == SECRETS or "/content/" in place for place in where)
@@ -827,7 +827,7 @@ def test_deactivate_leaves_the_board_as_it_was(idle: Machine) -> None:
 MOMENTS = {
     "the way back is noted": "test -e /opt/pollex/generations/pending",
     "the new file is there": f"grep -q new {SETTINGS}",
-    "the gate waits": "grep -q 'not ready' /tmp/said",
+    "the gate waits": "grep -qs 'not ready' /tmp/said",
 }
 """Commands that succeed from some moment of an activation on."""
 
@@ -841,7 +841,7 @@ def test_a_killed_activation_restarts_what_runs_the_old_file(idle: Machine, mome
     idle.json("activate", whole(live()))
     made = live(says="new", ready_after=3600)
     killed = idle.sh(
-        f"cat >/tmp/manifest; pollex-host activate </tmp/manifest 2>/tmp/said & "
+        f"rm -f /tmp/said; cat >/tmp/manifest; pollex-host activate </tmp/manifest 2>/tmp/said & "
         f"until {MOMENTS[moment]}; do :; done; kill -KILL $!; wait $!; echo $?",
         whole(made).encode(),
     )
