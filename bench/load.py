@@ -4,7 +4,8 @@
 
 Prints a table and writes build/bench/load.json: requests a second, the median and the 99th percentile of what one
 waits, errors, and how much memory the server has before and after. Vegeta asks, each client over a connection of its
-own that stays open; the two servers take turns, and an error or a vector of another length ends the measurement.
+own that stays open. Each number of clients asks twice, for so many seconds, of which the second time counts; the two
+servers take turns, and an error or a vector of another length ends the measurement.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ def main() -> None:
             "peer": said[embeddings.PEER][most]["a_second"],
             "runs": 1,
             "clients": {f"{name}, {number}": row for name, rows in said.items() for number, row in rows.items()},
-            "seconds": 2 * options.seconds,
+            "seconds": options.seconds,
             "model": f"{minilm.NAME}, F16",
             "cores": os.cpu_count(),
             "versions": [f"llama.cpp {source.CURRENT.tag}", f"Ollama {ollama.version()}"],
