@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from sandbox.serving import NEVER, PASSIVE, free_port
+from sandbox.serving import NEVER, PASSIVE, free_port, listens
 
 
 @contextmanager
@@ -59,9 +58,8 @@ def running(
 
 
 def _answers(url: str) -> bool:
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", httpx.URL(url).port or 0)) != 0:
-            return False
+    if not listens(httpx.URL(url).port or 0):
+        return False
     try:
         return httpx.get(url, timeout=5, trust_env=False).is_success
     except httpx.TransportError:

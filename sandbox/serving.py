@@ -58,3 +58,9 @@ def _taken(port: int) -> bool:
     if len(_held) > _HELD:
         os.close(_held.popleft())
     return True
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does, on a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

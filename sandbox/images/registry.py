@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ import bcrypt
 
 from sandbox.images.tools import command
 from sandbox.machine import SandboxError
-from sandbox.serving import NEVER, free_port
+from sandbox.serving import NEVER, free_port, listens
 
 
 class Registry:
@@ -53,7 +52,7 @@ class Registry:
             serve = [command("docker-registry", "docker-registry"), "serve", str(config)]
             self._process = subprocess.Popen(serve, stdout=log, stderr=log)
         deadline = time.monotonic() + NEVER
-        while not self._listens():
+        while not listens(self._port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__(None, None, None)
                 told = "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
@@ -84,7 +83,3 @@ class Registry:
             (self.folder / "htpasswd").write_text(f"{user}:{hashed}\n")
             config["auth"] = {"htpasswd": {"realm": "sandbox", "path": str(self.folder / "htpasswd")}}
         return config
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self._port)) == 0

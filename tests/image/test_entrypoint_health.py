@@ -20,7 +20,7 @@ import pytest
 
 from sandbox import fetch, serving
 from sandbox.minilm import model
-from sandbox.serving import free_port
+from sandbox.serving import free_port, listens
 from tests.image.entrypoint import (
     Container,
     container,
@@ -63,11 +63,6 @@ def serve(programs: Path, tmp_path: Path) -> Iterator[Serve]:  # noqa: F811 - th
 
     with ExitStack() as running:
         yield run
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def inner_port(container: Container) -> int:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.serving import free_port
+from sandbox.serving import free_port, listens
+from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
 
@@ -68,19 +68,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     log = (folder / "sshd.log").open("wb")
     sshd = subprocess.Popen(["unshare", "--mount", "sh", HERE / "machine.sh", folder / "sshd_config"], stderr=log)
     try:
-        wait_for(port, sshd)
+        wait_for(partial(listens, port), sshd)
         yield Machine(folder, port, host_key, (folder / "login").read_text(), sshd)
     finally:
         sshd.terminate()
         sshd.wait()
         log.close()
-
-
-def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    """Wait until a server listens; one that ends without it fails the test."""
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert server.poll() is None, f"it ended with {server.returncode} before it listened on port {port}"
-        time.sleep(0.05)
