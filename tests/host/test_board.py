@@ -252,7 +252,7 @@ def test_a_stranger_at_the_port_is_no_health(idle: Machine) -> None:
 MOMENTS = {
     "the way back is noted": "test -e /opt/pollex/generations/pending",
     "the new unit is there": f"grep -q changed /etc/systemd/system/{UNIT}",
-    "the gate waits": "grep -q 'loading the model' /tmp/said",
+    "the gate waits": "grep -qs 'loading the model' /tmp/said",
 }
 """Commands that succeed from some moment of an activation on."""
 
@@ -271,7 +271,7 @@ def test_a_killed_activation_is_mended_by_the_next(idle: Machine, moment: str) -
     changed = unit(mode="loading").replace("tiny server", "changed")
     text = generation("g2", text=changed, units={"side.service": SLEEPER})
     killed = idle.sh(
-        f"cat >/tmp/manifest; pollex-host activate </tmp/manifest 2>/tmp/said & "
+        f"rm -f /tmp/said; cat >/tmp/manifest; pollex-host activate </tmp/manifest 2>/tmp/said & "
         f"until {MOMENTS[moment]}; do :; done; kill -KILL $!; wait $!; echo $?",
         text.encode(),
     )
@@ -347,8 +347,8 @@ def test_a_build_outlives_its_session_and_its_followers(machine: Machine, slow: 
         first.kill()
     machine.sh(f"POLLEX_POLL=1 pollex-host ensure {BUILD} 2>&1 | head -n 1")
     machine.sh(
-        f"env --default-signal=INT pollex-host ensure {BUILD} 2>/tmp/said & "
-        "until grep -q attached /tmp/said; do sleep 0.1; done; kill -INT $!; wait $! || :"
+        f"rm -f /tmp/said; env --default-signal=INT pollex-host ensure {BUILD} 2>/tmp/said & "
+        "until grep -qs attached /tmp/said; do sleep 0.1; done; kill -INT $!; wait $! || :"
     )
     started = machine.pid(f"pollex-build@{BUILD}")
     assert started != "0"

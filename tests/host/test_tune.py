@@ -420,7 +420,7 @@ TRYING = "echo '-ub 128' >/etc/unfit"
 CUT = """
 {begin}
 setsid pollex-host tune >/dev/null 2>&1 &
-until {there}; do sleep 0.1; done
+until {there} || ! kill -0 $!; do sleep 0.1; done
 """
 
 
