@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -319,7 +320,8 @@ def test_two_at_once_download_once(host: Host) -> None:
             )
             for _ in range(2)
         ]
-        said = [run.communicate(text) for run in runs]
+        with ThreadPoolExecutor() as at_once:
+            said = list(at_once.map(lambda run: run.communicate(text), runs))
     assert [run.returncode for run in runs] == [0, 0], said
     assert sum('"how":"downloaded"' in out for out, _ in said) == 1
     assert sum('"how":"present"' in out for out, _ in said) == 1

@@ -619,13 +619,13 @@ def test_a_crowd_without_manners(fleet: Fleet) -> None:
 
 
 def _every_slot_is_free(fleet: Fleet) -> None:
-    """As many requests as there are boards are worked on at the same time."""
-    for board in fleet.boards:
-        board.how(pace=0.2)
+    """As many requests as there are boards are worked on at the same time, each on another one."""
+    fleet.hold(0)
     asking = [threading.Thread(target=fleet.service.polish, args=(TEXT, "llama.cpp")) for _ in fleet.boards]
     for thread in asking:
         thread.start()
-    wait_until(lambda: [board.told()["working"] for board in fleet.boards] == [1] * BOARDS, what="a request in each")
+    wait_until(lambda: [board.told()["holding"] for board in fleet.boards] == [1] * BOARDS, what="a request in each")
+    fleet.hold(None)
     for thread in asking:
         thread.join()
     assert max(board.told()["most"] for board in fleet.boards) == 1, "a board had two requests at once"

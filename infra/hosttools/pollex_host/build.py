@@ -32,11 +32,15 @@ def build(arguments: list[str]) -> None:
     given = kept.of_kind("build", kept.find(arguments[0]), ("build",))
     assert isinstance(given, Build)  # noqa: S101 - `of_kind` has refused every other kind
     work = follow.work(given.key)
-    os.makedirs(work, exist_ok=True)
     os.makedirs(places.LOGS, exist_ok=True)
-    # Not at once: a follower that looks whether a build runs holds this lock for a moment.
-    if not locks.Lock(work).take(3):
-        raise HostToolError(Exit.BUSY, f"{store.label(given)} is being built already")
+    while True:
+        lock = locks.Lock.made(work)
+        # Not at once: a follower that looks whether a build runs holds this lock for a moment.
+        if not lock.take(3):
+            raise HostToolError(Exit.BUSY, f"{store.label(given)} is being built already")
+        if lock.is_of(work):
+            break
+        lock.release()  # another build has finished, and has taken the folder away
     _Builder(given, work).run()
 
 

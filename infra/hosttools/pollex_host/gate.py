@@ -94,7 +94,8 @@ def _ask(health: str, completion: str | None, deadline: float) -> None:
     try:
         status, body = _reply("GET", health, min(_HEALTH_S, left))
     except (OSError, http.client.HTTPException):
-        raise Unhealthy("starting") from None
+        # what it said when there was time counts for more than that it did not answer in the last moment
+        raise Unhealthy("starting" if time.monotonic() < deadline else "") from None
     if status != http.client.OK:
         if b"Loading model" in body:
             raise Unhealthy("loading the model")

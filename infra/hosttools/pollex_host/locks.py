@@ -16,6 +16,16 @@ class Lock:
         """Open the folder, which must be there; nothing is locked yet."""
         self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    @classmethod
+    def made(cls, folder: str) -> Lock:
+        """That of a folder which is made where it is not there; whoever holds it may take the folder away any time."""
+        while True:
+            os.makedirs(folder, exist_ok=True)
+            try:
+                return cls(folder)
+            except FileNotFoundError:
+                pass  # it was taken away between the two
+
     def take(self, patience: float = 0) -> bool:
         """Lock it, waiting up to `patience` seconds for whoever has it; whether it is ours."""
         deadline = time.monotonic() + patience

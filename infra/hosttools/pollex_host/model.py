@@ -74,8 +74,7 @@ def _obtained(given: ModelFile) -> str:
 def _alone(work: str, given: ModelFile, part: str) -> Lock:
     """The lock of the work folder, once it is ours."""
     while True:
-        os.makedirs(work, exist_ok=True)
-        lock = Lock(work)
+        lock = Lock.made(work)
         say.wait_until(lock.take, lambda: f"{given.file}: another run is at it: {_so_far(given, part)}")
         if lock.is_of(work) or os.path.isdir(store.path(given.item)):
             return lock
