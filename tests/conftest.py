@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -26,6 +27,12 @@ Golden = Callable[[str, str], None]
 # a property holds or not; how long an example takes says how busy the machine is
 settings.register_profile("pollex", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pollex")
+
+# what runs in the background of a script ignores ^C, and with nohup more, and so would all that the tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class NamedAsDeployed(SingleFileSnapshotExtension):
