@@ -85,7 +85,7 @@ class BuildKit:
         tools.command("runc", "runc")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._claim.enter_context(locked(self.folder, "an image with this BuildKit"))
-        self._end_orphan()
+        self._tidy_up()
         # in a folder of its own, because its whole name may only have 107 bytes
         self._socket = Path(tempfile.mkdtemp(prefix="pollex-kit-")) / "buildkitd.sock"
         command = [
@@ -133,14 +133,14 @@ class BuildKit:
         """Holds the daemon's number for as long as it runs."""
         return self.folder / "buildkitd.pid"
 
-    def _end_orphan(self) -> None:
-        """End a daemon whose owner was killed: it would hold the cache for ever."""
+    def _tidy_up(self) -> None:
+        """Take away what a killed owner has left: a daemon, which would hold the cache for ever, and its name."""
         if (left := self._orphan()) is not None:
             os.killpg(left, signal.SIGKILL)
             while self._orphan() is not None:
                 time.sleep(0.05)
-            release(self.folder)
-            shutil.rmtree(self.folder / "docker", ignore_errors=True)
+        release(self.folder)
+        shutil.rmtree(self.folder / "docker", ignore_errors=True)
 
     def _orphan(self) -> int | None:
         """Its number; that of a daemon which ended may be somebody else's by now."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.kinds import table
@@ -22,6 +23,7 @@ from sandbox.images.buildkit import BuildKit
 from sandbox.images.registry import Registry
 from sandbox.machine import CHECKOUT
 from sandbox.mirror import Mirror
+from sandbox.serving import NEVER
 
 TINY = Path(__file__).parents[1] / "host" / "tiny"
 
@@ -161,14 +163,19 @@ def test_a_full_disk_is_one_line(
         assert repository.manifest("latest") is None
 
 
-def test_a_builder_whose_owner_was_killed_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("too", [False, True], ids=["alone", "with its daemon"])
+def test_a_builder_whose_owner_was_killed_is_replaced(tmp_path: Path, *, too: bool) -> None:
     """If this fails, one killed run keeps all later ones from building an image until somebody finds the daemon."""
     start = f"BuildKit(Path({str(tmp_path / 'kit')!r})).__enter__(); os.kill(os.getpid(), 9)"
     program = f"import os; from pathlib import Path; from sandbox.images.buildkit import BuildKit; {start}"
     killed = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=False, stderr=subprocess.DEVNULL)
     assert killed.returncode == -9
+    if too:
+        daemon = psutil.Process(int((tmp_path / "kit" / "buildkitd.pid").read_text()))
+        daemon.kill()
+        daemon.wait(NEVER)
     with BuildKit(tmp_path / "kit") as kit:
         assert kit.log.read_text()
-        daemon = (tmp_path / "kit" / "buildkitd.pid").read_text()
+        now = (tmp_path / "kit" / "buildkitd.pid").read_text()
         # what a killed one leaves mounted is looked for below its folder alone
-        assert f"TMPDIR={tmp_path / 'kit'}/" in Path(f"/proc/{daemon}/environ").read_text()
+        assert f"TMPDIR={tmp_path / 'kit'}/" in Path(f"/proc/{now}/environ").read_text()
