@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SOON, Answer, Pollex, Scripted, running_service
+from tests.service.conftest import whole_lines
 
 TEXT = b"I recieve teh libary card."
 POLISHED = b"I receive the library card."
@@ -117,7 +118,7 @@ def _gave_up(log: Path) -> None:
     """Returns when the service, by its own log, was done with the request of a client that had gone."""
     deadline = time.monotonic() + SOON
     while time.monotonic() < deadline:
-        if any(line.get("gone") for line in map(json.loads, log.read_text().rpartition("\n")[0].splitlines())):
+        if any(line.get("gone") for line in map(json.loads, whole_lines(log))):
             return
         time.sleep(0.02)
     pytest.fail("the service works on")

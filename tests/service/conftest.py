@@ -77,6 +77,10 @@ class Service:
         """The log so far, as far as its lines are whole."""
         return [json.loads(line) for line in whole_lines(self.log)]
 
+    def warmed(self) -> None:
+        """Wait until its own first request to the model is over."""
+        wait_until(lambda: any("warm" in line["msg"] for line in self.logged()), what="the warm-up")
+
     def stop(self) -> int:
         """End it as systemd does; its exit status."""
         self.process.send_signal(signal.SIGTERM)

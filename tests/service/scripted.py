@@ -28,6 +28,17 @@ class Scripted:
         """Accept nobody any more."""
         self._listening.close()
 
+    def hold(self, path: str = "/v1/chat/completions") -> threading.Event:
+        """Answer well at a path, but only once the event is set."""
+        told = threading.Event()
+
+        def answer(connection: socket.socket) -> None:
+            told.wait()
+            GOOD(connection)
+
+        self.answers[path] = answer
+        return told
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:

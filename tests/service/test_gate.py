@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
 
 import httpx
 import pytest
 
 from pollex.gate import Gate, QueueFullError
 from sandbox.serving import NEVER
-from tests.service.conftest import Start, wait_until
-from tests.service.scripted import GOOD, MODEL, Scripted
+from tests.service.conftest import Start
+from tests.service.scripted import MODEL, Scripted
 
 
 def test_order_and_places() -> None:
@@ -117,14 +115,8 @@ def test_refused_while_it_waits() -> None:
 def test_a_full_queue(start: Start, scripted: Scripted, streamed: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, a flood of requests piles up without end, or clients do not know when to come back."""
     service = start(llamacpp_url=scripted.url, queue_length=1, slots=1, probe_seconds=3600)
-    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()), what="the warm-up")
-    full = threading.Event()
-
-    def answer(connection: socket.socket) -> None:
-        full.wait()
-        GOOD(connection)
-
-    scripted.answers["/v1/chat/completions"] = answer
+    service.warmed()
+    full = scripted.hold()
 
     async def scenario() -> list[httpx.Response]:
         async with httpx.AsyncClient(timeout=NEVER) as client:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ import pytest
 
 from sandbox.serving import NEVER
 from tests.service.conftest import Service, Start, answers, wait_until
-from tests.service.scripted import GOOD, MODEL, Scripted
+from tests.service.scripted import MODEL, Scripted
 
 
 def waiting(service: Service) -> float:
@@ -29,14 +28,8 @@ def waiting(service: Service) -> float:
 def test_stops_after_what_runs_is_done(start: Start, scripted: Scripted) -> None:
     """If this fails, every deployment cuts off the text that is being polished."""
     service = start(llamacpp_url=scripted.url, slots=1, probe_seconds=3600)
-    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()), what="the warm-up")
-    told = threading.Event()
-
-    def answer(connection: socket.socket) -> None:
-        told.wait()
-        GOOD(connection)
-
-    scripted.answers["/v1/chat/completions"] = answer
+    service.warmed()
+    told = scripted.hold()
     heard: list[httpx.Response] = []
     streamed = {"Accept": "text/event-stream"}
     threads = [

@@ -89,7 +89,7 @@ def test_a_text_too_long_is_not_sent(client: Client, scripted: Scripted) -> None
 def test_nobody_waits_for_a_refusal(start: Start, scripted: Scripted) -> None:
     """If this fails, somebody waits minutes for the board only to learn that their text is too long for it."""
     service = start(llamacpp_url=scripted.url, probe_seconds=60)
-    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()))
+    service.warmed()
     scripted.answers["/tokenize"] = whole(b'{"tokens": %s}' % json.dumps([1] * 50).encode())
     scripted.answers["/v1/chat/completions"] = stream(chunk("She"), ends=False)
     body = {"text": "she sayd", "model_id": MODEL, "stream": True}
@@ -266,7 +266,7 @@ def test_readiness_needs_a_generation(client: Client, scripted: Scripted) -> Non
 def test_a_client_that_goes_away_cancels_upstream(start: Start, scripted: Scripted, streamed: bool) -> None:  # noqa: FBT001 - a table
     """If this fails, the board's one slot works on for somebody who has left."""
     service = start(llamacpp_url=scripted.url, probe_seconds=60)
-    wait_until(lambda: any("warm" in line["msg"] for line in service.logged()))
+    service.warmed()
     closed = threading.Event()
 
     def hold(connection: socket.socket) -> None:
