@@ -1,4 +1,4 @@
-"""How the patched llama-servers end, the sandbox's and the image's, with a real model.
+"""How the patched llama-servers begin and end, the sandbox's and the image's, with a real model.
 
 The build takes minutes; it is kept in the cache, under a key of everything that decides it.
 """
@@ -29,8 +29,8 @@ READY = ("starting the main loop", "listening on http")
 class Server:
     """A llama-server whose standard error is read line by line."""
 
-    def __init__(self, binary: Path, model: Path, *, first_process: bool) -> None:
-        self.port = free_port()
+    def __init__(self, binary: Path, model: Path, port: int | None = None, *, first_process: bool) -> None:
+        self.port = port or free_port()
         # As process 1 of its own namespace, as in a container: there, default actions of signals do nothing.
         alone = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"] if first_process else []
         command = [*alone, str(binary), "-m", str(model), "--port", str(self.port), "-c", "1024", "-t", "2"]
@@ -64,12 +64,12 @@ class Server:
 
 
 @pytest.fixture(params=[False, True], ids=["", "as process 1"])
-def start(request: pytest.FixtureRequest, either: Path) -> Iterator[Callable[[Path], Server]]:
-    """`start(model)`, as an ordinary process and as the first one of a container."""
+def start(request: pytest.FixtureRequest, either: Path) -> Iterator[Callable[..., Server]]:
+    """`start(model)` or `start(model, port)`, as an ordinary process and as the first one of a container."""
     servers: list[Server] = []
 
-    def run(model: Path) -> Server:
-        servers.append(Server(either, model, first_process=request.param))
+    def run(model: Path, port: int | None = None) -> Server:
+        servers.append(Server(either, model, port, first_process=request.param))
         return servers[-1]
 
     yield run
@@ -82,15 +82,27 @@ def model() -> Path:
     return fetch.fetch(fetch.MODEL)
 
 
-def test_stops_while_it_loads(start: Callable[[Path], Server], model: Path) -> None:
+def test_stops_while_it_loads(start: Callable[..., Server], model: Path) -> None:
     """If this fails, a unit that is restarted while it loads a model ends as failed, and a container must be killed."""
     server = start(model)
     server.wait_for("loading model")
     assert server.stop(signal.SIGTERM) == 0, server.said
 
 
+def test_a_port_that_another_program_has_just_left(start: Callable[..., Server], model: Path) -> None:
+    """If this fails, what took the server's port can be stopped, and the server still cannot have it for a minute."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as other, socket.create_connection(("127.0.0.1", port)) as client:
+        other.accept()[0].close()
+        assert client.recv(1) == b""
+    states = [line.split()[3] for line in Path("/proc/net/tcp").read_text().splitlines() if f":{port:04X} " in line]
+    assert "06" in states, states  # TIME_WAIT: its end of the connection was closed first
+    server = start(model, port)
+    server.wait_for(*READY)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stops_when_idle(start: Callable[[Path], Server], model: Path, number: signal.Signals) -> None:
+def test_stops_when_idle(start: Callable[..., Server], model: Path, number: signal.Signals) -> None:
     """If this fails, every stop of the unit dumps core and leaves it failed."""
     server = start(model)
     server.wait_for(*READY)
@@ -98,7 +110,7 @@ def test_stops_when_idle(start: Callable[[Path], Server], model: Path, number: s
     assert f"stopping on signal {number.value}" in server.said
 
 
-def test_stops_with_a_request_in_flight(start: Callable[[Path], Server], model: Path) -> None:
+def test_stops_with_a_request_in_flight(start: Callable[..., Server], model: Path) -> None:
     """If this fails, one long answer keeps the board from stopping or changing its generation."""
     server = start(model)
     server.wait_for(*READY)
@@ -110,7 +122,7 @@ def test_stops_with_a_request_in_flight(start: Callable[[Path], Server], model: 
         assert server.stop(signal.SIGTERM) == 0, server.said
 
 
-def test_stops_with_a_client_that_stalls(start: Callable[[Path], Server], model: Path) -> None:
+def test_stops_with_a_client_that_stalls(start: Callable[..., Server], model: Path) -> None:
     """If this fails, a client that never ends its request holds up every stop for as long as the read timeout."""
     server = start(model)
     server.wait_for(*READY)
@@ -125,7 +137,7 @@ def test_stops_with_a_client_that_stalls(start: Callable[[Path], Server], model:
     ids=["empty", "cut in the header", "cut in the weights", "no GGUF"],
 )
 def test_says_that_a_model_is_bad(
-    start: Callable[[Path], Server], model: Path, damage: Callable[[bytes], bytes], tmp_path: Path
+    start: Callable[..., Server], model: Path, damage: Callable[[bytes], bytes], tmp_path: Path
 ) -> None:
     """If this fails, a bad model ends in a core dump that hides the reason, or in a container that never ends."""
     bad = tmp_path / "bad.gguf"
@@ -136,7 +148,7 @@ def test_says_that_a_model_is_bad(
     assert server.said.endswith("exiting due to model loading error\n")
 
 
-def test_says_that_a_model_is_missing(start: Callable[[Path], Server], tmp_path: Path) -> None:
+def test_says_that_a_model_is_missing(start: Callable[..., Server], tmp_path: Path) -> None:
     """If this fails, a wrong path to the model looks like a crash of the server."""
     server = start(tmp_path / "missing.gguf")
     assert server.status() == 1, server.said
