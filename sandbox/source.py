@@ -1,7 +1,7 @@
 """llama.cpp's source at the commits that the stack files pin, known by its tree hash wherever it comes from.
 
-That is $POLLEX_SOURCE_MIRROR, the path or URL of a git repository that has the commits; without it, a published package
-for the sandbox's commit and the image's, and for the Nano's the mirrors in its stack file.
+That is a published package for the sandbox's commit and the image's; for the Nano's $POLLEX_SOURCE_MIRROR, the path or
+URL of a git repository that has it, or else the mirrors in its stack file.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def obtain(pin: Source, scratch: Path) -> Tree:
     """
     mirror = os.environ.get(MIRROR)
     revision = pin.commit
-    if mirror is not None:
-        places = [mirror]
-    elif pin in (CARRIED, CURRENT):
+    if pin in (CARRIED, CURRENT):
         places, revision = [str(fetch.fetch(BUNDLES[pin.tag]))], "HEAD"
+    elif mirror is not None:
+        places = [mirror]
     else:
         places = [place.removeprefix("git ") for place in pin.mirrors if place.startswith("git ")]
     reasons = []

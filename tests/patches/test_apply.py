@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from infra.core import patches
 from infra.core.patches import Patch
-from sandbox.source import PINS, Tree, apply
+from sandbox.machine import SandboxError
+from sandbox.source import CARRIED, CURRENT, MIRROR, NANO, PINS, Tree, apply, obtain
 
 SERIES = [
     (path.stem, tag)
@@ -43,6 +45,17 @@ def test_series_apply_to_the_pinned_source(
 
 def read(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
+
+
+def test_a_mirror_of_the_nanos_source_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, who names a repository for the commit that no package has must put the others into it as well."""
+    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "mirror.git"], check=True)
+    monkeypatch.setenv(MIRROR, str(tmp_path / "mirror.git"))
+    for pin in (CARRIED, CURRENT):
+        (tmp_path / pin.tag).mkdir()
+        assert obtain(pin, tmp_path / pin.tag).holds("CMakeLists.txt")
+    with pytest.raises(SandboxError, match=f"does not give {NANO.tag}"):
+        obtain(NANO, tmp_path)
 
 
 def test_all_pins_are_covered() -> None:
