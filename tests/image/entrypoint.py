@@ -10,7 +10,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -237,7 +237,8 @@ def kill_first_process(unshare: subprocess.Popen[Any]) -> None:
     program from a thread that did not express it.
     """
     for child in _children(unshare.pid):
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may end by itself meanwhile
+            os.kill(child, signal.SIGKILL)
     unshare.kill()
 
 

@@ -257,7 +257,7 @@ def test_a_stop_while_it_hashes(programs: Path, tmp_path: Path) -> None:  # noqa
     with container(image, variables={"MODEL": "large", "MODEL_SHA256": "0" * 64}) as running:
         wait_until(lambda: reads(running.pid), what="hashing")
         os.kill(running.pid, signal.SIGTERM)
-        end = running.end(seconds=5)
+        end = running.end()
     assert (end.status, end.server) == (0, None), end.said
     assert end.said == "entrypoint: stopped before llama-server was started\n"
 

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import random
+import re
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.serving import free_port
+from sandbox.serving import NEVER, free_port
 from tests.image.entrypoint import (
     Container,
     Ended,
     container,
+    ended,
     gguf,
     programs,  # noqa: F401 - a fixture
     refused,
@@ -30,6 +31,7 @@ from tests.image.entrypoint import (
     start,
 )
 from tests.service.conftest import wait_until
+from tests.waiting import read_until
 
 MEGABYTE = 1 << 20
 
@@ -47,8 +49,10 @@ class Origin:
     """Bytes after which the next answers end early."""
     first_statuses: list[int] = field(default_factory=list)
     """Statuses of the next answers."""
-    slow: bool = False
-    """Whether it sends a little at a time, for minutes."""
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    """What it waits for after `first_bytes`."""
+    first_bytes: int = 0
+    """How much it sends at once, where it waits; 0 is all."""
     asked: list[str] = field(default_factory=list)
     """The Range of each request."""
     url: str = ""
@@ -82,13 +86,13 @@ class Origin:
             return  # whoever asked has gone
 
     def send(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        """Write a body, all at once unless it is slow."""
-        step = 64 * 1024 if self.slow else len(body)
-        for position in range(0, len(body), step or 1):
-            handler.wfile.write(body[position : position + step])
+        """Write a body, all at once or as far as it goes before it waits."""
+        if first := self.first_bytes:
+            handler.wfile.write(body[:first])
             handler.wfile.flush()
-            if self.slow:
-                time.sleep(0.1)
+            self.goes_on.wait(NEVER)
+            body = body[first:]
+        handler.wfile.write(body)
 
 
 @dataclass
@@ -163,6 +167,7 @@ def origin(tmp_path: Path) -> Iterator[Origin]:
     with serving(made) as port:
         made.url = f"http://127.0.0.1:{port}/small%20model.Q8_0.gguf?token=secret"
         yield made
+        made.goes_on.set()
 
 
 @dataclass
@@ -175,7 +180,7 @@ class Downloads:
 
     def begin(self, **variables: str) -> Ended:
         """Start it to its end."""
-        return start(self.programs, variables={**self.variables, **variables}, seconds=60)
+        return start(self.programs, variables={**self.variables, **variables})
 
     @property
     def variables(self) -> dict[str, str]:
@@ -242,27 +247,27 @@ def test_a_connection_that_is_cut(downloads: Downloads) -> None:
 
 def test_a_start_that_was_killed(downloads: Downloads) -> None:
     """If this fails, a container that is killed while it downloads has done it for nothing."""
-    downloads.origin.slow = True
+    downloads.origin.first_bytes = 64 * 1024
     with running(downloads) as process:
         wait_until(lambda: downloads.part.exists() and downloads.part.stat().st_size > 0)
         process.kill()
     have = downloads.part.stat().st_size
     assert 0 < have < len(downloads.origin.content)
-    downloads.origin.slow = False
+    downloads.origin.first_bytes = 0
     downloads.arrived(downloads.begin())
     assert downloads.origin.asked[1:] == [f"bytes={have}-"]
 
 
 def test_a_stop(downloads: Downloads, tmp_path: Path) -> None:
     """If this fails, a container that downloads does not stop when it is told to, or ends as failed."""
-    downloads.origin.slow = True
+    downloads.origin.first_bytes = 64 * 1024
     image = root(tmp_path / "root", downloads.programs)
     (image / "models").chmod(0o777)
     with container(image, variables={**downloads.variables, "MODELS_DIR": "/models"}, volume="rw") as stopping:
         part = image / "models" / downloads.part.name
         wait_until(lambda: part.exists() and part.stat().st_size > 0)
         stop(stopping)
-        end = stopping.end(seconds=5)
+        end = stopping.end()
     assert (end.status, end.server) == (0, None), end.said
     assert end.said.endswith("entrypoint: stopped before llama-server was started\n")
     assert part.stat().st_size > 0
@@ -273,23 +278,24 @@ def stop(running: Container) -> None:
     os.kill(running.pid, 15)
 
 
-def running(downloads: Downloads) -> subprocess.Popen[bytes]:
+def running(downloads: Downloads) -> subprocess.Popen[str]:
     """The entrypoint, which downloads; for a `with` block."""
-    quiet = subprocess.DEVNULL
-    command = [str(downloads.programs / "entrypoint")]
-    return subprocess.Popen(command, env=downloads.variables, stdout=quiet, stderr=quiet)
+    pipe, command = subprocess.PIPE, [str(downloads.programs / "entrypoint")]
+    return subprocess.Popen(command, env=downloads.variables, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_two_at_once(downloads: Downloads) -> None:
     """If this fails, two containers on one volume write into each other's file."""
-    downloads.origin.slow = True
+    downloads.origin.first_bytes = 64 * 1024
     with running(downloads) as first:
-        wait_until(downloads.part.exists)
-        downloads.origin.slow = False
-        end = downloads.begin()
-        assert first.wait() == 0
-    downloads.arrived(end)
-    assert f"another container is downloading {downloads.file}: waiting" in end.said
+        wait_until(lambda: downloads.part.exists() and downloads.part.stat().st_size > 0)
+        with running(downloads) as second:
+            said = read_until(re.escape(f"another container is downloading {downloads.file}: waiting"), second.stderr)
+            downloads.origin.goes_on.set()
+            out, rest = second.communicate()
+        first.communicate()
+    assert first.returncode == 0
+    downloads.arrived(ended(second.returncode, out, "".join([*said, rest])))
     assert downloads.origin.asked == [""]
 
 
@@ -399,7 +405,7 @@ def test_a_disk_that_is_full(downloads: Downloads, announces: bool) -> None:  # 
     small = f"mount -t tmpfs -o size=500k tmpfs {downloads.folder} && exec {downloads.programs / 'entrypoint'}"
     command = ["unshare", "--mount", "sh", "-c", small]
     environment = {"PATH": os.environ["PATH"], **downloads.variables}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=NEVER, check=False)
     assert (done.returncode, done.stdout) == (6, ""), done.stderr
     said = done.stderr.splitlines()[-1]
     assert said.endswith("make room there, or set MODEL_CACHE")
