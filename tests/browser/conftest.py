@@ -131,6 +131,7 @@ def page(context: BrowserContext, standin: Standin) -> Page:
     page = context.new_page()
     page.goto(standin.url)
     page.wait_for_selector("#upstream[data-ready]")
+    page.wait_for_selector("#mode :checked", state="attached")  # the last of what it asks for
     return page
 
 

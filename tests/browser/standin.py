@@ -26,13 +26,18 @@ from pollex.worddiff import diff
 Answer = Callable[[dict[str, Any]], Response]
 
 
-def sse(*events: tuple[str, dict[str, Any]] | float, cut: bool = False) -> Response:
-    """Server-sent events; a number between them is a pause in seconds, `cut` leaves out the last byte."""
+NEVER = threading.Event()
+"""What nobody sets."""
+
+
+def sse(*events: tuple[str, dict[str, Any]] | threading.Event, cut: bool = False) -> Response:
+    """Server-sent events; what follows a threading.Event comes once that is set, `cut` leaves out the last byte."""
 
     async def body() -> AsyncIterator[str]:
         for event in events:
-            if isinstance(event, float):
-                await asyncio.sleep(event)
+            if isinstance(event, threading.Event):
+                while not event.is_set():  # noqa: ASYNC110 - it is set in another thread
+                    await asyncio.sleep(0.01)
             else:
                 yield f"event: {event[0]}\ndata: {json.dumps(event[1])}\n" + ("" if cut else "\n")
 
@@ -73,18 +78,24 @@ def polished(
     text: str,
     *,
     model: str = "small",
-    pause: float = 0.0,
+    first: str = "",
+    then: threading.Event = NEVER,
     changes: list[dict[str, Any]] | None = None,
     kept: tuple[dict[str, Any], ...] = (),
 ) -> Answer:
-    """An answer that streams a text word by word; its changes are those that make it, unless others are given."""
-    words = [("delta", {"text": word}) for word in text.replace(" ", " \0").split("\0")]
-    paused = [item for word in words for item in (word, pause)] if pause else words
+    """An answer that streams a text word by word; its changes are those that make it, unless others are given.
+
+    With `first`, the words at its beginning, the others follow when `then` is set.
+    """
+    assert text.startswith(first)
+    parts = [part.replace(" ", " \0").split("\0") if part else [] for part in (first, text[len(first) :])]
+    begun, rest = ([("delta", {"text": word}) for word in words] for words in parts)
+    streamed = [*begun, then, *rest] if first else rest
 
     def answer(asked: dict[str, Any]) -> Response:
         told = {"changes": proposed(asked["text"], text) if changes is None else changes, "kept": list(kept)}
         done = ("done", {"polished": text, "model": model, "elapsed_ms": 3210, **told})
-        return sse(("queue", {"position": 0}), *paused, done)
+        return sse(("queue", {"position": 0}), *streamed, done)
 
     return answer
 
@@ -153,11 +164,12 @@ class Standin:
         )
 
     async def _watched(self, body: Any) -> AsyncIterator[Any]:
+        disconnected = self.disconnected  # of the test that asked: the client may be gone only after that one's end
         try:
             async for piece in body:
                 yield piece
         except (asyncio.CancelledError, GeneratorExit):
-            self.disconnected.set()
+            disconnected.set()
             raise
 
     def reset(self) -> None:
@@ -166,7 +178,7 @@ class Standin:
         self.polish, self.key, self.provider = fresh.polish, fresh.key, fresh.provider
         self.unavailable = fresh.unavailable
         self.asked.clear()
-        self.disconnected.clear()
+        self.disconnected = fresh.disconnected
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.standin import Standin, change, polished, sse
+from tests.browser.standin import NEVER, Standin, change, polished, sse
 from tests.browser.test_polish import polish
 
 TEXT = "Teh meeting is on 12 May. I dont know why. What is it about?"
@@ -98,7 +98,7 @@ def test_what_it_settles_to_replaces_what_was_written(page: Page, standin: Stand
     """Words that the service threw away again would stand on the page until the end, and twice after a second try."""
     settled = {"start": 0, "end": 9, "text": "The first", "changes": [], "kept": []}
     standin.polish = lambda _: sse(
-        ("delta", {"text": "Sure! Here"}), ("settled", settled), ("delta", {"text": " one"}), 30.0
+        ("delta", {"text": "Sure! Here"}), ("settled", settled), ("delta", {"text": " one"}), NEVER
     )
     page.fill("#text", "Teh first one")
     page.click("#polish")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.standin import Standin, change, polished
-from tests.browser.test_polish import POLISHED, TEXT, polish, seen
+from tests.browser.test_polish import POLISHED, TEXT, copy, polish, seen
 
 CONTROLS = ("#text", "#model", "#mode", "#clear", "#polish")
 
@@ -54,19 +56,20 @@ def test_says_that_the_text_went_on(page: Page, standin: Standin) -> None:
 
 def test_controls_stay_where_they_are(page: Page, standin: Standin) -> None:
     """The second click of an impatient hand would hit another button than the one it was meant for."""
-    standin.polish = polished(POLISHED, pause=0.2)
+    goes_on = threading.Event()
+    standin.polish = polished(POLISHED, first="The cat", then=goes_on)
     page.fill("#text", TEXT)
     before = places(page, *CONTROLS)
     page.click("#polish")
     seen(page, "#stream", "The cat")
     assert places(page, *CONTROLS) == before
+    goes_on.set()
     expect(page.locator("#result")).to_have_attribute("data-state", "done")
     assert places(page, *CONTROLS) == before
     review = ("#accept", "#reject", "#use", "#copy")
     decided = places(page, *review)
     page.click("#accept")
-    page.click("#copy")
-    expect(page.locator("#copy")).to_have_text("Copied")
+    copy(page)
     assert places(page, *review) == decided
     page.click("#clear")
     assert places(page, *CONTROLS) == before

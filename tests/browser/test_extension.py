@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from extension.pack import PAGE, SHARED, pack
 from tests.browser.conftest import FLAGS, MOST
-from tests.browser.standin import Standin, polished, proposed, refuse, serving, sse
+from tests.browser.standin import NEVER, Standin, polished, proposed, refuse, serving, sse
+from tests.browser.test_polish import copy
 from tests.browser.test_screens import RULES
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.conftest import Llama, Start, llama, start  # noqa: F401 - the processes, as fixtures
@@ -198,8 +199,7 @@ def test_copies_where_it_cannot_write(extension: Extension, page: Page, kind: st
     window = extension.window()
     expect(window.locator("#changes ins")).to_have_text("The")
     expect(window.locator("#replace")).to_be_hidden()
-    window.click("#copy")
-    expect(window.locator("#copy")).to_have_text("Copied")
+    copy(window)
 
 
 def test_leaves_what_was_edited_since(extension: Extension, page: Page) -> None:
@@ -225,7 +225,7 @@ def test_window(extension: Extension, page: Page, standin: Standin, axe: str) ->
     text = "Teh cat sat."
     told = {"changes": proposed(text, "The cat sat."), "kept": []}
     done = ("done", {"polished": text, "model": "small", "elapsed_ms": 1, **told})
-    standin.polish = lambda _: sse(("queue", {"position": 2}), 600.0, done)
+    standin.polish = lambda _: sse(("queue", {"position": 2}), NEVER, done)
     page.locator("#controlled").focus()
     window = extension.window()
     expect(window.locator("#phase")).to_contain_text("Number 2 in the queue · ")

@@ -35,7 +35,7 @@ def test_fingers_can_hit_the_buttons(page: Page, standin: Standin) -> None:
 def test_shows_on_a_phone_how_far_it_is(page: Page, standin: Standin) -> None:
     """A minute's work would look like a dead page: what moves would be below the fold, and Stop too."""
     page.set_viewport_size({"width": 360, "height": 740})
-    standin.polish = polished(MENDED * 4, pause=0.3)
+    standin.polish = polished(MENDED * 4, first=MENDED)
     page.fill("#text", LETTER * 4)
     page.click("#polish")
     seen(page, "#phase", "Writing")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import MOST
 from tests.browser.standin import Standin, polished
-from tests.browser.test_polish import POLISHED, TEXT, polish
+from tests.browser.test_polish import POLISHED, TEXT, polish, seen
 
 
 def stored(page: Page) -> str:
@@ -37,9 +37,10 @@ def test_recent_text_while_another_is_polished(page: Page, standin: Standin) -> 
     standin.polish = polished(POLISHED)
     polish(page)
     page.reload()
-    standin.polish = polished("Something else. " * 50, pause=0.1)
+    standin.polish = polished("Something else. " * 50, first="Something")
     page.fill("#text", "Another text.")
     page.click("#polish")
+    seen(page, "#stream", "Something")
     page.click("#open-recent")
     page.get_by_role("button", name=TEXT).click()
     assert standin.disconnected.wait(MOST / 1000)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from email.utils import formatdate
+from pathlib import Path
+
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from pollex import web
 from pollex.web import STATIC
 from tests.browser.conftest import Watch
 from tests.browser.standin import Standin, polished
@@ -34,6 +41,23 @@ def test_every_file_carries_the_headers(standin: Standin, file: str) -> None:
     assert (answer.headers["Cache-Control"], again.status_code) == ("no-cache", 304)
 
 
+def test_an_update_shows_where_time_and_size_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who had the page open would go on with a part of the former one: in an image all files are of one time."""
+    monkeypatch.setattr(web, "STATIC", tmp_path)
+    file = tmp_path / "page.js"
+    seen: dict[str, str] = {}
+    with TestClient(Starlette(routes=web.routes())) as client:
+        for content in ("let a = 1;", "let a = 2;"):
+            file.write_text(content)
+            os.utime(file, (0, 0))
+            answer = client.get("/web/page.js", headers=seen)
+            assert (answer.status_code, answer.text) == (200, content)
+            seen = {"If-None-Match": answer.headers["ETag"], "If-Modified-Since": formatdate(usegmt=True)}
+        assert client.get("/web/page.js", headers=seen).status_code == 304
+        del seen["If-None-Match"]
+        assert client.get("/web/page.js", headers=seen).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/web/../__init__.py", "/web/%2e%2e/__init__.py", "/web/", "/web/none", "/none"])
 def test_serves_nothing_else(standin: Standin, path: str) -> None:
     """The service's own files, settings among them, could be read by anybody."""
@@ -49,6 +73,8 @@ def test_policy_is_in_force(page: Page, watch: Watch) -> None:
         })"""
     )
     assert blocked.startswith("style-src")
+    while not watch.wrong:  # the console may be told after the page
+        page.wait_for_timeout(20)
     assert "Content Security Policy" in watch.wrong.pop()
 
 

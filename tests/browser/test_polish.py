@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import MOST
 from tests.browser.standin import Standin, polished
@@ -19,11 +21,18 @@ def polish(page: Page, text: str = TEXT, *, seconds: float = MOST / 1000) -> Non
     expect(page.locator("#result")).to_have_attribute("data-state", "done", timeout=1000 * seconds)
 
 
-def seen(page: Page, selector: str, words: str) -> None:
-    """Waits until an element shows some words, however short a time it shows them."""
-    page.wait_for_function(
-        "([selector, words]) => document.querySelector(selector).innerText.includes(words)", arg=[selector, words]
-    )
+def seen(page: Page, selector: str, words: str) -> str:
+    """Waits until an element shows some words, and returns what it shows then."""
+    look = "([selector, words]) => { const {innerText} = document.querySelector(selector);"
+    look += " return innerText.includes(words) && innerText; }"
+    return str(page.wait_for_function(look, arg=[selector, words]).json_value())
+
+
+def copy(page: Page) -> None:
+    """Copies, and sees the button say so: by itself for two seconds, here for as long as it takes to look."""
+    page.evaluate("() => { window.setTimeout = () => 0 }")
+    page.click("#copy")
+    expect(page.locator("#copy")).to_have_text("Copied")
 
 
 def copied(page: Page) -> str:
@@ -31,6 +40,17 @@ def copied(page: Page) -> str:
     page.fill("#text", "")
     page.press("#text", "Control+V")
     return page.input_value("#text")
+
+
+def holding(page: Page, url: str) -> list[Route]:
+    """The requests of a page that wait from now on; `continue_` lets one of them go."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(url, hold)
+    return held
 
 
 @pytest.fixture
@@ -42,13 +62,15 @@ def ready(page: Page, standin: Standin) -> Page:
 
 def test_streams(page: Page, standin: Standin) -> None:
     """A board is slow: without words as they come, people would think that it hangs."""
-    standin.polish = polished(POLISHED, pause=0.3)
+    goes_on = threading.Event()
+    standin.polish = polished(POLISHED, first="The cat sat", then=goes_on)
     page.fill("#text", TEXT)
     page.click("#polish")
     seen(page, "#stream", "The cat sat")
     assert "mat" not in page.locator("#stream").inner_text()
     assert "Writing" in page.locator("#phase").inner_text()
     assert 0 < page.locator("#progress").evaluate("bar => bar.value") < 0.9
+    goes_on.set()
     expect(page.locator("#outcome")).to_have_text(POLISHED)
     asked = {"text": TEXT, "model_id": "small", "mode": "polish", "keep": [], "changes": True}
     assert standin.asked == [asked]
@@ -72,8 +94,7 @@ def test_rejected_change_is_not_in_the_copy(ready: Page, context: BrowserContext
     ready.click("#reject")
     ready.get_by_text("Result", exact=True).click()
     expect(ready.locator("#outcome")).to_have_text("The cat sat on the mat and dont care.")
-    ready.click("#copy")
-    expect(ready.locator("#copy")).to_have_text("Copied")
+    copy(ready)
     assert copied(ready) == "The cat sat on the mat and dont care."
 
 
@@ -120,8 +141,7 @@ def test_copies_without_https(context: BrowserContext, standin: Standin) -> None
     page.goto(standin.url.replace("127.0.0.1", "board.test"))
     assert page.evaluate("isSecureContext") is False
     polish(page)
-    page.click("#copy")
-    expect(page.locator("#copy")).to_have_text("Copied")
+    copy(page)
     assert copied(page) == POLISHED
 
 
@@ -158,7 +178,7 @@ def test_nothing_to_change(page: Page, standin: Standin) -> None:
 def test_stops(ready: Page, standin: Standin, how: str) -> None:
     """A board has one slot: a text that nobody waits for would keep it from the next one."""
     polish(ready)
-    standin.polish = polished("Something else entirely. " * 20, pause=0.2)
+    standin.polish = polished("Something else entirely. " * 20, first="Something")
     ready.fill("#text", "Another text.")
     ready.click("#polish")
     seen(ready, "#stream", "Something")
@@ -187,12 +207,32 @@ def test_chooses_a_model(ready: Page, standin: Standin) -> None:
 
 def test_asks_once(ready: Page, standin: Standin) -> None:
     """An impatient double click would queue the text twice."""
-    standin.polish = polished(POLISHED, pause=0.05)
+    goes_on = threading.Event()
+    standin.polish = polished(POLISHED, first="The", then=goes_on)
     ready.fill("#text", TEXT)
     ready.dblclick("#polish")
+    seen(ready, "#stream", "The")
     ready.press("#text", "Control+Enter")
+    goes_on.set()
     expect(ready.locator("#result")).to_have_attribute("data-state", "done")
     assert len(standin.asked) == 1
+
+
+def test_a_hand_that_is_quicker_than_the_network(page: Page, standin: Standin) -> None:
+    """A text that stands there from the last time would be asked for with no model and no mode, and refused."""
+    page.select_option("#model", "large")
+    page.locator("#mode").get_by_text("Correct").click()
+    page.fill("#text", TEXT)
+    held = holding(page, "**/api/models")
+    page.reload()
+    page.press("#text", "Control+Enter")
+    expect(page.locator("#result")).to_have_attribute("data-state", "running")
+    while not held:
+        page.wait_for_timeout(20)
+    assert standin.asked == []
+    held[0].continue_()
+    expect(page.locator("#result")).to_have_attribute("data-state", "done")
+    assert standin.asked == [{"text": TEXT, "model_id": "large", "mode": "correct", "keep": [], "changes": True}]
 
 
 def test_announces(ready: Page, standin: Standin) -> None:

@@ -31,7 +31,7 @@ def empty(_: Page, __: Standin) -> None: ...
 
 
 def writing(page: Page, standin: Standin) -> None:
-    standin.polish = polished(MENDED, pause=0.2)
+    standin.polish = polished(MENDED, first="Dear Anna,\n\nThank you")
     page.fill("#text", LETTER)
     page.click("#polish")
     seen(page, "#stream", "Thank you")

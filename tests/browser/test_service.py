@@ -36,11 +36,10 @@ def opened(context: BrowserContext, url: str) -> Page:
 
 def test_mock(context: BrowserContext, start: Start) -> None:  # noqa: F811 - the fixture of that name
     """The page and the service would speak different languages, and only the stand-in would be right."""
-    page = opened(context, start(mock_delay_ms=150).url)
+    page = opened(context, start(mock_delay_ms=500).url)
     page.fill("#text", "I recieve teh letter.\n\n- dont go")
     page.click("#polish")
-    seen(page, "#stream", "I receive the")
-    assert "go" not in page.locator("#stream").inner_text()
+    assert "go" not in seen(page, "#stream", "I receive the")
     expect(page.locator("#result")).to_have_attribute("data-state", "done")
     assert page.locator("#outcome").text_content() == "I receive the letter.\n\n- don't go"
     assert page.locator("#changes del").all_inner_texts() == ["recieve", "teh", "dont"]
@@ -64,7 +63,7 @@ def test_queue(context: BrowserContext, start: Start) -> None:  # noqa: F811 - t
     service = start(mock_delay_ms=300, queue_length=1)
     first, second, third = (opened(context, service.url) for _ in range(3))
     for page, words in ((first, "Writing"), (second, "Next in the queue")):
-        page.fill("#text", "a teh b " * 8)
+        page.fill("#text", "a teh b " * 80)
         page.click("#polish")
         seen(page, "#phase", words)
     third.fill("#text", "c")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import threading
 
 import pytest
 from playwright.sync_api import Page, expect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from tests.browser.standin import Answer, Standin, polished, proposed, refuse, sse, too_long
-from tests.browser.test_polish import polish, seen
+from tests.browser.test_polish import holding, polish, seen
 
 TEXT = "Teh cat."
 DONE = {
@@ -102,11 +103,18 @@ def test_one_text_is_not_taken_for_another(page: Page, standin: Standin) -> None
 
 def test_counts_down(page: Page, standin: Standin) -> None:
     """A person would try again too early, and be refused again."""
-    standin.polish = refuse(429, "rate limit exceeded", **{"Retry-After": "2"})
+    standin.polish = refuse(429, "rate limit exceeded", **{"Retry-After": "3"})
+    page.evaluate(
+        """() => {
+            window.heard = "";
+            new MutationObserver(() => (heard += document.querySelector("#notice").innerText))
+                .observe(document.querySelector("#notice"), {childList: true, subtree: true});
+        }"""
+    )
     page.fill("#text", TEXT)
     page.click("#polish")
-    seen(page, "#notice", "Try again in 1 s")
     seen(page, "#notice", "You can try again now")
+    assert re.search(r"Try again in [12] s\.", page.evaluate("heard"))
 
 
 def test_too_long_leads_back_to_the_text(page: Page, standin: Standin) -> None:
@@ -129,14 +137,15 @@ def test_empty_text(page: Page, standin: Standin) -> None:
 
 def test_queue_position(page: Page, standin: Standin) -> None:
     """Who waits for others must see that it goes on."""
-    queue: list[Any] = []
-    for position in (2, 1, 0):
-        queue += [("queue", {"position": position}), 0.5]
-    standin.polish = lambda _: sse(*queue, ("done", DONE))
+    moved = {"Number 2 in the queue": threading.Event(), "Next in the queue": threading.Event()}
+    (second, first), ends = moved.values(), threading.Event()
+    places = [("queue", {"position": place}) for place in (2, 1, 0)]
+    standin.polish = lambda _: sse(places[0], second, places[1], first, places[2], ends, ("done", DONE))
     page.fill("#text", TEXT)
     page.click("#polish")
-    for words in ("Number 2 in the queue", "Next in the queue", "Reading"):
+    for words, moves in {**moved, "Reading": ends}.items():
         seen(page, "#phase", words)
+        moves.set()
     expect(page.locator("#outcome")).to_have_text("The cat.")
 
 
@@ -170,16 +179,25 @@ def test_service_gone(page: Page, standin: Standin) -> None:
     expect(page.locator("#upstream")).to_have_text("Ready")
 
 
-def test_comes_back_when_the_service_does(page: Page) -> None:
+def test_comes_back_when_the_service_does(page: Page, standin: Standin) -> None:
     """A page opened while the board boots would stay without a model until somebody thinks of reloading it."""
     page.route("**/api/**", lambda route: route.abort())
     page.reload()
     expect(page.locator("#upstream")).to_have_text("No answer")
     page.unroute("**/api/**")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.locator("#upstream")).to_have_text("Ready")
+    held = holding(page, "**/api/modes")
+    for _ in range(2):  # as somebody does who comes and goes while it takes its time
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    for route in held:
+        route.continue_()
     expect(page.get_by_role("alert")).to_be_empty()
+    standin.unavailable = {"small": "seen anew"}
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#upstream")).to_have_text("Seen anew")
     assert page.locator("#model option").count() == 2
+    expect(page.locator("#mode label")).to_have_text(["Correct", "Polish", "Shorten"])
 
 
 def test_recovery_takes_back_no_other_notice(page: Page, standin: Standin) -> None:
@@ -193,8 +211,10 @@ def test_recovery_takes_back_no_other_notice(page: Page, standin: Standin) -> No
     page.fill("#text", TEXT)
     page.click("#polish")
     expect(page.get_by_role("alert")).to_contain_text("Too long to send")
+    expect(page.locator("#upstream")).to_have_text("Ready")  # the refusal itself has asked
+    standin.unavailable = {"small": "seen anew"}
     page.evaluate(look)
-    expect(page.locator("#upstream")).to_have_text("Ready")
+    expect(page.locator("#upstream")).to_have_text("Seen anew")
     expect(page.get_by_role("alert")).to_contain_text("Too long to send")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 if TYPE_CHECKING:
     import os
@@ -41,14 +44,24 @@ HEADERS = {
 
 
 class _Page(StaticFiles):
-    """Static files with the headers above."""
+    """Static files with the headers above, each told from its former versions by its content.
+
+    Starlette tells them by time and size, and in an image every file has the same time: of two versions with as many
+    bytes the browser would go on showing the one that it has.
+    """
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers.update(HEADERS)
-        return response
+        response = FileResponse(full_path, status_code=status_code, stat_result=stat_result)
+        content = sha256(Path(full_path).read_bytes()).hexdigest()
+        response.headers.update({**HEADERS, "ETag": f'"{content}"'})
+        asked = Headers(scope=scope)
+        if "If-None-Match" not in asked or not self.is_not_modified(response.headers, asked):
+            return response
+        unchanged = NotModifiedResponse(response.headers)
+        unchanged.headers.update(HEADERS)
+        return unchanged
 
 
 def routes() -> list[BaseRoute]:

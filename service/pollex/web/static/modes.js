@@ -23,6 +23,7 @@ export class Modes {
     async refresh() {
         if (this.value) return;
         const modes = await this.api.modes();
+        if (this.value) return; // another call was quicker
         const chosen = modes.find(({ id }) => id === this.preferred) ?? modes.find((mode) => mode.default) ?? modes[0];
         this.group.append(...modes.map((mode) => choice(mode, mode === chosen)));
     }

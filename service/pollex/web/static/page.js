@@ -47,6 +47,8 @@ class Page {
     #run;
     /** The notice that the service cannot be reached, while it cannot. */
     #cut;
+    /** @type {Promise<void> | undefined} settles once it is known what there is to choose from, or that nothing answers */
+    #known;
 
     async open() {
         this.#name(/Mac|iPhone|iPad/.test(navigator.platform));
@@ -61,7 +63,8 @@ class Page {
         });
         this.#editor.start(this.#remembered.draft.get());
         this.#listen();
-        await this.#connect();
+        this.#known = this.#connect();
+        await this.#known;
     }
 
     /** Writes the keys as the keyboard in front of the person has them. */
@@ -128,12 +131,7 @@ class Page {
 
     async #polish() {
         if (this.#run) return;
-        const request = {
-            text: this.#editor.value,
-            model: this.#at.model.value,
-            mode: this.#modes.value,
-            keep: this.#remembered.spared.get(),
-        };
+        const request = { text: this.#editor.value, keep: this.#remembered.spared.get() };
         this.#notice.clear();
         this.#at.text.ariaInvalid = "false";
         if (!request.text.trim()) {
@@ -146,6 +144,8 @@ class Page {
         const run = new Run(this.#api, request, { stream, progress, phase, announce: (text) => this.#announce(text) });
         this.#run = run;
         try {
+            await this.#known; // a hand may be quicker than a network, and asks for what it chose the last time
+            Object.assign(request, { model: this.#at.model.value, mode: this.#modes.value });
             this.#finish(request, await run.result());
         } catch (error) {
             if (this.#run !== run) return; // something else is shown by now
