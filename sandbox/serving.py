@@ -26,7 +26,7 @@ _HELD: Final = 100
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on, and that no other process is given here meanwhile.
+    """A port of the loopback that anybody can listen on, and that no other process is given here meanwhile.
 
     Between the answer and the moment in which a server listens lie seconds on a busy machine. In those the kernel may
     give a port that was closed to anybody, so it is none of its own, and a name that ends with this process keeps it
@@ -48,12 +48,13 @@ def free_port_and(other: Callable[[int], int]) -> int:
 
 def _taken(port: int) -> bool:
     """Whether it was free, and is kept for this process now."""
-    with socket.socket(socket.AF_UNIX) as name:
+    with socket.socket(socket.AF_UNIX) as name, socket.socket() as probe:
         try:
             name.bind(f"\0pollex-port-{port}")  # of the kernel alone, for as long as it is open
-            socket.create_server(("127.0.0.1", port)).close()
+            # without SO_REUSEADDR, since a server may do without it and is kept away by a former one's last connections
+            probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
-            return False  # another one was given it, somebody listens there, or there is no such port
+            return False  # another one was given it, it is in use or was just now, or there is no such port
         _held.append(name.detach())
     if len(_held) > _HELD:
         os.close(_held.popleft())

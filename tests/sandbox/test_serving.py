@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack
 from typing import Final
 
+import pytest
+
 from infra import ROOT
+from sandbox import serving
 from sandbox.serving import free_port, free_port_and
 
 ASKS: Final = """
@@ -40,3 +46,22 @@ def test_a_port_is_not_given_twice() -> None:
     assert len(set(given)) == 90
     pair = free_port_and(lambda port: port + 1)
     assert pair + 1 not in [free_port() for _ in range(90)]
+
+
+def test_a_port_whose_last_connections_linger_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, a server that does without SO_REUSEADDR cannot start where another one has just ended."""
+    former = given_elsewhere()
+    with socket.create_server(("127.0.0.1", former)) as server, socket.create_connection(server.getsockname()):
+        # who closes first keeps the port for a minute
+        server.accept()[0].close()
+    free = given_elsewhere()
+    chances = iter([former - serving._FIRST, free - serving._FIRST])
+    monkeypatch.setattr(secrets, "randbelow", lambda _: next(chances))
+    assert free_port() == free
+
+
+def given_elsewhere() -> int:
+    """A port that this process does not hold."""
+    port = free_port()
+    os.close(serving._held.pop())
+    return port
