@@ -25,7 +25,7 @@ def together(*changes: tuple[str, HostError | None], at_once: int = 1) -> tuple[
     seen = list[str]()
 
     async def scenario() -> list[BaseException | None]:
-        rolls = Rolls()
+        rolls = Rolls(noticed_s=0)
         work = (change(rolls, host, seen, error, at_once) for host, error in changes)
         return await asyncio.gather(*work, return_exceptions=True)
 
@@ -37,6 +37,20 @@ def test_one_after_the_other() -> None:
     seen, ended = together(("one", None), ("two", None), ("three", None))
     assert seen == [f"{host} {what}" for host in ("one", "two", "three") for what in ("begins", "ends")]
     assert ended == [None, None, None]
+
+
+def test_the_next_one_goes_when_the_last_one_was_seen_to_be_back() -> None:
+    """If this fails, a gateway has no board for a moment: it still takes one for gone when the next one goes."""
+
+    async def scenario() -> float:
+        rolls, clock = Rolls(noticed_s=0.3), asyncio.get_running_loop().time
+        async with rolls.turn("fleet", 1, "one"):
+            pass
+        back = clock()
+        async with rolls.turn("fleet", 1, "two"):
+            return clock() - back
+
+    assert asyncio.run(scenario()) > 0.29
 
 
 def test_as_many_as_may_be_away() -> None:
