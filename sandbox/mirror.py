@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
@@ -151,13 +152,11 @@ def start(address: str, run: Path, port: int = PORT) -> str:
 
 def stop(run: Path) -> None:
     """End the background mirror, if there is one, and remove its files."""
-    if (pid := _running(run)) is not None:
-        os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 5
-        while _running(run) is not None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if _running(run) is not None:
-            os.kill(pid, signal.SIGKILL)
+    patient_until = time.monotonic() + 5
+    while (pid := _running(run)) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM if time.monotonic() < patient_until else signal.SIGKILL)
+        time.sleep(0.05)
     for name in ("mirror.pid", "mirror.log"):
         (run / name).unlink(missing_ok=True)
 

@@ -93,8 +93,8 @@ class Board:
             bring("qemu-aarch64-static", "update-binfmts")
             emulation.require("arm64")
         base = rootfs(emulated, debian)
-        shutil.rmtree(folder, ignore_errors=True)  # half of one, left by a killed run
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        _empty(folder)  # half of one, left by a killed run
         number = claim(folder, RESERVED if name == DEFAULT else index)
         try:
             furnish(folder, base=base, hostname=name, address=Network(number).address, disk_mb=disk_mb)
@@ -164,7 +164,7 @@ class Board:
         claim(self.folder, self.network.index)
         self.guest.boot(self.folder, self.name)
 
-    def stop(self, seconds: float = 60) -> None:
+    def stop(self, seconds: float = NEVER) -> None:
         """Shut down in order; a board that does not manage within `seconds` loses its power."""
         if self.guest.init() is not None:
             self.guest.ask(POWEROFF)
@@ -183,7 +183,7 @@ class Board:
         """
         former = self.guest.init()
         self.guest.ask(REBOOT)
-        deadline = time.monotonic() + 100  # systemd gives services up to 90 s to stop
+        deadline = time.monotonic() + NEVER  # systemd gives each service up to 90 s to stop
         while self.guest.init() in {None, former}:
             if not self.guest.processes() or time.monotonic() > deadline:
                 raise self._trouble("did not come back from a reboot")
@@ -199,6 +199,18 @@ class Board:
         self.kill()
         self.start()
         self.wait_ready()
+
+    def flash(self) -> Board:
+        """Make it anew, as one of the usual kind, and wait until it answers: another disk, and other keys.
+
+        It keeps its address all the while, which another board would be given otherwise.
+        """
+        self.kill()
+        (self.folder / "index").unlink()
+        board = Board.create(self.name, index=self.network.index)
+        board.start()
+        board.wait_ready()
+        return board
 
     def destroy(self) -> None:
         """Leave nothing of it on the machine."""
@@ -283,6 +295,15 @@ def destroy(name: str) -> None:
     for parent in (folder.parent, HOME):
         with suppress(OSError):  # not there, or not empty
             parent.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    """Take away what is in a folder, and leave the folder itself: a claim whose folder is gone is nobody's."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _folder(name: str) -> Path:

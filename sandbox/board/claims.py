@@ -27,7 +27,9 @@ def claims() -> dict[int, Path]:
     """Index → folder of the board that holds it, for all checkouts of this machine."""
     if not _CLAIMS.is_dir():
         return {}
-    return {int(link.name): link.readlink() for link in sorted(_CLAIMS.iterdir()) if link.is_symlink()}
+    # what a process that was killed in `_point` has left is no claim
+    links = [link for link in sorted(_CLAIMS.iterdir()) if link.name.isdecimal() and link.is_symlink()]
+    return {int(link.name): link.readlink() for link in links}
 
 
 def claim(folder: Path, index: int | None) -> int:

@@ -67,12 +67,7 @@ class Operator:
 
     def flash(self) -> None:
         """Flash the board anew: nothing of what was on it, and another key."""
-        index = self.board.network.index
-        self.board.destroy()
-        board = Board.create(self.board.name, index=index)
-        board.start()
-        board.wait_ready()
-        as_from_the_box(board)
+        as_from_the_box(self.board.flash())
 
     def make_board(self, *more: str) -> int:
         """`make board`, as a script runs it."""

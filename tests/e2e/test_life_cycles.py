@@ -20,7 +20,6 @@ import pytest
 
 from sandbox import mirror
 from sandbox.__main__ import keep_build
-from sandbox.board import Board
 from sandbox.deployment import Deployment, copy_project, deploy
 from sandbox.engine import CHECKOUT, Result
 from sandbox.mirror import Mirror
@@ -232,11 +231,7 @@ def flashed(life: Deployment) -> None:
     """The board is flashed anew: another key, which is refused until it is declared, and nothing of ours."""
     former = life.project.parent / "former.pub"
     shutil.copy(life.board.host_key, former)
-    index = life.board.network.index
-    life.board.destroy()
-    board = Board.create(life.board.name, index=index)
-    board.start()
-    board.wait_ready()
+    life.board.flash()
     life.write(host__hostKeyFile=str(former))
     assert "pollex:host.hostKey" in said(life.pulumi.up(check=False))
     life.write()

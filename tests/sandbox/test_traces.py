@@ -16,6 +16,7 @@ import pytest
 from sandbox.board import Board, destroy
 from sandbox.board.claims import claims
 from sandbox.board.network import FORWARD
+from sandbox.debian import rootfs
 from sandbox.machine import CHECKOUT, SandboxError
 from sandbox.serving import NEVER
 
@@ -172,6 +173,36 @@ def test_checkouts_do_not_take_each_others_addresses(board: Board, tmp_path: Pat
     finally:
         there("destroy('other')")
     assert nothing(index, elsewhere / ".sandbox/boards/other") == {}
+
+
+def test_a_board_that_is_flashed_keeps_its_address(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board that another test makes at this moment would have its address, and be taken for it."""
+    index, key = board.network.index, board.host_key.read_text()
+    board.run("touch /mine", user="root")
+    others = []
+
+    def meanwhile(*kind: object) -> Path:
+        monkeypatch.undo()
+        others.append(Board.create("test-two").network.index)
+        return rootfs.rootfs()
+
+    monkeypatch.setattr("sandbox.board.rootfs", meanwhile)
+    try:
+        flashed = board.flash()
+        assert (flashed.network.index, index in others, len(others)) == (index, False, 1)
+        assert flashed.host_key.read_text() != key
+        assert flashed.run("ls /mine", check=False).returncode != 0
+    finally:
+        destroy("test-two")
+
+
+def test_a_claim_that_was_not_made_to_its_end_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was killed at the wrong moment would keep every further board from being made."""
+    monkeypatch.setattr("sandbox.board.claims._CLAIMS", tmp_path)
+    for name in ("3", ".5"):
+        (tmp_path / name).symlink_to(CHECKOUT)
+    (tmp_path / "ip_forward").write_text("0")
+    assert claims() == {3: CHECKOUT}
 
 
 def test_a_deleted_checkouts_board_gives_way(tmp_path: Path) -> None:
