@@ -145,6 +145,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
             "214": "ProtectHome= ProtectSystem=",
             "220": "systemctl--now",
             "227": "NoNewPrivileges= TasksMax=",
+            "228": "journalctl--sync",
             "230": "systemctl--value",
             "231": """MemoryDenyWriteExecute= MemoryHigh= MemoryMax= RestrictRealtime= @clock @cpu-emulation @debug
                 @keyring @module @mount @obsolete @privileged @raw-io""",

@@ -195,6 +195,17 @@ def test_an_unhealthy_generation_is_taken_back(idle: Machine, mode: str, says: s
     assert idle.json("activate", generation("good"))["changed"] == []
 
 
+def test_a_unit_that_gave_up_before_its_turn_says_why(idle: Machine) -> None:
+    """A service that ends at once would be taken back without a reason, where the model takes longer to load."""
+    broken = "[Service]\nExecStart=/bin/sh -c 'echo broken on purpose; exit 1'\nRestart=on-failure\nRestartSec=100ms\n"
+    given = json.loads(generation("bad", mode="slow", units={"side.service": broken}))
+    given["units"][1]["gate"] = {"health": "http://127.0.0.1:9/", "completion": None, "seconds": 60}
+    done = idle.pollex("activate", json.dumps(given))
+    assert done.returncode == 7, done.stderr
+    assert "side.service has failed" in done.stderr
+    assert "broken on purpose" in done.stderr
+
+
 @pytest.mark.fault(
     "activation", "a generation serves", "the connection is cut while the gate waits", "the activation ends by itself"
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Final, NoReturn, cast
 
@@ -192,7 +193,7 @@ class _Activation:
     def _keep_or_go_back(self, new: Generation, former: str) -> None:
         """Make it live, unless it is unhealthy, or the system refuses what has to be written."""
         try:
-            healthy = self._make_live(new, _known(former)) and _healthy(new)
+            healthy = self._comes_up(new, _known(former))
         except OSError as error:
             status, why = refusal(error)
             say.complain([why])
@@ -234,7 +235,7 @@ class _Activation:
         tell(f"{what}: returning to {former}")
         self._interrupted = False
         self._find_differences(before)
-        healthy = self._make_live(before, failed) and _healthy(before)
+        healthy = self._comes_up(before, failed)
         if healthy:
             generations.end()
         raise HostToolError(
@@ -277,6 +278,11 @@ class _Activation:
                 raise
             files.remove(damaged)
             self._stores[item] = store.state(path)
+
+    def _comes_up(self, new: Generation, former: Generation | None) -> bool:
+        """Make it live, and ask it: whether it is healthy."""
+        since = time.time()
+        return self._make_live(new, former) and _healthy(new, since)
 
     def _make_live(self, new: Generation, former: Generation | None) -> bool:
         """Act on the differences and nothing else; whether the board takes what is set of it."""
@@ -415,10 +421,10 @@ def _runs_from(unit: Unit | None) -> tuple[list[str], list[tuple[str, str, str]]
     return sorted(unit.needs), sorted((file.path, file.mode, file.sha256) for file in unit.files)
 
 
-def _healthy(generation: Generation) -> bool:
-    """Whether every unit of it passes its gate."""
+def _healthy(generation: Generation, since: float) -> bool:
+    """Whether every unit of it, each of which was started after that moment if at all, passes its gate."""
     return all(
-        gate.passes(unit.name, unit.gate.health, unit.gate.completion, unit.gate.seconds)
+        gate.passes(unit.name, unit.gate.health, unit.gate.completion, unit.gate.seconds, since=since)
         for unit in generation.units
         if unit.gate is not None
     )

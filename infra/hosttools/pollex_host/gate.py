@@ -31,7 +31,7 @@ class Unhealthy(Exception):  # noqa: N818 - a verdict, which a later question ma
     """Why a unit is not healthy yet; empty where there was no time to ask."""
 
 
-def passes(unit: str, health: str, completion: str | None, seconds: int) -> bool:
+def passes(unit: str, health: str, completion: str | None, seconds: int, *, since: float | None = None) -> bool:
     """Wait until a unit is healthy; whether it became so in time. The end of its journal is shown where it did not.
 
     Args:
@@ -39,8 +39,9 @@ def passes(unit: str, health: str, completion: str | None, seconds: int) -> bool
         health: a URL that answers 200 when it is healthy.
         completion: a URL that completes a sentence, or None where `health` says as much.
         seconds: how long it may take.
+        since: when it was started, in seconds since the epoch: what it said before its turn to be asked is shown too.
     """
-    began, started = time.time(), time.monotonic()
+    began, started = time.time() if since is None else since, time.monotonic()
     spoken = -5.0
     before = _state(unit)
     restarts = _number(before, "NRestarts")
@@ -183,6 +184,8 @@ def _last_words(unit: str, since: int) -> list[str]:
 
     The reason stands there, and not in the beginning of the next one.
     """
+    # its end may be known before what it said last was written down
+    run.output("journalctl", "--sync", timeout=_HEALTH_S)
     command = ("journalctl", "-u", unit, "--since", f"@{since}", "--no-pager", "-o", "cat", "-n", "400")
     lines = last_lines(run.output(*command)[1], 400)
     ends = [n for n, line in enumerate(lines, 1) if ": Main process exited" in line or ": Failed with result" in line]
