@@ -23,6 +23,7 @@ import httpx
 from sandbox import fetch, mirror
 from sandbox.board import DEFAULT, HOME, Board, cli
 from sandbox.machine import CHECKOUT, SandboxError, say
+from sandbox.serving import NEVER
 
 STACK = "sandbox"
 PULUMI = CHECKOUT / ".toolchain" / "bin" / "pulumi"
@@ -89,7 +90,7 @@ def keep_build(board: Board, item: str, shelf: str = "store") -> None:
     mirror.keep(item, lambda to: subprocess.run(pack, check=True, stdout=to, stdin=subprocess.DEVNULL), shelf)
 
 
-def polish(page: str, model: str, text: str, patience: float = 120) -> str:
+def polish(page: str, model: str, text: str, patience: float = NEVER) -> str:
     """The text as the board's service corrects it, asked from here, as its users do.
 
     Args:

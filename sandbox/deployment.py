@@ -20,6 +20,7 @@ from sandbox.board import Board
 from sandbox.debian.rootfs import Release
 from sandbox.engine import CHECKOUT, Pulumi
 from sandbox.mirror import Mirror
+from sandbox.serving import NEVER
 
 UNIT = "llama-server.service"
 
@@ -72,7 +73,7 @@ class Deployment:
         """What the board's llama-server makes of a text."""
         request = {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 24}
         port = self.values["pollex:server"].get("port", 8080)
-        command = f"curl -sS --fail --max-time 60 -d @- http://localhost:{port}/v1/chat/completions"
+        command = f"curl -sS --fail --max-time {NEVER:.0f} -d @- http://localhost:{port}/v1/chat/completions"
         answer = json.loads(self.board.run(command, input=json.dumps(request).encode()).stdout)
         return str(answer["choices"][0]["message"]["content"])
 

@@ -27,6 +27,7 @@ from sandbox.crowd import Asked, Crowd, by_board
 from sandbox.deployment import UNIT, reached, sandbox_values
 from sandbox.engine import Pulumi
 from sandbox.machine import CHECKOUT, SandboxError, say
+from sandbox.serving import NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +226,7 @@ def killed_in_mid_sentence(page: str, model: str) -> dict[str, Any]:
         SandboxError: the answer failed, or no other board had a part in it.
     """
     body = {"text": TEXT, "model_id": model, "stream": True, "changes": True}
-    asking = httpx.stream("POST", f"{page}/api/polish", json=body, timeout=120, trust_env=False)
+    asking = httpx.stream("POST", f"{page}/api/polish", json=body, timeout=NEVER, trust_env=False)
     killed: Board | None = None
     event, answer = "", dict[str, Any]()
     with asking as response:

@@ -254,7 +254,8 @@ class Board:
             "UserKnownHostsFile": self.folder / "known_hosts",
             "GlobalKnownHostsFile": "/dev/null",
             "BatchMode": "yes",
-            "ConnectTimeout": "5",
+            # a board that is off refuses at once; this is for the whole handshake with one that compiles on all cores
+            "ConnectTimeout": "60",
             "LogLevel": "ERROR",
         }
         flags = [f"-o{name}={value}" for name, value in options.items()]
