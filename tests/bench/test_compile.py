@@ -60,29 +60,35 @@ def test_a_build_elsewhere_names_no_compiler_of_the_board() -> None:
 
 
 class Pretended(Build):
-    """A build that takes as long as it is told."""
+    """A build of which each run in turn ends once a file is there; the last of them makes one when it begins."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, *ends: Path, makes: Path | None = None) -> None:
         super().__init__(folder, folder)
-        self.seconds = seconds
+        self.ends = [*ends]
+        self.makes = makes
         (folder / "b").mkdir(parents=True)
 
     def start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Sleep, then leave a log behind."""
-        log = self.folder / "b" / ".ninja_log"
-        script = 'sleep "$1" && printf "# ninja log v5\\n0\\t1000\\t9\\ta.o\\tc\\n" >"$2" && times >times'
-        return subprocess.Popen(["sh", "-c", script, "sh", str(self.seconds), str(log)], cwd=self.folder)
+        """Wait, then leave a log behind."""
+        end, log = self.ends.pop(0), self.folder / "b" / ".ninja_log"
+        if not self.ends and self.makes is not None:
+            self.makes.touch()
+        script = 'until [ -e "$1" ]; do sleep 0.02; done'
+        script += ' && printf "# ninja log v5\\n0\\t1000\\t9\\ta.o\\tc\\n" >"$2" && times >times'
+        return subprocess.Popen(["sh", "-c", script, "sh", str(end), str(log)], cwd=self.folder)
 
 
-@pytest.mark.parametrize(("theirs", "mine", "runs"), [(2.0, 0.3, range(2, 7)), (0.2, 0.6, range(1, 2))])
-def test_ours_runs_as_long_as_the_other_does(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, theirs: float, mine: float, runs: range
-) -> None:
+@pytest.mark.parametrize("longer", ["the other", "ours"])
+def test_ours_runs_as_long_as_the_other_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, longer: str) -> None:
     """If this fails, a quiet phase of the machine can fall to one side alone, or a run that was cut short counts."""
     monkeypatch.setattr(bench, "PAUSE", 0.02)
-    original = bench.Side(Pretended(tmp_path / "original", theirs), "all")
-    ours = bench.Side(Pretended(tmp_path / "ours", mine), "llama-server")
+    there, later, never = (tmp_path / name for name in ("there", "later", "never"))
+    there.touch()
+    if longer == "ours":
+        builds = Pretended(tmp_path / "one", there), Pretended(tmp_path / "two", tmp_path / "one" / "times", never)
+    else:  # it ends within the third of ours
+        builds = Pretended(tmp_path / "one", later), Pretended(tmp_path / "two", there, there, never, makes=later)
+    original, ours = bench.Side(builds[0], "all"), bench.Side(builds[1], "llama-server")
     monkeypatch.setattr(Build, "run", lambda *_: None)
     assert bench.race(original, ours)
-    assert len(original.runs) == 1
-    assert len(ours.runs) in runs
+    assert (len(original.runs), len(ours.runs)) == (1, 1 if longer == "ours" else 2)

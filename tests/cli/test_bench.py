@@ -94,8 +94,8 @@ def test_samples_have_mistakes_and_lengths() -> None:
 def test_measures_real_services(pollex: Pollex, service: str, slow_service: str, tmp_path: Path) -> None:
     """If this fails, two servers cannot be compared, or the slower one does not come out as slower."""
     texts = [tmp_path / "first.txt", tmp_path / "second.txt"]
-    texts[0].write_text("teh one")
-    texts[1].write_text("teh second one is longer")
+    texts[0].write_text(" ".join(["teh one"] * 4))
+    texts[1].write_text(" ".join(["teh second one is longer"] * 3))
     options = ["--sample", str(texts[0]), "--sample", str(texts[1]), "--runs", "2"]
     saved = ["--json", str(tmp_path / "b.json"), "--plot", str(tmp_path / "b.svg")]
     done = pollex.at(service)("bench", *options, *saved, "mock", f"mock@{slow_service}")

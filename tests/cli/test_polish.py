@@ -82,14 +82,17 @@ def test_colours_changes_on_a_terminal(pollex: Pollex, service: str) -> None:
 
 def test_streams(pollex: Pollex, slow_service: str) -> None:
     """If this fails, --stream waits for the whole text, or what it writes is not that text."""
-    start = time.monotonic()
-    process = pollex.at(slow_service).start("polish", "--stream", stdin=b"\n" + b" ".join([b"teh"] * 20) + b"\n\n")
+    process = pollex.at(slow_service).start("polish", "--stream", stdin=b"\n" + b" ".join([b"teh"] * 50) + b"\n\n")
     assert process.stdout is not None
-    first = os.read(process.stdout.fileno(), 4)
-    began = time.monotonic() - start
+    first = b""
+    while b"the" not in first:  # the blank line before it is written first, and proves nothing
+        more = os.read(process.stdout.fileno(), 4)
+        assert more, process.communicate()[1]
+        first += more
+    began = time.monotonic()
     rest = process.communicate(timeout=SOON)[0]
-    ended = time.monotonic() - start
-    assert first + rest == b"\n" + b" ".join([b"the"] * 20) + b"\n\n"
+    ended = time.monotonic()
+    assert first + rest == b"\n" + b" ".join([b"the"] * 50) + b"\n\n"
     assert ended - began > 0.5, "the first word came with the last"
 
 
@@ -127,7 +130,7 @@ def _gave_up(log: Path) -> None:
 def test_a_full_service_is_told_apart(pollex: Pollex, slow_service: str) -> None:
     """If this fails, a script cannot know that trying again would help."""
     at = pollex.at(slow_service)
-    process = at.start("polish", "--stream", stdin=LONG)
+    process = at.start("polish", "--stream", stdin=b" ".join([LONG] * 10))
     assert process.stdout is not None
     assert os.read(process.stdout.fileno(), 3)
     done = at("polish", stdin=b"teh")
@@ -182,14 +185,15 @@ def test_says_what_is_wrong(
         (Answer.stream(("error", {"error": "the queue is full", "status": 503})), 6, "the queue is full"),
         (Answer.stream(("error", {"error": "full", "status": 503, "retry_after": 7})), 6, "try again in 7 s"),
         (Answer.json(400, {"error": "unbekannt", "code": "model_unknown"}), 3, "pollex models lists those there are"),
-        (Answer(200, b"", pause=1.5), 5, "stayed silent for too long"),
+        (Answer(200, b"", pause=SOON), 5, "stayed silent for too long"),
     ],
 )
 def test_tells_failures_of_a_service_apart(
     pollex: Pollex, scripted: Script, answer: Answer, status: int, words: str
 ) -> None:
     """If this fails, half a text passes for a whole one, or a script cannot tell what to do next."""
-    done = pollex.at(scripted(answer).url)("polish", "-m", "m", "--timeout", "1", stdin=b"text")
+    patience = ["--timeout", "1"] if answer.pause else []
+    done = pollex.at(scripted(answer).url)("polish", "-m", "m", *patience, stdin=b"text")
     assert (done.returncode, done.stdout) == (status, b""), done.stderr
     assert words in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()

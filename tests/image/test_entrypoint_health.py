@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from sandbox import fetch, serving
@@ -218,7 +219,7 @@ class Real:
 
     def ready(self) -> None:
         """Return when the model is loaded."""
-        wait_until(lambda: answers(f"{self.url}/health"), seconds=60, what="llama-server")
+        wait_until(lambda: answers(f"{self.url}/health"), what="llama-server")
 
     def health(self, seconds: int = 8) -> str:
         """What the check says; its status has to agree."""
@@ -269,7 +270,7 @@ def test_a_real_chat_server(real: Callable[..., Any]) -> None:
         os.kill(server.pid, signal.SIGCONT)
         assert server.health() == "healthy: it answers with a token\n"
         os.kill(server.pid, signal.SIGTERM)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(serving.NEVER) == 0
 
 
 def test_a_real_embeddings_server(real: Callable[..., Any]) -> None:
@@ -280,7 +281,7 @@ def test_a_real_embeddings_server(real: Callable[..., Any]) -> None:
             assert server.health() == "healthy: it answers with 384 dimensions\n"
         found = server.post("/v1/embeddings", input=["a", "b", "a longer text"])
         assert [len(one["embedding"]) for one in found["data"]] == [384] * 3
-        listed = httpx.get(f"{server.url}/v1/models").json()
+        listed = httpx.get(f"{server.url}/v1/models", timeout=60).json()
         assert [one["id"] for one in listed["data"]] == ["all-minilm"]
 
 
@@ -299,11 +300,11 @@ def test_a_real_busy_server(real: Callable[..., Any]) -> None:
 
         writer = threading.Thread(target=write)
         writer.start()
-        wait_until(lambda: "requests_processing 1" in httpx.get(f"{server.url}/metrics").text)
+        wait_until(lambda: "requests_processing 1" in httpx.get(f"{server.url}/metrics", timeout=60).text)
         assert server.health() == "healthy: it is busy, 1 in progress\n"
         stop.set()
         writer.join()
-        wait_until(lambda: "requests_processing 0" in httpx.get(f"{server.url}/metrics").text)
+        wait_until(lambda: "requests_processing 0" in httpx.get(f"{server.url}/metrics", timeout=60).text)
 
 
 def test_a_real_server_that_evaluates_a_long_prompt(real: Callable[..., Any]) -> None:
@@ -311,10 +312,12 @@ def test_a_real_server_that_evaluates_a_long_prompt(real: Callable[..., Any]) ->
     with real("chat", "--ctx-size", "8192", "--batch-size", "8192", "--ubatch-size", "8192") as server:
         server.ready()
         body = json.dumps({"prompt": "word " * 6000, "n_predict": 1})
+        process = psutil.Process(server.pid)
+        before = process.cpu_times().user
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             head = f"POST /completion HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
             client.sendall(f"{head}{body}".encode())
-            time.sleep(1)
+            wait_until(lambda: process.cpu_times().user > before + 0.5, what="the long prompt")
             assert server.health(2).startswith("healthy: it is busy")
 
 
@@ -339,5 +342,5 @@ def test_a_real_server_on_a_port_that_is_taken(real: Callable[..., Any], tmp_pat
             server.ready()
             refused(start(tmp_path, variables=variables), 1, f"0.0.0.0:{port} is taken by another program")
             # Who ends a connection is left with its port for a minute.
-            assert httpx.get(f"{server.url}/health", headers={"Connection": "close"}).is_success
+            assert httpx.get(f"{server.url}/health", headers={"Connection": "close"}, timeout=60).is_success
         wait_until(lambda: not listens(port), what="its end")
