@@ -94,19 +94,21 @@ class Argv(threading.Thread):
 
 def in_folder(folder: Path, needles: Iterable[bytes], meant: Iterable[Path] = ()) -> list[str]:
     """The files in which one stands that is not meant for them."""
-    searched = tuple(needles)
-    files = [file for file in folder.rglob("*") if file.is_file() and file not in set(meant)]
-    return [str(file) for file in files if any(needle in file.read_bytes() for needle in searched)]
+    left_out = {str(file) for file in meant}
+    return [file for file in _holding(folder, ["-xtype", "f"], needles) if file not in left_out]
 
 
 def changed_since(moment: Path, folder: Path, needles: Iterable[bytes]) -> list[str]:
     """As `in_folder`, of the files alone that were made or changed since another one was: some have gigabytes."""
-    searched = tuple(needles)
-    listed = ["find", str(folder), "-type", "f", "-cnewer", str(moment), "-print0"]
+    return _holding(folder, ["-type", "f", "-cnewer", str(moment)], needles)
+
+
+def _holding(folder: Path, which: Iterable[str], needles: Iterable[bytes]) -> list[str]:
+    """The files below a folder in which a needle stands; whose folder it is may still be at work."""
+    searched, found = tuple(needles), list[str]()
+    listed = ["find", str(folder), "-ignore_readdir_race", *which, "-print0"]
     files = subprocess.run(listed, check=True, capture_output=True).stdout.split(b"\0")
-    found = []
     for place in (Path(os.fsdecode(file)) for file in files if file):
-        # whose folder it is may still be at work
         with suppress(FileNotFoundError):
             content = place.read_bytes()
             found += [str(place)] if any(needle in content for needle in searched) else []

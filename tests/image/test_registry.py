@@ -15,6 +15,7 @@ from infra.provider.problems import HostError
 from infra.provider.registry import MANIFEST, RegistryError, Repository, describe
 from sandbox.images.published import Published
 from sandbox.images.registry import Registry
+from tests.image.conftest import PLATFORMS
 
 TOKEN = "dckr_pat_right"
 
@@ -77,14 +78,15 @@ def test_an_unreachable_registry_is_one_line() -> None:
 def test_a_document_is_attached_once_and_changes_nothing(image: Published) -> None:
     """If this fails, every `up` adds another copy, or the index gets another digest."""
     with Repository(image.repository) as repository:
-        subject = repository.manifest(image.digest)
+        # to a part of the index, since others look at what is attached to the whole
+        digest = image.platform(PLATFORMS[0]).partition("@")[2]
+        subject = repository.manifest(digest)
         assert subject is not None
         first, second = (repository.attach(subject[0], "application/x-note", b"hello") for _ in range(2))
-        kinds = [one["artifactType"] for one in repository.referrers(image.digest)]
+        kinds = [one["artifactType"] for one in repository.referrers(digest)]
         after = repository.manifest("latest")
     assert first == second
-    assert kinds.count("application/x-note") == 1
-    assert len(kinds) == 3
+    assert kinds == ["application/x-note"]
     assert after is not None
     assert after[0].digest == image.digest
 
