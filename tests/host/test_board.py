@@ -287,6 +287,7 @@ def test_a_killed_activation_is_mended_by_the_next(idle: Machine, moment: str) -
         text.encode(),
     )
     assert killed == "137"
+    assert idle.json("status --json")["live"]["generation"].endswith(", unproved")
     text = generation("g2", text=unit().replace("tiny server", "changed"), units={"side.service": SLEEPER})
     answer = idle.json("activate", text)
     assert answer["live"]["generation"] == "g2"

@@ -145,6 +145,18 @@ def test_files_are_placed_as_the_manifest_says(odd_host: Host, etc: Path) -> Non
     assert "eyes-only" not in str(answer)
 
 
+def test_what_has_not_passed_its_gate_is_no_live_generation(host: Host, etc: Path) -> None:
+    """If this fails, `up --refresh` finds nothing to do while the board may still go back, and nobody is told."""
+    text = placing("g1", Placed(etc / "app"))
+    proved = host.json("activate", stdin=text)["live"]
+    assert host.json("status", "--json")["live"] == proved
+    (host.root / "generations/pending").write_text("\n")
+    assert host.json("status", "--json")["live"] == {**proved, "generation": "g1, unproved"}
+    assert "generation: g1, unproved" in host.run("status").stdout
+    assert host.json("activate", stdin=text)["live"] == proved
+    assert host.json("status", "--json")["live"] == proved
+
+
 FAULTS = {
     "other content": (Placed("PATH", hash=digest("other")), "that PATH is to hold"),
     "no hash": (Placed("PATH", hash=""), "files[1].sha256: '' is not 64 hex digits"),

@@ -26,6 +26,9 @@ def status(arguments: list[str]) -> None:
     if arguments not in ([], ["--json"]):
         raise HostToolError(Exit.USAGE, "'status' takes nothing but --json")
     seen = observed(generations.live())
+    if generations.pending() is not None:
+        # it looks live before its gate, and may still be taken back: whoever declared it has to activate it again
+        seen["generation"] += ", unproved"
     if arguments:
         report(seen)
         return
