@@ -24,7 +24,8 @@ from tests.image.entrypoint import gguf
 NATIVE = PLATFORMS[0]
 HEALTHY_SECONDS = 120
 """Emulated on a busy machine; natively it is about a second."""
-STOP_SECONDS = 10
+STOP_SECONDS = 60
+"""After which the engine kills what has not heard its signal."""
 IDLE_SECONDS = 5
 """After which llama-server closes a connection that says nothing."""
 TEXTS = ["I has went to the library.", "Der Zug fährt um 9 Uhr ab.", "def f(x): return x + 1"]
@@ -108,7 +109,7 @@ def test_clients_that_keep_connections_do_not_wait_for_each_other(embeddings: Co
         begun = time.monotonic()
         for client in pool:
             client.get("/health").raise_for_status()  # an answer that costs nothing, also under emulation
-        assert time.monotonic() - begun < 2 * IDLE_SECONDS  # three at a time would take seven times as long
+        assert time.monotonic() - begun < 6 * IDLE_SECONDS  # three at a time would take seven times as long
 
 
 def test_it_is_not_root_and_process_one_is_the_server(embeddings: Container) -> None:
@@ -131,10 +132,8 @@ def test_an_idle_server_stops(docker: Docker, reference: str, models: Path, kind
 
 
 def stopped(container: Container) -> int:
-    """The exit status after SIGTERM, which must be heard in time."""
-    status, seconds = container.stop()
-    assert seconds < STOP_SECONDS, container.logs
-    return status
+    """The exit status after SIGTERM; of one that did not hear it that is the one of SIGKILL."""
+    return container.stop(STOP_SECONDS)[0]
 
 
 def test_a_loading_server_stops(docker: Docker, reference: str, models: Path) -> None:
@@ -160,12 +159,13 @@ def test_a_busy_server_stops(docker: Docker, reference: str, models: Path) -> No
     asked = {"messages": [{"role": "user", "content": "Tell a long story."}], "max_tokens": 4000, "stream": True}
     with docker.container(reference, models=models, environment={"MODEL": CHAT}) as container:
         container.wait_healthy(HEALTHY_SECONDS)
-        begun, ended = threading.Event(), threading.Event()
+        begun, ended, lines = threading.Event(), threading.Event(), list[str]()
 
         def read() -> None:
             try:
                 with httpx.stream("POST", f"{container.url}/v1/chat/completions", json=asked, timeout=NEVER) as answer:
-                    for _ in answer.iter_lines():
+                    for line in answer.iter_lines():
+                        lines.append(line)
                         begun.set()
             except httpx.TransportError:
                 pass
@@ -176,22 +176,32 @@ def test_a_busy_server_stops(docker: Docker, reference: str, models: Path) -> No
         assert begun.wait(NEVER), container.logs
         assert not ended.is_set()
         assert stopped(container) == 0
-        reader.join(10)
+        assert ended.wait(NEVER)
+        assert "data: [DONE]" not in lines, "it was heard only after the answer"
 
 
 def test_a_busy_server_is_healthy(docker: Docker, native: str, models: Path) -> None:
     """If this fails, an orchestrator kills the server in the middle of its longest answer."""
-    asked = {"messages": [{"role": "user", "content": "Tell a long story."}], "max_tokens": 4000, "stream": True}
+    story = {"messages": [{"role": "user", "content": "Tell a long story."}], "max_tokens": 4000, "ignore_eos": True}
     options = ["--health-interval=1s", "--health-retries=1"]
     with docker.container(native, models=models, environment={"MODEL": CHAT}, options=options) as container:
         container.wait_healthy(HEALTHY_SECONDS)
+        before = checks(container)
+        asked = {**story, "stream": True}
         with httpx.stream("POST", f"{container.url}/v1/chat/completions", json=asked, timeout=NEVER) as answer:
-            seen, until = set(), time.monotonic() + 5
+            seen, made = set[str](), set(before)
             for _ in answer.iter_lines():
                 seen.add(container.health())
-                if time.monotonic() > until:
+                made |= checks(container)
+                if len(made - before) > 3:  # the first of them may have begun before the answer
                     break
         assert seen == {"healthy"}
+        assert len(made - before) > 3, "the answer was over before its health was asked for"
+
+
+def checks(container: Container) -> set[str]:
+    """When its last health checks began."""
+    return {str(check["Start"]) for check in container.state["Health"]["Log"]}
 
 
 def test_both_platforms_give_the_same_vectors(docker: Docker, image: Published, models: Path) -> None:
