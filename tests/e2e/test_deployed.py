@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 import pytest
 
 from infra.core import signing
@@ -29,7 +29,8 @@ from sandbox.deployment import Deployment, deploy
 from sandbox.engine import Result
 from sandbox.mirror import Mirror
 from tests.e2e import canary
-from tests.e2e.test_life import finished
+from tests.e2e import test_life as life
+from tests.e2e.standby import standing_by
 from tests.waiting import read_until
 
 pytestmark = pytest.mark.timeout(1800)
@@ -89,12 +90,9 @@ def changed(deployed: Deployment, stage: str, silent: str, number: int) -> tuple
     return {"server__context": 1024 + 256 * number}, "restarting llama-server"
 
 
-FAULTS = {
-    "up is killed by SIGKILL": "",
-    "SSH is cut": "pkill -KILL -u manu sshd || pkill -KILL -f 'sshd: manu'",
-    "the board reboots": "",
-    "power is cut": "",
-}
+FAULTS = ("up is killed by SIGKILL", "SSH is cut", "the board reboots", "power is cut")
+CUT = "pkill -KILL -u manu sshd || pkill -KILL -f 'sshd: manu'"
+READY = "until curl -sf localhost:8090/readyz; do sleep 0.5; done"
 
 
 @pytest.mark.fault(
@@ -108,21 +106,22 @@ FAULTS = {
 def test_a_cut_up_is_ended_by_the_next(deployed: Deployment, stage: str, fault: str) -> None:
     """If this fails, whoever closes the laptop or trips over the cable has to mend a board, or a state, by hand."""
     before = deployed.pulumi.outputs()
-    number = 4 * ["upload", "model", "activation"].index(stage) + list(FAULTS).index(fault)
-    with Silent(deployed.board.gateway) as silent:
+    number = 4 * ["upload", "model", "activation"].index(stage) + FAULTS.index(fault)
+    with Silent(deployed.board.gateway) as silent, ExitStack() as stack:
         values, reached = changed(deployed, stage, silent.url, number)
         deployed.write(**values)
+        cut = stack.enter_context(standing_by(deployed.board, CUT)) if fault == "SSH is cut" else None
         process = deployed.pulumi.popen_up()
         read_until(reached, process.stdout)
         if fault == "up is killed by SIGKILL":
             os.killpg(process.pid, signal.SIGKILL)
-        elif fault == "SSH is cut":
-            deployed.board.run(FAULTS[fault], user="root", check=False)
+        elif cut is not None:
+            cut()
         elif fault == "the board reboots":
             deployed.board.reboot()
         else:
             deployed.board.kill()
-        said = finished(process)
+        said = life.finished(process)
         assert process.returncode != 0, said
         if fault == "power is cut":
             deployed.board.start()
@@ -131,7 +130,7 @@ def test_a_cut_up_is_ended_by_the_next(deployed: Deployment, stage: str, fault: 
             deployed.unlock()
     if stage != "activation":
         # a board that has just started loads its model first, which the command waits for
-        deployed.board.run("until curl -sf localhost:8090/readyz; do sleep 0.5; done")
+        deployed.board.run(READY)
         assert "library" in polish(before["page"], before["model"], SENTENCE)
     done = deployed.pulumi.up("--refresh")
     assert deployed.pulumi.outputs()["generation"] == deployed.status()["generation"], done.stdout
@@ -208,9 +207,7 @@ def test_secrets_stay_where_they_belong(deployed: Deployment, secrets: dict[str,
             assert stays in f"{refused}"
             said += told(refused)
         # a core dump of the service, if it makes one
-        deployed.board.run(
-            "systemctl kill -s ABRT pollex.service; until curl -sf localhost:8090/readyz; do :; done", user="root"
-        )
+        deployed.board.run(f"systemctl kill -s ABRT pollex.service; {READY}", user="root")
         said += told(deployed.pulumi.up("--refresh", "--diff"))
         said += status(deployed)
     said += f"{deployed.pulumi.run('stack', 'export').stdout}{deployed.pulumi.outputs()}"
@@ -241,7 +238,7 @@ def asked(deployed: Deployment, secrets: dict[str, str]) -> str:
     said = ""
     for name, status_code in (("polish.apiKey", 200), ("polish.apiKeys", 200), ("polish.claudeApiKey", 401)):
         for path in ("/api/models", "/metrics", f"/api/models?key={'x' * 8}"):
-            answer = httpx.get(page + path, headers={"X-API-Key": secrets[name]}, trust_env=False)
+            answer = life.asked(page + path, secrets[name])
             said += f"{answer.headers}{answer.text}"
             assert path == "/metrics" or answer.status_code == status_code, answer.text
     return said
