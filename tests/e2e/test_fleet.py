@@ -30,6 +30,8 @@ from sandbox.machine import run
 from sandbox.serving import NEVER
 from tests.certificates import certify
 from tests.e2e import canary
+from tests.e2e.standby import standing_by
+from tests.waiting import read_until
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "sandbox.fleet"]
@@ -281,11 +283,14 @@ def killed_in_mid_sentence(fleet: Fleet) -> None:
     # so long that it is not over before the kill has come through
     body = {"text": "\n\n".join([fleets.TEXT] * 12), "model_id": fleet.model, "stream": True}
     alive = True
-    with httpx.stream("POST", f"{fleet.page}/api/polish", json=body, timeout=NEVER, trust_env=False) as answer:
+    with (
+        standing_by(fleet.gateway, "systemctl kill -s KILL pollex.service") as kill,
+        httpx.stream("POST", f"{fleet.page}/api/polish", json=body, timeout=NEVER, trust_env=False) as answer,
+    ):
         for line in answer.iter_lines():
             if line == "event: delta" and alive:
                 alive = False
-                fleet.gateway.run("systemctl kill -s KILL pollex.service", user="root")
+                kill()
 
 
 @pytest.mark.fault(
@@ -323,17 +328,6 @@ def test_the_gateway_goes_away(fleet: Fleet, how: str) -> None:
     fleet.unchanged()
 
 
-def read_up_to(process: subprocess.Popen[str], pattern: str) -> tuple[str, list[str]]:
-    """The first line of a run's output that matches, and all up to it; fails when it ends without one."""
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if re.search(pattern, line):
-            return line, seen
-    pytest.fail(f"no line matches {pattern!r}:\n{''.join(seen)}")
-
-
 @pytest.mark.fault(
     "roll",
     "three boards under load",
@@ -345,8 +339,8 @@ def test_power_is_cut_in_the_middle_of_a_roll(fleet: Fleet) -> None:
     FLEET.set("server.context", 1024)
     with crowd(fleet) as people:
         process = fleet.stack.popen_up("--continue-on-error")
-        line, seen = read_up_to(process, rf"fleet-\d-generation.*restarting {re.escape(UNIT)}")
-        (hit,) = (board for board in fleet.boards if f"{board.name}-generation" in line)
+        seen = read_until(rf"fleet-\d-generation.*restarting {re.escape(UNIT)}", process.stdout)
+        (hit,) = (board for board in fleet.boards if f"{board.name}-generation" in seen[-1])
         others = [board for board in fleet.boards if board is not hit]
         hit.kill()
         rest, _ = process.communicate()
