@@ -6,12 +6,12 @@ import json
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from sandbox.serving import NEVER
 from tests.service.conftest import Client, Start, wait_until
 from tests.service.scripted import GOOD, MODEL, Scripted, chunk, stream, whole
 
@@ -267,17 +267,20 @@ def test_a_client_that_goes_away_cancels_upstream(start: Start, scripted: Script
     """If this fails, the board's one slot works on for somebody who has left."""
     service = start(llamacpp_url=scripted.url, probe_seconds=60)
     service.warmed()
-    closed = threading.Event()
+    begun, closed = threading.Event(), threading.Event()
 
     def hold(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + chunk("She"))
-        connection.settimeout(30)
+        begun.set()
+        connection.settimeout(NEVER)
         if connection.recv(1) == b"":
             closed.set()
 
     scripted.answers["/v1/chat/completions"] = hold
-    body = {"text": "she sayd", "model_id": MODEL, "stream": streamed}
-    with suppress(httpx.TimeoutException):
-        httpx.post(f"{service.url}/api/polish", json=body, timeout=0.5)
-    assert closed.wait(20)
+    body = json.dumps({"text": "she sayd", "model_id": MODEL, "stream": streamed}).encode()
+    head = b"POST /api/polish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", httpx.URL(service.url).port)) as client:
+        client.sendall(head % len(body) + body)
+        assert begun.wait(NEVER)
+    assert closed.wait(NEVER)
     wait_until(lambda: any(line.get("gone") for line in service.logged()))
