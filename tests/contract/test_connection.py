@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import subprocess
 import threading
@@ -271,5 +272,5 @@ def silent_port() -> Iterator[int]:
 def test_dial_timeout(workshop: Workshop, sshd: Sshd, silent_port: int) -> None:
     """If this fails, a board that is switched off holds `pulumi up` for minutes."""
     result = workshop.up(greeting(silent=sshd.connection(port=silent_port, per_dial_timeout=1)))
-    assert "after 0 failed attempts: " in outcome(result, "silent")
-    assert result.seconds < 30
+    # the plugin's own limit ended it, in Go's words or in ours, and not the kernel's, which comes after minutes
+    assert re.search("after 0 failed attempts: .*(i/o timeout|within 1 s)", outcome(result, "silent"))

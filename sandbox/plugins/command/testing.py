@@ -158,7 +158,6 @@ class Result:
     """By resource: what became of which property."""
     messages: list[tuple[str, str, bool, str]] = field(default_factory=list)
     """(resource's name, severity, whether it passed by in the progress display only, text)."""
-    seconds: float = 0.0
 
     def take(self, event: EngineEvent) -> None:
         """Notes what an event of the engine tells."""
@@ -273,14 +272,12 @@ class Workshop:
             stack = automation.create_or_select_stack(
                 "test", project_name="contract", program=program or (lambda: None), opts=options
             )
-            start = time.monotonic()
             try:
                 done = getattr(stack, operation)(on_event=result.take)
             except errors.CommandError as error:
                 result.failure = str(error)
             else:
                 result.outputs = {key: output.value for key, output in getattr(done, "outputs", {}).items()}
-            result.seconds = time.monotonic() - start
             return result
 
         return _apart(work)
