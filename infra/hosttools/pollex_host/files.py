@@ -31,7 +31,7 @@ def write(path: str, content: str | bytes, mode: int = 0o644) -> None:
     """Put a file there in one step, with its mode from the first moment on.
 
     Its bytes reach the disk before its name, so that a power cut leaves the former file or the new one, never an empty
-    one.
+    one. No other run may write the same file meanwhile: see `locks`.
     """
     new = path + NEW
     with suppress(FileNotFoundError):

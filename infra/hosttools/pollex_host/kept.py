@@ -10,7 +10,7 @@ import os
 import sys
 from contextlib import suppress
 
-from . import files, former, manifest, places
+from . import files, former, locks, manifest, places
 from .errors import Exit, HostToolError
 from .manifest import Manifest, ManifestError, Stored
 
@@ -73,12 +73,12 @@ def keep(given: Stored) -> None:
     text = manifest.text(given)
     if files.read(f"{folder}/{FILE}") == text:
         return
-    os.makedirs(folder, exist_ok=True)
-    files.write(f"{folder}/{FILE}", text)
-    for name in os.listdir(folder):
-        if name != FILE:
-            # what the former tools kept of the same
-            files.remove(f"{folder}/{name}")
+    with locks.alone(folder):
+        files.write(f"{folder}/{FILE}", text)
+        for name in os.listdir(folder):
+            if name != FILE:
+                # what the former tools kept of the same
+                files.remove(f"{folder}/{name}")
 
 
 def find(key: str) -> Stored:

@@ -33,6 +33,10 @@ class Lock:
             time.sleep(0.1)
         return ours
 
+    def wait(self) -> None:
+        """Lock it once whoever has it is done."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
     def _try(self) -> bool:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,6 +64,23 @@ def locked(folder: str) -> Iterator[bool]:
         yield lock.take()
     finally:
         lock.release()
+
+
+@contextmanager
+def alone(folder: str) -> Iterator[None]:
+    """Hold the folder's lock, once whoever has it is done; the folder is made where it is not there.
+
+    For what takes moments: two runs that write one file at once take away each other's half of it (`files.write`).
+    """
+    while True:
+        lock = Lock.made(folder)
+        try:
+            lock.wait()
+            if lock.is_of(folder):
+                yield
+                return
+        finally:
+            lock.release()
 
 
 def is_locked(folder: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import files, kept, places, run, say, tools
+from . import files, kept, locks, places, run, say, tools
 from .errors import Exit, HostToolError
 from .packages import install
 
@@ -17,19 +17,20 @@ LAYOUT = 1
 def prepare(arguments: list[str]) -> None:
     """The verb."""
     kept.need_root()
-    there = _layout()
-    if there > LAYOUT:
-        raise HostToolError(
-            Exit.FAILED,
-            f"a newer revision of the project set this host up, and keeps there what this one cannot read (layout "
-            f"{there}, and this one knows {LAYOUT}); nothing was changed",
-            "go on with that revision (git pull); or `pulumi destroy` with it first, which keeps what was built, and "
-            "then `pulumi up` with this one",
-        )
     digest = tools.tools_hash(places.HERE)
-    _install_tools(digest)
-    if there < LAYOUT:
-        files.write(places.LAYOUT, f"{LAYOUT}\n")
+    with locks.alone(places.TOOLS):
+        there = _layout()
+        if there > LAYOUT:
+            raise HostToolError(
+                Exit.FAILED,
+                f"a newer revision of the project set this host up, and keeps there what this one cannot read (layout "
+                f"{there}, and this one knows {LAYOUT}); nothing was changed",
+                "go on with that revision (git pull); or `pulumi destroy` with it first, which keeps what was built, "
+                "and then `pulumi up` with this one",
+            )
+        _install_tools(digest)
+        if there < LAYOUT:
+            files.write(places.LAYOUT, f"{LAYOUT}\n")
     say.answer(tools=digest, installed=install(arguments))
 
 
