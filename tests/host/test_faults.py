@@ -60,12 +60,16 @@ def serving(machine: Machine) -> Iterator[Machine]:
     )
 
 
-def nothing_lost(machine: Machine, *more: str) -> None:
-    """The good generation answers and is as declared; the store holds whole paths alone: the server, and more."""
+def nothing_lost(machine: Machine, *more: str, tried_again: bool = True) -> None:
+    """The good generation answers and is as declared; the store holds whole paths alone: the server, and more.
+
+    What a run was unpacking when it was cut lies there under a hidden name until somebody has tried again.
+    """
     assert completes(machine)
     status = machine.json("status --json")
     assert status["generation"] == "good"
-    assert machine.sh("ls -A /opt/pollex/store").split() == sorted([SERVER, *more])
+    names = machine.sh("ls -A /opt/pollex/store").split()
+    assert [name for name in names if tried_again or not name.startswith(".unpack-")] == sorted([SERVER, *more])
     machine.sh("for path in /opt/pollex/store/*; do cd $path && sha256sum --check --quiet --strict .sha256sums; done")
     assert machine.sh("find /opt/pollex /etc/systemd -name '*.pollex-new' -o -name '.reserve'") == ""
     assert machine.json("activate", GOOD)["changed"] == []
@@ -441,7 +445,8 @@ def test_the_board_goes_away_while_things_come(serving: Machine, away: Callable[
             loading.kill()
             sending.stdin.close()
         serving.sh("until curl -s http://127.0.0.1:8080/health; do sleep 0.2; done")
-        nothing_lost(serving)
+        # a process may see the end of its upload before the cut has come to it, and begin to unpack what is there
+        nothing_lost(serving, tried_again=False)
         assert receive(serving, archive).returncode == 0
         assert serving.json("ensure-model", model(url))["how"] == "downloaded"
     assert handler.asked[0] is None
