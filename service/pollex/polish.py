@@ -109,7 +109,8 @@ class Upstream:
                 await self.adapter.warm_up(self._prompt)
         except (UpstreamError, QueueFullError) as error:
             self.proved = False
-            log.warning("warm-up failed", extra={"model": self.id, "error": str(error)})
+            what = error.what if isinstance(error, UpstreamError) else str(error)
+            log.warning("warm-up failed", extra={"model": self.id, "error": what})
         else:
             self.succeeded()
             log.info("warm", extra={"model": self.id, "seconds": round(time.monotonic() - started, 3)})

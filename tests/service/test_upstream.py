@@ -121,8 +121,10 @@ def test_an_upstream_that_keeps_silent_about_its_health(client: Client, scripted
 
 def test_the_logs_do_not_quote_upstreams(start: Start, scripted: Scripted) -> None:
     """If this fails, an upstream that quotes the text in its error puts it into the journal."""
-    service = start(llamacpp_url=scripted.url, log_level="debug")
     quoting = b'{"error": {"message": "Failed to parse messages: a privat letter"}}'
+    scripted.answers["/v1/chat/completions"] = whole(quoting, status=500)
+    service = start(llamacpp_url=scripted.url, log_level="debug")
+    wait_until(lambda: any(line["msg"] == "warm-up failed" for line in service.logged()))
     for answer in (whole(quoting, status=500), whole(quoting, status=400), whole(b"data: %s\n\n" % quoting)):
         scripted.answers["/v1/chat/completions"] = answer
         assert "a privat letter" in service.polish("a privat letter", MODEL).json()["error"]
