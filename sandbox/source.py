@@ -71,27 +71,25 @@ def obtain(pin: Source, scratch: Path) -> Tree:
     """The pinned tree, in the mirror's own repository or in one that is made in `scratch`.
 
     Raises:
-        OutOfReachError: it could not be had, and no mirror was named.
-        SandboxError: the mirror does not give it, or a repository has another tree for that commit.
+        OutOfReachError: it is in no package, could not be had, and no mirror was named.
+        SandboxError: package or mirror do not give it, or a repository has another tree for that commit.
     """
-    mirror = os.environ.get(MIRROR)
-    revision = pin.commit
     if pin in (CARRIED, CURRENT):
-        places, revision = [str(fetch.fetch(BUNDLES[pin.tag]))], "HEAD"
-    elif mirror is not None:
+        bundle = str(fetch.fetch(BUNDLES[pin.tag]))
+        return _tree(pin, bundle, *_found(bundle, "HEAD", scratch))
+    mirror = os.environ.get(MIRROR)
+    if mirror is not None:
         places = [mirror]
     else:
         places = [place.removeprefix("git ") for place in pin.mirrors if place.startswith("git ")]
     reasons = []
     for place in places:
         try:
-            repository, tree = _found(place, revision, scratch)
+            found = _found(place, pin.commit, scratch)
         except SandboxError as error:
             reasons.append(str(error))
             continue
-        if tree != pin.tree:
-            raise SandboxError(f"{place} has the tree {tree} for {pin.tag}, not the pinned {pin.tree}")
-        return Tree(pin=pin, repository=repository)
+        return _tree(pin, place, *found)
     told = "\n".join(reasons)
     if mirror is not None:
         raise SandboxError(f"{MIRROR}={mirror} does not give {pin.tag}, commit {pin.commit}\n{told}")
@@ -125,6 +123,13 @@ def _found(place: str, revision: str, scratch: Path) -> tuple[Path, str]:
         run([*patiently, "git", "--git-dir", repository, "fetch", "--quiet", "--depth=1", place, revision])
         revision = "FETCH_HEAD"
     return repository, _git(repository, "rev-parse", "--verify", f"{revision}^{{tree}}")
+
+
+def _tree(pin: Source, place: str, repository: Path, tree: str) -> Tree:
+    """What was found at a place, if it is what is pinned."""
+    if tree != pin.tree:
+        raise SandboxError(f"{place} has the tree {tree} for {pin.tag}, not the pinned {pin.tree}")
+    return Tree(pin=pin, repository=repository)
 
 
 def _git(repository: Path, *arguments: str) -> str:
