@@ -53,15 +53,13 @@ class _Page(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        response = FileResponse(full_path, status_code=status_code, stat_result=stat_result)
-        content = sha256(Path(full_path).read_bytes()).hexdigest()
-        response.headers.update({**HEADERS, "ETag": f'"{content}"'})
+        response: Response = FileResponse(full_path, status_code=status_code, stat_result=stat_result)
+        response.headers["ETag"] = f'"{sha256(Path(full_path).read_bytes()).hexdigest()}"'
         asked = Headers(scope=scope)
-        if "If-None-Match" not in asked or not self.is_not_modified(response.headers, asked):
-            return response
-        unchanged = NotModifiedResponse(response.headers)
-        unchanged.headers.update(HEADERS)
-        return unchanged
+        if "If-None-Match" in asked and self.is_not_modified(response.headers, asked):
+            response = NotModifiedResponse(response.headers)
+        response.headers.update(HEADERS)
+        return response
 
 
 def routes() -> list[BaseRoute]:
