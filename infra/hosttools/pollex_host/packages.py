@@ -91,7 +91,7 @@ def _apt(what: str, command: Sequence[str], log: str) -> int:
     """Run apt-get with lines of progress; waits while another apt holds the lock."""
     environment = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
     told = ("apt-get", command[0], "-q", "-y", "-o", "Acquire::Retries=3", *command[1:])
-    until: float | None = None  # counted from when it was found to be busy: what apt itself takes is no waiting
+    until = float("inf")  # counted from when it is found to be busy: what apt itself takes is no waiting
     mended = False
     while True:
         say(what)
@@ -105,10 +105,10 @@ def _apt(what: str, command: Sequence[str], log: str) -> int:
             say("dpkg was interrupted at some time: letting it end what it had begun (dpkg --configure -a)")
             run.quiet("dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
             mended = True
-        elif status == 0 or _BUSY not in said or (until is not None and time.monotonic() > until):
+        elif status == 0 or _BUSY not in said or time.monotonic() > until:
             return status
         else:
-            until = time.monotonic() + _PATIENCE if until is None else until
+            until = min(until, time.monotonic() + _PATIENCE)
             what = f"waiting for {_holder() or 'another apt'} to end"
             time.sleep(min(10, places.POLL))
 
