@@ -10,6 +10,18 @@ from typing import AnyStr
 
 import pytest
 
+from sandbox.serving import NEVER
+
+
+def wait_until(true: Callable[[], object], seconds: float = NEVER, what: str = "it") -> float:
+    """Seconds until something became true; only what would never come fails here, however busy the machine is."""
+    started = time.monotonic()
+    while not true():
+        if time.monotonic() - started > seconds:
+            pytest.fail(f"{what} did not come within {seconds} s")
+        time.sleep(0.02)
+    return time.monotonic() - started
+
 
 def wait_for(happens: Callable[[], object], verb: subprocess.Popen[AnyStr]) -> None:
     """Come back when it has happened; a verb that ends without it fails the test."""

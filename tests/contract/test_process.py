@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +16,10 @@ from pulumi_command import local, remote
 
 from sandbox.plugins.command.testing import STAND_IN
 from sandbox.serving import NEVER
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sandbox.plugins.command.testing import Sshd, Workshop
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Returns once the condition holds."""
-    deadline = time.monotonic() + NEVER
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 @pytest.fixture

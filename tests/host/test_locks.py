@@ -5,27 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from infra.hosttools.pollex_host import locks
 from tests.host.conftest import KEY, Host, model_manifest
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until
 
 
 def waits(process: int) -> bool:
     """Whether it waits for a lock that another one has."""
     waiting = [line for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
     return any(f" {process} " in line for line in waiting)
-
-
-def wait_until(happens: Callable[[], bool]) -> None:
-    """Come back when it has happened."""
-    while not happens():
-        time.sleep(0.02)
 
 
 def test_a_folder_that_is_taken_away_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

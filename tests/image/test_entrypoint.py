@@ -26,7 +26,7 @@ from tests.image.entrypoint import (
     root,
     start,
 )
-from tests.service.conftest import wait_until
+from tests.waiting import wait_until
 
 Start = Callable[..., Ended]
 

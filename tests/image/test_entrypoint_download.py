@@ -30,8 +30,7 @@ from tests.image.entrypoint import (
     root,
     start,
 )
-from tests.service.conftest import wait_until
-from tests.waiting import read_until
+from tests.waiting import read_until, wait_until
 
 MEGABYTE = 1 << 20
 

@@ -33,7 +33,8 @@ from tests.image.entrypoint import (
     root,
     start,
 )
-from tests.service.conftest import answers, wait_until
+from tests.service.conftest import answers
+from tests.waiting import wait_until
 
 GOOD = {"/health": (200, "{}"), "/metrics": (200, "llamacpp:requests_processing 0\n")}
 TOKEN = {"/completion": (200, json.dumps({"content": "", "tokens_predicted": 1}))}

@@ -7,8 +7,9 @@ import language_tool_python
 import pytest
 from language_tool_python.exceptions import LanguageToolError
 
-from tests.service.conftest import Llama, Start, wait_until
+from tests.service.conftest import Llama, Start
 from tests.service.test_llama import SETTINGS, ready
+from tests.waiting import wait_until
 
 TEXT = "I recieve teh card and teh end."
 

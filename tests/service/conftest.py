@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,10 @@ from sandbox import fetch
 from sandbox.serving import NEVER, PASSIVE, free_port
 from tests.patches.conftest import binary  # noqa: F401 - the cached build, as a fixture
 from tests.service.scripted import GOOD, Scripted, stream, whole
+from tests.waiting import wait_until
 
 Start = Callable[..., "Service"]
 Client = Callable[..., TestClient]
-
-
-def wait_until(true: Callable[[], bool], seconds: float = NEVER, what: str = "it") -> float:
-    """Seconds until something became true; only what would never come fails here, however busy the machine is."""
-    started = time.monotonic()
-    while not true():
-        if time.monotonic() - started > seconds:
-            pytest.fail(f"{what} did not come within {seconds} s")
-        time.sleep(0.02)
-    return time.monotonic() - started
 
 
 def whole_lines(log: Path) -> list[str]:

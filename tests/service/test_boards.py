@@ -26,7 +26,8 @@ from infra.kinds.fleet.spec import Gateway
 from pollex.upstream import patience
 from sandbox.serving import free_port, free_port_and
 from tests.faults import LONG
-from tests.service.conftest import Service, Start, answers, wait_until
+from tests.service.conftest import Service, Start, answers
+from tests.waiting import wait_until
 
 BOARDS = 3
 CLIENTS = 8

@@ -9,7 +9,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.service.conftest import Service, Start, wait_until
+from tests.service.conftest import Service, Start
+from tests.waiting import wait_until
 
 REQUEST = b'{"text": "teh end", "model_id": "mock"}'
 HEAD = b"POST /api/polish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

@@ -15,8 +15,9 @@ from pollex.languagetool.desk import Key, Memory, revised
 from pollex.prompts import Prompt
 from pollex.settings import SettingsError, load
 from pollex.words import Options
-from tests.service.conftest import Service, Start, wait_until
+from tests.service.conftest import Service, Start
 from tests.service.scripted import GOOD, Scripted, chunk, stream
+from tests.waiting import wait_until
 
 FIRST = "The frst paragraph is about a cat."
 OTHER = "Quite another thing stands down here today."

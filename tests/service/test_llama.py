@@ -13,7 +13,8 @@ import pytest
 from pollex import prompts
 from pollex.settings import Settings
 from pollex.upstream import Said, adapters
-from tests.service.conftest import KEY, Llama, Service, Start, wait_until
+from tests.service.conftest import KEY, Llama, Service, Start
+from tests.waiting import wait_until
 
 SENTENCE = "I has went to the libary yesterday and buyed two book."
 LONG = (

@@ -11,8 +11,9 @@ import pytest
 from pollex import prompts
 from pollex.settings import SettingsError, load
 from pollex.words import MODES
-from tests.service.conftest import Client, wait_until
+from tests.service.conftest import Client
 from tests.service.scripted import MODEL, Scripted, chunk, stream
+from tests.waiting import wait_until
 
 GOOD = {"text": "teh end", "model_id": "mock"}
 

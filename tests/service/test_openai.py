@@ -18,8 +18,9 @@ from pollex.settings import Settings
 from pollex.upstream import Adapter, Token, adapters
 from pollex.upstream.http import Halves
 from pollex.upstream.openai import addresses
-from tests.service.conftest import Client, wait_until
+from tests.service.conftest import Client
 from tests.service.scripted import GOOD, MODEL, Scripted, chunk, in_turn, stream, whole
+from tests.waiting import wait_until
 
 ASKED = {"text": "she sayd", "model_id": MODEL}
 CHAT = "/v1/chat/completions"

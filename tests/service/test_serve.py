@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from sandbox.serving import NEVER
-from tests.service.conftest import Service, Start, answers, wait_until
+from tests.service.conftest import Service, Start, answers
 from tests.service.scripted import MODEL, Scripted
+from tests.waiting import wait_until
 
 
 def waiting(service: Service) -> float:

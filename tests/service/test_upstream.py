@@ -12,8 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.serving import NEVER
-from tests.service.conftest import Client, Start, wait_until
+from tests.service.conftest import Client, Start
 from tests.service.scripted import GOOD, MODEL, Scripted, chunk, stream, whole
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(
