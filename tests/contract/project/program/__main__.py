@@ -7,7 +7,13 @@ import pulumi
 from pulumi_command import remote
 
 connection = remote.ConnectionArgs(**json.loads(os.environ["CONTRACT_CONNECTION"]))
-remote.CopyToRemote(
+notes = remote.CopyToRemote(
     "notes", source=pulumi.FileAsset("notes"), remote_path=os.environ["CONTRACT_COPY"], connection=connection
 )
-remote.Command("it", create=os.environ["CONTRACT_COMMAND"], connection=connection)
+# after it: what an engine had made before it was interrupted is in its state
+remote.Command(
+    "it",
+    create=os.environ["CONTRACT_COMMAND"],
+    connection=connection,
+    opts=pulumi.ResourceOptions(depends_on=[notes]),
+)
